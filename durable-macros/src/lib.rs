@@ -1,0 +1,1 @@
+//! The `#[durable]` attribute. Use it through `durable_runtime::durable`.

@@ -1,0 +1,76 @@
+//! Time, injected: nothing else in this crate reads a clock.
+
+use std::fmt;
+use std::pin::Pin;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A moment, in milliseconds since 1970-01-01T00:00:00Z.
+///
+/// ```
+/// use durable_runtime::Timestamp;
+/// use std::time::Duration;
+/// assert_eq!(Timestamp(1_000).after(Duration::from_secs(2)), Timestamp(3_000));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// The moment `duration` later, rounded up to a millisecond; the end of time if there is none.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        let millis = u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(millis))
+    }
+
+    /// How long from `earlier` to this moment; zero if `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// A future that resolves when a moment has come; see [`Clock::sleep_until`].
+pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Where a runtime takes its time from.
+///
+/// [`SystemClock`] is the default; tests pass a clock they move by hand.
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// The current moment. May jump in either direction.
+    fn now(&self) -> Timestamp;
+
+    /// A future that resolves once [`now`](Self::now) has reached `due`.
+    fn sleep_until(&self, due: Timestamp) -> Sleep;
+}
+
+/// The machine's clock, with timers from tokio.
+///
+/// ```
+/// use durable_runtime::{Clock, SystemClock};
+/// assert!(SystemClock.now().0 > 1_700_000_000_000);
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn sleep_until(&self, due: Timestamp) -> Sleep {
+        let clock = *self;
+        Box::pin(async move {
+            // Slept in slices, so that a clock that is set forward is noticed within one of them.
+            const SLICE: Duration = Duration::from_secs(1);
+            loop {
+                let left = due.since(clock.now());
+                if left.is_zero() {
+                    return;
+                }
+                tokio::time::sleep(left.min(SLICE)).await;
+            }
+        })
+    }
+}

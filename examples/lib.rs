@@ -1,0 +1,1 @@
+//! Small, real programs on `durable-runtime`; each is an example target of its own.
