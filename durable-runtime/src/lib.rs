@@ -3,7 +3,9 @@
 mod clock;
 mod id;
 pub mod store;
+mod value;
 
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};
 pub use id::{Fence, InvalidRunId, Position, RUN_ID_BYTES_MAX, RunId};
 pub use store::{Durability, RunStatus};
+pub use value::digest::Digest;
