@@ -1,11 +1,15 @@
 //! Durable functions.
 
 mod clock;
+mod failure;
 mod id;
 pub mod store;
+mod timed_out;
 mod value;
 
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};
+pub use failure::{FAILURE_CAUSES_MAX, FAILURE_MESSAGE_BYTES_MAX, Failure, ResultExt};
 pub use id::{Fence, InvalidRunId, Position, RUN_ID_BYTES_MAX, RunId};
 pub use store::{Durability, RunStatus};
+pub use timed_out::TimedOut;
 pub use value::digest::Digest;
