@@ -3,6 +3,7 @@
 mod clock;
 mod failure;
 mod id;
+mod retry;
 pub mod store;
 mod timed_out;
 mod value;
@@ -10,6 +11,7 @@ mod value;
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};
 pub use failure::{FAILURE_CAUSES_MAX, FAILURE_MESSAGE_BYTES_MAX, Failure, ResultExt};
 pub use id::{Fence, InvalidRunId, Position, RUN_ID_BYTES_MAX, RunId};
+pub use retry::{Always, Retry, RetryOn};
 pub use store::{Durability, RunStatus};
 pub use timed_out::TimedOut;
 pub use value::digest::Digest;
