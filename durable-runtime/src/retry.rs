@@ -164,7 +164,6 @@ impl<P> Retry<P> {
     }
 
     /// Whether the policy gives a step that failed with `error` another attempt, if any are left.
-    #[cfg_attr(not(test), expect(dead_code, reason = "used by the engine"))]
     pub(crate) fn retries_on<E>(&self, error: &E) -> bool
     where
         P: RetryOn<E>,

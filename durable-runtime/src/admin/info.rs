@@ -115,7 +115,7 @@ impl RunInfo {
         let mut info = Self {
             id: loaded.head.run.clone(),
             status: loaded.head.status,
-            function: started.function.clone().into_owned(),
+            function: started.function.to_string(),
             version: started.version,
             input: started.input.clone(),
             steps: Vec::new(),

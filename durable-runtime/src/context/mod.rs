@@ -1,7 +1,7 @@
 //! What user code holds: the [`Context`] of a run, the [`Step`]s it asks for, and the [`StepContext`]
 //! that a step's body gets.
 
-mod callee;
+pub mod callee;
 mod scope;
 mod shared;
 mod step;
@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-pub use callee::*;
 pub(crate) use scope::Scope;
 pub(crate) use shared::{Environment, RunShared, Wants};
 pub use step::Step;

@@ -17,7 +17,7 @@ use super::StepContext;
 use super::scope::Scope;
 use super::shared::{Arrival, RunShared};
 use crate::clock::{Sleep, Timestamp};
-use crate::failure::{Failure, TimedOut};
+use crate::failure::Failure;
 use crate::halt::{Halt, HaltReason};
 use crate::journal::event::AttemptError;
 use crate::journal::{AttemptFailed, Event, OperationKind, Outcome, StepCompleted};
@@ -25,6 +25,7 @@ use crate::panics::message_of;
 use crate::payload::Payload;
 use crate::replay::{ClaimNumber, Request};
 use crate::retry::{Retry, RetryOn};
+use crate::timed_out::TimedOut;
 use crate::value;
 
 /// A step that was asked for with `ctx.run(…)`; await it for what the step returns.
@@ -219,7 +220,7 @@ where
                 Some(Err(error)) => {
                     let permanent =
                         (error as &dyn Any).downcast_ref::<Failure>().is_some_and(Failure::is_permanent);
-                    !permanent && policy.applies_to(error)
+                    !permanent && policy.retries_on(error)
                 }
             };
             if worthwhile { policy.delay_after(attempt) } else { None }

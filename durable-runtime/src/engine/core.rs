@@ -58,7 +58,7 @@ pub(crate) struct Identity {
 impl Identity {
     fn of(started: &Started) -> Self {
         Self {
-            function: started.function.clone().into_owned(),
+            function: started.function.to_string(),
             input: started.input.clone(),
             input_digest: started.input_digest,
         }
@@ -482,7 +482,7 @@ impl Engine {
 
     async fn prepare_resume(&self, id: &RunId) -> Result<(&'static Registration, Loaded), ResumeRefused> {
         let mut loaded = self.load(id).await.map_err(ResumeRefused::Store)?.ok_or(ResumeRefused::Unknown)?;
-        let function = loaded.started().map(|started| started.function.clone().into_owned()).unwrap_or_default();
+        let function = loaded.started().map(|started| started.function.to_string()).unwrap_or_default();
         let registration = self.registry.get(&function).ok_or(ResumeRefused::Unregistered { function })?;
         match loaded.head.status {
             RunStatus::Completed | RunStatus::Failed => return Err(ResumeRefused::Finished(loaded.head.status)),

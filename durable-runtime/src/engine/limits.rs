@@ -10,7 +10,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The largest encoded input, step result, step error or result of a run, in bytes. Default 1 MiB;
-    /// at most 8 MiB, larger values count as that.
+    /// at most [`PAYLOAD_BYTES_MAX`](crate::PAYLOAD_BYTES_MAX), larger values count as that.
     pub payload_bytes: usize,
     /// How many operations one run may ask for. Default 100,000.
     pub operations: usize,
@@ -21,9 +21,6 @@ pub struct Limits {
     /// new, before it is halted (R12). Default 25.
     pub recoveries_without_progress: u32,
 }
-
-/// The most that `Limits::payload_bytes` can allow: a frame holds one payload and what is around it.
-pub(crate) const PAYLOAD_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 
 impl Default for Limits {
     fn default() -> Self {

@@ -10,10 +10,8 @@ mod registry;
 
 pub use self::core::Recovery;
 pub(crate) use self::core::{Active, Engine, Loaded, Outcome, Phase, ResumeRefused, halt_of};
-pub(crate) use committer::{CommitError, Committer, Link};
 pub(crate) use counters::Counters;
 pub use counters::Stats;
 pub use limits::Limits;
-pub(crate) use limits::PAYLOAD_BYTES_MAX;
 pub use registry::Registration;
 pub(crate) use registry::Registry;

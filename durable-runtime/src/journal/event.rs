@@ -2,12 +2,12 @@
 //!
 //! Every type here is stored. A change to any of them is a new [frame version](super::frame::VERSION).
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 
+use super::text::Text;
 use crate::halt::HaltReason;
 use crate::payload::Payload;
 
@@ -77,7 +77,7 @@ impl Event {
 /// See [`Event::Started`].
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Started {
-    pub(crate) function: Cow<'static, str>,
+    pub(crate) function: Text,
     pub(crate) version: u32,
     pub(crate) fingerprint: u64,
     pub(crate) input: Payload,
@@ -181,14 +181,14 @@ impl fmt::Display for OperationKind {
 /// Where in the source an operation is written.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct CallSite {
-    pub(crate) file: Cow<'static, str>,
+    pub(crate) file: Text,
     pub(crate) line: u32,
     pub(crate) column: u32,
 }
 
 impl From<&'static std::panic::Location<'static>> for CallSite {
     fn from(location: &'static std::panic::Location<'static>) -> Self {
-        Self { file: Cow::Borrowed(location.file()), line: location.line(), column: location.column() }
+        Self { file: location.file().into(), line: location.line(), column: location.column() }
     }
 }
 

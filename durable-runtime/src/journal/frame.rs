@@ -90,8 +90,6 @@ fn checksum(version: u8, body: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use super::*;
     use crate::journal::{CallSite, Operation, OperationKind, Outcome, StepCompleted};
     use crate::payload::{Codec, Payload};
@@ -103,7 +101,7 @@ mod tests {
                 key: "charge_card#2".into(),
                 kind: OperationKind::Step,
                 digest: 0x0123_4567_89ab_cdef,
-                site: CallSite { file: Cow::Borrowed("src/orders.rs"), line: 17, column: 9 },
+                site: CallSite { file: "src/orders.rs".into(), line: 17, column: 9 },
             },
             attempts: 2,
             outcome: Outcome::Ok(Payload::encode(Codec::Json, &("pi_1", 11_877), 1_024).unwrap()),

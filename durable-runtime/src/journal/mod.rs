@@ -4,8 +4,9 @@
 
 pub(crate) mod event;
 pub(crate) mod frame;
+mod text;
 
 pub(crate) use event::{
     AttemptFailed, CallSite, Event, Finished, Halted, Operation, OperationKind, Outcome, Started, StepCompleted,
 };
-pub(crate) use frame::{FrameError, decode, encode};
+pub(crate) use frame::{decode, encode};

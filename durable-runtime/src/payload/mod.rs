@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 /// The largest payload of all, whatever limit is asked for: 64 MiB.
-pub const PAYLOAD_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub const PAYLOAD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What bincode may claim while decoding. It counts the size of a number in memory, at most 16 bytes, where the
 /// payload may have one: so nothing that could be encoded is refused.
@@ -155,6 +155,31 @@ impl Payload {
         match self.codec {
             Codec::Json => str::from_utf8(&self.bytes).ok(),
             Codec::Bincode => None,
+        }
+    }
+}
+
+impl Payload {
+    /// The value for people: the JSON text, or how many bytes of which codec there are.
+    ///
+    /// ```
+    /// use durable_runtime::{Codec, Payload};
+    /// assert_eq!(Payload::encode(Codec::Json, "three", 100)?.text(), "\"three\"");
+    /// assert_eq!(Payload::encode(Codec::Bincode, "three", 100)?.text(), "<6 bytes of bincode>");
+    /// # Ok::<(), durable_runtime::PayloadError>(())
+    /// ```
+    pub fn text(&self) -> String {
+        self.to_json_text()
+            .map_or_else(|| format!("<{} bytes of {}>", self.bytes.len(), self.codec), str::to_owned)
+    }
+
+    /// The beginning of [`text`](Self::text), short enough for a message.
+    pub(crate) fn excerpt(&self) -> String {
+        const BYTES_MAX: usize = 200;
+        let text = self.text();
+        match text.get(..text.floor_char_boundary(BYTES_MAX)) {
+            Some(beginning) if beginning.len() < text.len() => format!("{beginning} …"),
+            _ => text,
         }
     }
 }

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-pub(crate) use divergence::{Difference, Divergence};
+pub(crate) use divergence::{CodeChange, Difference, Divergence};
 pub(crate) use legality::{Illegal, Legality, Stage};
 
 use crate::id::Position;

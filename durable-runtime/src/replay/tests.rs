@@ -24,7 +24,7 @@ fn started() -> Event {
 }
 
 fn site(line: u32) -> CallSite {
-    CallSite { file: Cow::Borrowed("src/f.rs"), line, column: 5 }
+    CallSite { file: "src/f.rs".into(), line, column: 5 }
 }
 
 fn operation(claim: u32, key: &str, digest: u64) -> Operation {

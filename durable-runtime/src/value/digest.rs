@@ -84,7 +84,6 @@ pub(crate) enum DigestError {
 /// # Errors
 /// [`DigestError`]: the value is nested too deeply, or its `Serialize` refused.
 /// Source: R9.
-#[cfg_attr(not(test), expect(dead_code, reason = "used by the engine"))]
 pub(crate) fn digest<T: Serialize + ?Sized>(value: &T) -> Result<Digest, DigestError> {
     thread_local! {
         static SCRATCH: Cell<Scratch> = const { Cell::new(Scratch::new()) };

@@ -2,3 +2,6 @@
 
 pub(crate) mod digest;
 pub(crate) mod verdict;
+
+pub(crate) use digest::digest;
+pub(crate) use verdict::is_err;

@@ -14,7 +14,6 @@ use serde::ser::{self, Impossible, Serializer};
 /// size. References, `Box`, `Arc`, type aliases and `#[serde(transparent)]` are looked through, because serde
 /// does not see them; `Option`, newtype structs and an outer `Ok` are not. An enum of the user's own counts
 /// only if serde can't tell it from `Result`: named `Result`, with `Err` as its second variant of one field.
-#[cfg_attr(not(test), expect(dead_code, reason = "used by the engine"))]
 pub(crate) fn is_err<T: Serialize + ?Sized>(value: &T) -> bool {
     value.serialize(FirstCall).unwrap_or(false)
 }
