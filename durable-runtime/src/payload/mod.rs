@@ -94,9 +94,10 @@ impl Payload {
 
     /// Decodes the value; all bytes must belong to it.
     ///
-    /// Bytes of any origin are safe: no panic, and no memory beyond a small multiple of their number, as long as
-    /// `T`'s own `Deserialize` keeps to that. Values nested too deeply (128 levels in JSON, about as many in
-    /// bincode) are refused.
+    /// Bytes of any origin are safe: no panic, and no memory beyond a multiple of their number, as long as `T`'s own
+    /// `Deserialize` keeps to that. Values nested too deeply (127 levels in JSON, about as many in bincode) are
+    /// refused. The one exception is bincode and a list of elements without content, such as `Vec<()>`: decoding
+    /// it takes as long as the length in the bytes says.
     ///
     /// ```
     /// use durable_runtime::{Codec, Payload, PayloadError};

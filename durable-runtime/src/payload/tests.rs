@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use proptest::prelude::*;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Deserializer, IgnoredAny, Visitor};
 use serde::ser::{SerializeSeq, Serializer};
 
 use super::*;
@@ -135,6 +135,15 @@ fn encoding_stops_at_the_limit() {
 }
 
 #[test]
+fn what_was_refused_once_is_refused_for_good() {
+    use std::io::Write as _;
+    let mut writer = limited::Writer::new(4);
+    assert!(writer.write(b"12345").is_err());
+    assert!(writer.write(b"1").is_err(), "else a Serialize that ignores errors would leave a gap");
+    assert!(writer.into_bytes().is_err_and(|overflow| overflow.bytes_at_least == 5));
+}
+
+#[test]
 fn no_limit_is_higher_than_the_highest() {
     for codec in CODECS {
         let huge = "x".repeat(PAYLOAD_BYTES_MAX);
@@ -209,6 +218,39 @@ fn lengths_in_the_bytes_are_not_believed() {
     assert!(hostile.decode::<Vec<u8>>().is_err());
     assert!(hostile.decode::<Vec<String>>().is_err());
     assert!(hostile.decode::<HashMap<u64, [u64; 4]>>().is_err());
+}
+
+/// Asks for an owned text or owned bytes, and takes only what was lent from the payload.
+#[derive(Debug)]
+struct Lent<const TEXT: bool>;
+
+impl<'de, const TEXT: bool> Deserialize<'de> for Lent<TEXT> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if TEXT { deserializer.deserialize_string(Self) } else { deserializer.deserialize_byte_buf(Self) }
+    }
+}
+
+impl<'de, const TEXT: bool> Visitor<'de> for Lent<TEXT> {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("something lent")
+    }
+
+    fn visit_borrowed_str<E>(self, _: &'de str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_borrowed_bytes<E>(self, _: &'de [u8]) -> Result<Self, E> {
+        Ok(self)
+    }
+}
+
+#[test]
+fn nothing_is_allocated_before_the_length_is_checked() {
+    let payload = Payload::encode(Codec::Bincode, "text", 100).unwrap();
+    payload.decode::<Lent<true>>().unwrap();
+    payload.decode::<Lent<false>>().unwrap();
 }
 
 #[test]

@@ -30,7 +30,7 @@ use serde::ser::{self, Serializer};
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// How deep lists, maps and enum contents may be nested. The same as what JSON can be decoded from.
+/// How deep lists, maps and enum contents may be nested. JSON can be decoded from no more.
 const NESTING_MAX: u16 = 128;
 
 /// How many `Some` and newtype structs may lie on one path. They leave no trace in the form but do use stack;
