@@ -16,14 +16,6 @@ pub enum OpenError {
     /// The store can't be opened or read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Two durable functions have the same name.
-    #[error("[D0110] two durable functions are named {name}, in {} and in {}: runs are recorded by name, so give one of them another with #[durable(name = \"…\")]", modules[0], modules[1])]
-    DuplicateFunction {
-        /// The name.
-        name: String,
-        /// The modules that declare the two.
-        modules: [String; 2],
-    },
     /// There is no tokio runtime to run in.
     #[error("[D0111] a runtime is opened inside a tokio runtime: call it from an async function under #[tokio::main]")]
     NoTokio,
@@ -50,7 +42,9 @@ pub enum StartError {
         given: String,
     },
     /// The id belongs to a run of the same function with another input.
-    #[error("[D0121] run {run} of {function} was started with the input {recorded}, not with {given}: one id is one run, so choose another id for another input")]
+    #[error(
+        "[D0121] run {run} of {function} was started with the input {recorded}, not with {given}: one id is one run, so choose another id for another input"
+    )]
     OtherInput {
         /// The run.
         run: RunId,
@@ -69,11 +63,15 @@ pub enum StartError {
         /// Why.
         source: Arc<PayloadError>,
     },
-    /// The function is not registered in this program.
-    #[error("[D0122] the function {function} is not registered: `#[durable]` does that, unless the linker dropped its crate; refer to it from the program")]
+    /// The function can't be found by its name, so the run could not be recovered after a crash.
+    #[error(
+        "[D0122] {function} {detail}: runs are recorded by the function's name. Give one of several another with #[durable(name = \"…\")]; refer to a function whose crate the linker dropped"
+    )]
     Unregistered {
         /// The function.
         function: String,
+        /// Whether there is none of that name, or several.
+        detail: String,
     },
     /// There is no run of this id to attach to.
     #[error("[D0123] there is no run {run}: start it with `Runtime::start`")]
@@ -82,7 +80,9 @@ pub enum StartError {
         run: RunId,
     },
     /// As many runs are active as the limit allows.
-    #[error("[D0124] run {run} was not started, because {limit} runs are active, as many as `Limits::active_runs` allows: try again when some have ended, or raise the limit")]
+    #[error(
+        "[D0124] run {run} was not started, because {limit} runs are active, as many as `Limits::active_runs` allows: try again when some have ended, or raise the limit"
+    )]
     TooManyActiveRuns {
         /// The run.
         run: RunId,
@@ -90,7 +90,9 @@ pub enum StartError {
         limit: usize,
     },
     /// The runtime is shutting down.
-    #[error("[D0125] run {run} was not started, because the runtime is shutting down: start it again when the store is open again")]
+    #[error(
+        "[D0125] run {run} was not started, because the runtime is shutting down: start it again when the store is open again"
+    )]
     ShuttingDown {
         /// The run.
         run: RunId,
@@ -160,13 +162,13 @@ pub enum AdminError {
         /// How it ended.
         status: RunStatus,
     },
-    /// The run's function is not part of this program.
-    #[error("[D0143] run {run} executes the function {function}, which is not part of this program: resume it in a program that has it")]
-    Unregistered {
+    /// This program can't continue the run.
+    #[error("[D0143] run {run} can't be resumed: {halt}")]
+    Stuck {
         /// The run.
         run: RunId,
-        /// Its function.
-        function: String,
+        /// Why, and what to do.
+        halt: Halt,
     },
     /// The runtime is shutting down.
     #[error("[D0144] the runtime is shutting down")]

@@ -15,12 +15,12 @@ use crate::Context;
 ///
 /// /// Greets.
 /// #[durable(version = 2)]
-/// async fn greet(_ctx: Context, name: String) -> String {
+/// async fn welcome(_ctx: Context, name: String) -> String {
 ///     format!("hello {name}")
 /// }
 ///
-/// assert_eq!(greet::NAME, "greet");
-/// assert_eq!(greet::VERSION, 2);
+/// assert_eq!(welcome::NAME, "welcome");
+/// assert_eq!(welcome::VERSION, 2);
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a durable function",

@@ -1,29 +1,32 @@
 //! Durable functions.
 
 // `#[durable]` names this crate by its path; inside it, that path is this.
+#[expect(unused_extern_crates, reason = "used by the expansion in unit tests only")]
 extern crate self as durable_runtime;
 
-mod runtime;
-mod run;
-mod function;
-mod context;
-mod retry;
-mod failure;
-mod timed_out;
 mod admin;
+mod clock;
+mod context;
+mod engine;
 mod error;
+mod failure;
+mod function;
 mod halt;
 mod id;
-mod clock;
-mod payload;
-mod value;
-mod panics;
 mod journal;
+mod panics;
+mod payload;
 mod replay;
-mod engine;
+mod retry;
+mod run;
+mod runtime;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod timed_out;
+mod value;
+
+pub use durable_macros::durable;
 
 pub use admin::{AttemptInfo, LIST_MAX, RunInfo, RunSummary, StepInfo, StepStatus};
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};

@@ -67,10 +67,12 @@ impl<T: DeserializeOwned> Run<T> {
         let run = self.id;
         let outcome = match self.source {
             Source::Over(outcome) => outcome,
-            Source::Active(mut phases) => match phases.wait_for(|phase| matches!(phase, Phase::Over(_))).await.as_deref() {
-                Ok(Phase::Over(outcome)) => outcome.clone(),
-                Ok(_) | Err(_) => Outcome::Stopped,
-            },
+            Source::Active(mut phases) => {
+                match phases.wait_for(|phase| matches!(phase, Phase::Over(_))).await.as_deref() {
+                    Ok(Phase::Over(outcome)) => outcome.clone(),
+                    Ok(_) | Err(_) => Outcome::Stopped,
+                }
+            }
         };
         match outcome {
             Outcome::Finished { result } => {

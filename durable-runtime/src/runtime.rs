@@ -111,9 +111,8 @@ impl Runtime {
         let id = RunId::new(id)?;
         let registration = self.registration(function)?;
         let refused = |source| StartError::Input { run: id.clone(), source: Arc::new(source) };
-        let payload =
-            Payload::encode(engine.environment.codec, &input, engine.environment.limits.payload_bytes)
-                .map_err(refused)?;
+        let payload = Payload::encode(engine.environment.codec, &input, engine.environment.limits.payload_bytes)
+            .map_err(refused)?;
         let digest = value::digest(&input)
             .map_err(|error| {
                 let (type_name, codec) = (std::any::type_name::<F::Input>(), engine.environment.codec);
@@ -156,11 +155,10 @@ impl Runtime {
     }
 
     fn registration<F: DurableFunction>(&self, _function: F) -> Result<&'static Registration, StartError> {
-        self.inner
-            .engine
-            .registry
-            .get(F::NAME)
-            .ok_or_else(|| StartError::Unregistered { function: F::NAME.to_owned() })
+        self.inner.engine.registry.get(F::NAME).map_err(|not_found| StartError::Unregistered {
+            function: F::NAME.to_owned(),
+            detail: not_found.to_string(),
+        })
     }
 
     /// What was found and continued when the store was opened.
@@ -266,7 +264,8 @@ impl RuntimeBuilder {
     /// An [`OpenError`]. If the store is locked, damaged or foreign, nothing in the folder was changed.
     pub async fn open(self, folder: impl AsRef<Path>) -> Result<Runtime, OpenError> {
         let (folder, durability) = (folder.as_ref().to_owned(), self.durability);
-        let _ = (folder, durability); self.start(move || Ok(Arc::new(MemoryStore::default()) as Arc<dyn Store>)).await
+        let _ = (folder, durability);
+        self.start(move || Ok(Arc::new(MemoryStore::default()) as Arc<dyn Store>)).await
     }
 
     /// Opens a store that is gone when the process ends: for tests and experiments.
@@ -290,10 +289,7 @@ impl RuntimeBuilder {
         open: impl FnOnce() -> Result<Arc<dyn Store>, crate::store::StoreError> + Send + 'static,
     ) -> Result<Runtime, OpenError> {
         let tasks = tokio::runtime::Handle::try_current().map_err(|_| OpenError::NoTokio)?;
-        let registry = Registry::collect().map_err(|duplicate| OpenError::DuplicateFunction {
-            name: duplicate.name.to_owned(),
-            modules: duplicate.modules.map(str::to_owned),
-        })?;
+        let registry = Registry::collect();
         let environment = Environment {
             clock: self.clock,
             dependencies: Arc::new(self.dependencies),

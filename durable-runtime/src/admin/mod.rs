@@ -85,11 +85,8 @@ impl Runtime {
         limit: usize,
     ) -> Result<Vec<RunSummary>, AdminError> {
         let after = after.cloned();
-        let heads = self
-            .inner
-            .engine
-            .blocking(move |store| store.list(status, after.as_ref(), limit.min(LIST_MAX)))
-            .await?;
+        let heads =
+            self.inner.engine.blocking(move |store| store.list(status, after.as_ref(), limit.min(LIST_MAX))).await?;
         Ok(heads
             .into_iter()
             .map(|head| RunSummary {
@@ -113,10 +110,10 @@ impl Runtime {
     /// use durable_runtime::{Context, Runtime, durable};
     ///
     /// #[durable]
-    /// async fn nothing(_ctx: Context) {}
+    /// async fn short_lived(_ctx: Context) {}
     ///
     /// let runtime = Runtime::builder().in_memory().await?;
-    /// runtime.start("once", nothing, ()).await?.await?;
+    /// runtime.start("once", short_lived, ()).await?.await?;
     /// assert!(runtime.delete("once").await?);
     /// assert!(!runtime.delete("once").await?);
     /// # Ok(())
@@ -152,7 +149,7 @@ impl Runtime {
             ResumeRefused::Unknown => AdminError::Unknown { run },
             ResumeRefused::Running => AdminError::Running { run },
             ResumeRefused::Finished(status) => AdminError::Finished { run, status },
-            ResumeRefused::Unregistered { function } => AdminError::Unregistered { run, function },
+            ResumeRefused::Stuck(halt) => AdminError::Stuck { run, halt },
             ResumeRefused::ShuttingDown => AdminError::ShuttingDown,
             ResumeRefused::Store(error) => AdminError::Store(error),
         })

@@ -1,7 +1,7 @@
 //! What user code holds: the [`Context`] of a run, the [`Step`]s it asks for, and the [`StepContext`]
 //! that a step's body gets.
 
-pub mod callee;
+pub(crate) mod callee;
 mod scope;
 mod shared;
 mod step;

@@ -169,9 +169,7 @@ impl RunShared {
             state.awaited += 1;
         }
         match state.permission(claim) {
-            Some((attempt, not_before)) => {
-                Arrival::Begin { attempt, not_before: not_before.map(Timestamp) }
-            }
+            Some((attempt, not_before)) => Arrival::Begin { attempt, not_before: not_before.map(Timestamp) },
             None => {
                 state.park(claim, waker);
                 Arrival::Wait
@@ -233,7 +231,10 @@ impl RunShared {
                 message
             }
             Place::Run(_) | Place::Step(_) => {
-                format!("{what} belongs to run {}, but is used by the code of another run: pass values between runs, not contexts", self.id)
+                format!(
+                    "{what} belongs to run {}, but is used by the code of another run: pass values between runs, not contexts",
+                    self.id
+                )
             }
             Place::Outside => format!(
                 "{what} belongs to run {}, but is used outside its code (in a spawned task, or after the run ended), where it can't be recorded in order: use join!, select! or FuturesUnordered inside the durable function instead of spawning",
@@ -322,11 +323,6 @@ impl RunShared {
     /// Whether the code is at a place it has passed before; what it logs was logged then.
     pub(crate) fn is_repeating(&self) -> bool {
         self.state.lock().replay.is_repeating()
-    }
-
-    /// How many records there are, durable or not.
-    pub(crate) fn length(&self) -> Position {
-        self.state.lock().replay.length()
     }
 }
 

@@ -135,12 +135,8 @@ impl<'a, O> Step<'a, O> {
                 0
             }
         };
-        let claim = shared.claim(Request {
-            name: Cow::Borrowed(name),
-            kind: OperationKind::Step,
-            digest,
-            site: site.into(),
-        });
+        let claim =
+            shared.claim(Request { name: Cow::Borrowed(name), kind: OperationKind::Step, digest, site: site.into() });
         Self {
             shared: Arc::clone(shared),
             claim,
@@ -204,7 +200,7 @@ where
     /// }
     ///
     /// #[durable]
-    /// async fn order(ctx: Context, sku: String) -> Result<u32, String> {
+    /// async fn reserve_patiently(ctx: Context, sku: String) -> Result<u32, String> {
     ///     let patient = Retry::exponential(Duration::from_millis(500)).max_attempts(5);
     ///     ctx.run(reserve, &sku).retry(patient.unless(|error: &String| error == "unknown sku")).await
     /// }
@@ -218,8 +214,7 @@ where
                 None => true,
                 Some(Ok(_)) => false,
                 Some(Err(error)) => {
-                    let permanent =
-                        (error as &dyn Any).downcast_ref::<Failure>().is_some_and(Failure::is_permanent);
+                    let permanent = (error as &dyn Any).downcast_ref::<Failure>().is_some_and(Failure::is_permanent);
                     !permanent && policy.retries_on(error)
                 }
             };
@@ -328,12 +323,8 @@ impl<O: Serialize + DeserializeOwned> Step<'_, O> {
         let began_at = environment.clock.now();
         let deadline = self.timeout.map(|(limit, _)| environment.clock.sleep_until(began_at.after(limit)));
         let span = tracing::info_span!("step", key = %operation.key, attempt);
-        let context = StepContext::new(
-            self.shared.id.clone(),
-            operation.key,
-            attempt,
-            Arc::clone(&environment.dependencies),
-        );
+        let context =
+            StepContext::new(self.shared.id.clone(), operation.key, attempt, Arc::clone(&environment.dependencies));
         environment.counters.executed();
         self.shared.body_began();
         self.stage = Stage::Running(Running { attempt, began_at, deadline, span });
@@ -421,24 +412,20 @@ impl<O: Serialize + DeserializeOwned> Step<'_, O> {
     fn encode(&self, output: &O) -> Result<Payload, String> {
         let environment = &self.shared.environment;
         // A `Serialize` of the user's may panic; that must not look like a panic of the function.
-        catch_unwind(AssertUnwindSafe(|| {
-            Payload::encode(environment.codec, output, environment.limits.payload_bytes)
-        }))
-        .map_err(|panic| format!("its serialization panicked: {}", message_of(&*panic)))?
-        .map_err(|error| error.to_string())
+        catch_unwind(AssertUnwindSafe(|| Payload::encode(environment.codec, output, environment.limits.payload_bytes)))
+            .map_err(|panic| format!("its serialization panicked: {}", message_of(&*panic)))?
+            .map_err(|error| error.to_string())
     }
 
     /// The step's outcome is delivered: hands the code what was recorded (R7).
     fn resolve(&mut self, outcome: Outcome) -> Poll<O> {
         self.stage = Stage::Over;
         let detail = match outcome {
-            Outcome::Ok(payload) | Outcome::Err(payload) => {
-                match catch_unwind(AssertUnwindSafe(|| payload.decode())) {
-                    Ok(Ok(value)) => return Poll::Ready(value),
-                    Ok(Err(error)) => error.to_string(),
-                    Err(panic) => format!("its deserialization panicked: {}", message_of(&*panic)),
-                }
-            }
+            Outcome::Ok(payload) | Outcome::Err(payload) => match catch_unwind(AssertUnwindSafe(|| payload.decode())) {
+                Ok(Ok(value)) => return Poll::Ready(value),
+                Ok(Err(error)) => error.to_string(),
+                Err(panic) => format!("its deserialization panicked: {}", message_of(&*panic)),
+            },
             Outcome::Unusable(detail) => detail,
         };
         let key = self.shared.operation(self.claim).map(|operation| operation.key);

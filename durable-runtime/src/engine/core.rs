@@ -20,7 +20,7 @@ use crate::id::{Fence, Position, RunId};
 use crate::journal::{self, Event, Halted, Started};
 use crate::panics::message_of;
 use crate::payload::Payload;
-use crate::replay::{CodeChange, Replay};
+use crate::replay::{CodeChange, Replay, Stage};
 use crate::store::{Append, Record, Refused, RunHead, RunStatus, Store, StoreError};
 
 /// What became of a run, as far as this process is concerned.
@@ -326,8 +326,13 @@ impl Engine {
         loaded: Loaded,
         recovered: bool,
     ) -> Outcome {
-        let corrupt =
-            |detail: String| Outcome::Halted(Halt::new(HaltReason::Corrupt, None, format!("{detail}. Restore the run from a backup, or delete it")));
+        let corrupt = |detail: String| {
+            Outcome::Halted(Halt::new(
+                HaltReason::Corrupt,
+                None,
+                format!("{detail}. Restore the run from a backup, or delete it"),
+            ))
+        };
         let Some(started) = loaded.started() else {
             return corrupt("the journal does not begin with Started".to_owned());
         };
@@ -341,6 +346,9 @@ impl Engine {
             Ok(replay) => replay,
             Err(illegal) => return corrupt(illegal.to_string()),
         };
+        if replay.stage() != Stage::Running {
+            return corrupt(format!("the store says running, the journal says {:?}", replay.stage()));
+        }
         let recoveries = replay.recoveries();
         let shared = Arc::new(RunShared::new(
             active.id.clone(),
@@ -352,13 +360,18 @@ impl Engine {
         let limits = self.environment.limits;
         let too_often = recoveries >= limits.recoveries_without_progress;
         let code = if too_often {
-            Err(Halt::new(HaltReason::CrashLoop, None, format!(
-                "the process died {recoveries} times in a row after the run began a step and before it recorded anything new: find out what the next step does to the process, then resume the run"
-            )))
+            Err(Halt::new(
+                HaltReason::CrashLoop,
+                None,
+                format!(
+                    "the process died {recoveries} times in a row after the run began a step and before it recorded anything new: find out what the next step does to the process, then resume the run"
+                ),
+            ))
         } else {
             let context = Context::new(Arc::clone(&shared));
-            (registration.call)(context, &input, self.environment.codec, limits.payload_bytes)
-                .map_err(|detail| Halt::new(HaltReason::Value, None, format!("its recorded input can't be used: {detail}")))
+            (registration.call)(context, &input, self.environment.codec, limits.payload_bytes).map_err(|detail| {
+                Halt::new(HaltReason::Value, None, format!("its recorded input can't be used: {detail}"))
+            })
         };
         let (code, halt) = match code {
             Ok(code) => (code, None),
@@ -413,19 +426,15 @@ impl Engine {
 
     fn recover_one(self: &Arc<Self>, store: &dyn Store, id: &RunId) -> Result<Option<Halt>, StoreError> {
         let halt = match load(store, id) {
-            Ok(Some(loaded)) => match loaded.started().map(|started| self.registry.get(&started.function).ok_or(started)) {
-                Some(Ok(registration)) => {
+            Ok(Some(loaded)) => match self.code_of(&loaded) {
+                Ok(registration) => {
                     self.environment.counters.recovered();
                     let active = Active::new(id.clone());
                     self.active.lock().insert(id.clone(), Arc::clone(&active));
                     self.adopt(&active, registration, loaded);
                     return Ok(None);
                 }
-                Some(Err(started)) => Halt::new(HaltReason::Unregistered, None, format!(
-                    "the function {} is not part of this program: the run is kept and goes on when a program that has the function opens the store",
-                    started.function
-                )),
-                None => Halt::new(HaltReason::Corrupt, None, "the journal does not begin with Started"),
+                Err(halt) => halt,
             },
             Ok(None) => return Ok(None),
             Err(error @ StoreError::Corrupt { .. }) => Halt::new(HaltReason::Corrupt, None, error.to_string()),
@@ -433,6 +442,21 @@ impl Engine {
         };
         self.stuck.lock().insert(id.clone(), halt.clone());
         Ok(Some(halt))
+    }
+
+    /// The function that a stored run executes.
+    fn code_of(&self, loaded: &Loaded) -> Result<&'static Registration, Halt> {
+        let Some(started) = loaded.started() else {
+            return Err(Halt::new(HaltReason::Corrupt, None, "the journal does not begin with Started"));
+        };
+        self.registry.get(&started.function).map_err(|not_found| {
+            let function = &started.function;
+            Halt::new(
+                HaltReason::Unregistered,
+                None,
+                format!("the function {function} {not_found}: the run is kept, and goes on when a program that has it once opens the store"),
+            )
+        })
     }
 
     fn adopt(self: &Arc<Self>, active: &Arc<Active>, registration: &'static Registration, loaded: Loaded) {
@@ -482,17 +506,15 @@ impl Engine {
 
     async fn prepare_resume(&self, id: &RunId) -> Result<(&'static Registration, Loaded), ResumeRefused> {
         let mut loaded = self.load(id).await.map_err(ResumeRefused::Store)?.ok_or(ResumeRefused::Unknown)?;
-        let function = loaded.started().map(|started| started.function.to_string()).unwrap_or_default();
-        let registration = self.registry.get(&function).ok_or(ResumeRefused::Unregistered { function })?;
+        let registration = self.code_of(&loaded).map_err(ResumeRefused::Stuck)?;
         match loaded.head.status {
             RunStatus::Completed | RunStatus::Failed => return Err(ResumeRefused::Finished(loaded.head.status)),
             RunStatus::Running => return Ok((registration, loaded)),
             RunStatus::Halted => {}
         }
         let event = Event::Resumed { at: self.environment.clock.now().0 };
-        let frame = journal::encode(&event).map_err(|error| {
-            ResumeRefused::Store(StoreError::Broken { first: error.to_string() })
-        })?;
+        let frame = journal::encode(&event)
+            .map_err(|error| ResumeRefused::Store(StoreError::Broken { first: error.to_string() }))?;
         let fence = loaded.head.fence.next();
         let append = Append {
             run: id.clone(),
@@ -536,11 +558,7 @@ impl Engine {
         Some(deleted)
     }
 
-    fn spawn(
-        self: &Arc<Self>,
-        active: &Arc<Active>,
-        work: impl Future<Output = Outcome> + Send + 'static,
-    ) {
+    fn spawn(self: &Arc<Self>, active: &Arc<Active>, work: impl Future<Output = Outcome> + Send + 'static) {
         let (engine, active) = (Arc::clone(self), Arc::clone(active));
         self.tasks.spawn(async move {
             let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
@@ -621,7 +639,7 @@ pub(crate) enum ResumeRefused {
     Unknown,
     Running,
     Finished(RunStatus),
-    Unregistered { function: String },
+    Stuck(Halt),
     ShuttingDown,
     Store(StoreError),
 }

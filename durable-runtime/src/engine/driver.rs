@@ -284,8 +284,12 @@ impl Driver {
         self.drop_code();
         let message = match error {
             CommitError::Closed => return Outcome::Stopped,
-            CommitError::Store(error) => format!("the store failed: {error}. The run goes on from its last acknowledged record once it is resumed, or when the store is opened anew"),
-            CommitError::Refused(refused) => format!("the store refused a record: {refused}. Another process or runtime has gone on with this run"),
+            CommitError::Store(error) => format!(
+                "the store failed: {error}. The run goes on from its last acknowledged record once it is resumed, or when the store is opened anew"
+            ),
+            CommitError::Refused(refused) => {
+                format!("the store refused a record: {refused}. Another process or runtime has gone on with this run")
+            }
         };
         tracing::error!(message, "run interrupted");
         Outcome::Halted(Halt::new(HaltReason::Storage, None, message))

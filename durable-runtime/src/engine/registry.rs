@@ -33,13 +33,7 @@ pub struct Registration {
 impl Registration {
     /// The registration of `F`.
     pub const fn of<F: DurableFunction>() -> Self {
-        Self {
-            name: F::NAME,
-            version: F::VERSION,
-            fingerprint: F::FINGERPRINT,
-            module: F::MODULE,
-            call: call::<F>,
-        }
+        Self { name: F::NAME, version: F::VERSION, fingerprint: F::FINGERPRINT, module: F::MODULE, call: call::<F> }
     }
 }
 
@@ -51,12 +45,7 @@ impl fmt::Debug for Registration {
 
 inventory::collect!(Registration);
 
-fn call<F: DurableFunction>(
-    context: Context,
-    input: &Payload,
-    codec: Codec,
-    bytes_max: usize,
-) -> Result<Code, String> {
+fn call<F: DurableFunction>(context: Context, input: &Payload, codec: Codec, bytes_max: usize) -> Result<Code, String> {
     let input = catch_unwind(AssertUnwindSafe(|| input.decode::<F::Input>()))
         .map_err(|panic| format!("its deserialization panicked: {}", message_of(&*panic)))?
         .map_err(|error| error.to_string())?;
@@ -71,34 +60,52 @@ fn call<F: DurableFunction>(
 /// The program's functions, by name.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    by_name: BTreeMap<&'static str, &'static Registration>,
+    by_name: BTreeMap<&'static str, Vec<&'static Registration>>,
 }
 
-/// Two functions of one name.
+/// Why a name does not say which function is meant.
 #[derive(Debug)]
-pub(crate) struct Duplicate {
-    pub(crate) name: &'static str,
-    pub(crate) modules: [&'static str; 2],
+pub(crate) enum NotFound {
+    /// No function has the name.
+    Unregistered,
+    /// Several have it, in these modules.
+    Ambiguous { modules: Vec<&'static str> },
 }
 
 impl Registry {
     /// Collects what `#[durable]` registered in this program.
-    ///
-    /// # Errors
-    /// [`Duplicate`] if two functions have the same name: the journal could not tell them apart.
-    pub(crate) fn collect() -> Result<Self, Duplicate> {
-        let mut by_name = BTreeMap::new();
+    pub(crate) fn collect() -> Self {
+        let mut by_name: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for registration in inventory::iter::<Registration> {
-            if let Some(first) = by_name.insert(registration.name, registration) {
-                let mut modules = [first.module, registration.module];
-                modules.sort_unstable();
-                return Err(Duplicate { name: registration.name, modules });
-            }
+            by_name.entry(registration.name).or_default().push(registration);
         }
-        Ok(Self { by_name })
+        Self { by_name }
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&'static Registration> {
-        self.by_name.get(name).copied()
+    /// The one function of this name.
+    ///
+    /// # Errors
+    /// [`NotFound`]: runs are recorded by name, so after a crash nobody could tell which of two was meant.
+    pub(crate) fn get(&self, name: &str) -> Result<&'static Registration, NotFound> {
+        match self.by_name.get(name).map(Vec::as_slice) {
+            Some([one]) => Ok(one),
+            None | Some([]) => Err(NotFound::Unregistered),
+            Some(several) => {
+                let mut modules: Vec<_> = several.iter().map(|registration| registration.module).collect();
+                modules.sort_unstable();
+                Err(NotFound::Ambiguous { modules })
+            }
+        }
+    }
+}
+
+impl fmt::Display for NotFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unregistered => f.write_str("is not part of this program"),
+            Self::Ambiguous { modules } => {
+                write!(f, "is the name of several functions of this program (in {})", modules.join(" and in "))
+            }
+        }
     }
 }

@@ -170,8 +170,7 @@ impl Payload {
     /// # Ok::<(), durable_runtime::PayloadError>(())
     /// ```
     pub fn text(&self) -> String {
-        self.to_json_text()
-            .map_or_else(|| format!("<{} bytes of {}>", self.bytes.len(), self.codec), str::to_owned)
+        self.to_json_text().map_or_else(|| format!("<{} bytes of {}>", self.bytes.len(), self.codec), str::to_owned)
     }
 
     /// The beginning of [`text`](Self::text), short enough for a message.

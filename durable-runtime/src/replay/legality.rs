@@ -70,10 +70,9 @@ impl Legality {
         let illegal = |why: String| Err(Illegal { position, event: event.name(), why });
         let next = match (self.stage, event) {
             (Stage::Empty, Event::Started(_)) | (Stage::Halted, Event::Resumed { .. }) => Stage::Running,
-            (
-                Stage::Running,
-                Event::AttemptFailed(_) | Event::StepCompleted(_) | Event::Recovered { .. },
-            ) => Stage::Running,
+            (Stage::Running, Event::AttemptFailed(_) | Event::StepCompleted(_) | Event::Recovered { .. }) => {
+                Stage::Running
+            }
             (Stage::Running, Event::Halted(_)) => Stage::Halted,
             (Stage::Running, Event::Finished(_)) => Stage::Finished,
             (stage, _) => return illegal(format!("the run is {stage:?}")),

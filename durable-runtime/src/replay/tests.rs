@@ -315,7 +315,23 @@ fn the_message_names_both_operations_and_says_what_to_do() {
     let divergence = diverges(&mut replay, Difference::Key);
     let changed = CodeChange { versions: (1, 2), fingerprints: (1, 2) };
     let unchanged = CodeChange { versions: (1, 1), fingerprints: (1, 1) };
-    expect_test::expect![[""]].assert_eq(&divergence.explain(changed));
-    expect_test::expect![[""]].assert_eq(&divergence.explain(unchanged));
-    expect_test::expect![[""]].assert_eq(&replay.waits_for_nothing().explain(unchanged));
+    expect_test::expect![[r#"
+        code and journal disagree: the code asks for another operation than the one recorded
+          recorded: step charge_card (operation 0, arguments 0000000000000000) at src/f.rs:1:5
+          current:  step ship (operation 0, arguments 000000000000beef) at src/f.rs:9:5
+          journal:  2 records
+          cause:    the function's code has changed since the run was started (version 1 then, 2 now)
+          do this:  deploy the code that started the run (or make the changed part run only for new runs), then resume the run"#]].assert_eq(&divergence.explain(changed));
+    expect_test::expect![[r#"
+        code and journal disagree: the code asks for another operation than the one recorded
+          recorded: step charge_card (operation 0, arguments 0000000000000000) at src/f.rs:1:5
+          current:  step ship (operation 0, arguments 000000000000beef) at src/f.rs:9:5
+          journal:  2 records
+          cause:    the function's code is unchanged, so it is not deterministic: it depends on a clock, on randomness, on the order of a hash map, or on state outside its run
+          do this:  move what is not deterministic into a step, `ctx.run("name", async || { … })`, deploy, and resume the run"#]].assert_eq(&divergence.explain(unchanged));
+    expect_test::expect![[r#"
+        code and journal disagree: the code waits for something that is not an operation of its run, so nothing recorded can wake it
+          latest:   step ship (operation 0, arguments 000000000000beef) at src/f.rs:9:5
+          journal:  2 records
+          do this:  move what it waits for into a step, `ctx.run("name", async || { … })`, deploy, and resume the run"#]].assert_eq(&replay.waits_for_nothing().explain(unchanged));
 }

@@ -11,7 +11,7 @@
 //! | `()`, `None`, a unit struct | null |
 //! | `Some(x)`, a newtype struct of `x`, `Box<x>`, `&x` | `x` |
 //! | lists, tuples, tuple structs | a list, in order |
-//! | maps, structs | a map of keys to values, in no order |
+//! | maps, structs | a map of keys to values, in no order, without the entries whose value is null |
 //! | other variants | a map of one entry: the variant's name to its content |
 //! | `serialize_bytes` | bytes: not the same as a list of integers |
 //!
@@ -312,16 +312,25 @@ impl Map<'_> {
         let Some(start) = self.key.take() else {
             return Err(Stop::Refused("a map value has no key".to_owned()));
         };
-        value.serialize(Canonical { scratch: self.scratch, depth: self.depth })?;
-        self.scratch.entries.push(start..self.scratch.form.len());
-        Ok(())
+        self.entry(start, value)
     }
 
     fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Stop> {
         let start = self.scratch.form.len();
         self.scratch.text(name);
+        self.entry(start, value)
+    }
+
+    /// Writes the value behind the key that begins at `start`. An entry without a value is no entry: so a
+    /// redeploy that adds an optional field, which is then `None`, changes no digest.
+    fn entry<T: Serialize + ?Sized>(&mut self, start: usize, value: &T) -> Result<(), Stop> {
+        let begin = self.scratch.form.len();
         value.serialize(Canonical { scratch: self.scratch, depth: self.depth })?;
-        self.scratch.entries.push(start..self.scratch.form.len());
+        if self.scratch.form.get(begin..) == Some(&[tag::NULL]) {
+            self.scratch.form.truncate(start);
+        } else {
+            self.scratch.entries.push(start..self.scratch.form.len());
+        }
         Ok(())
     }
 

@@ -1,0 +1,252 @@
+//! What `#[durable]` refuses: every message in one table, and how a refusal reaches the user.
+
+use std::fmt;
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote_spanned};
+
+/// Makes [`Refusal`] from a table of messages; `{braces}` name what a message fills in.
+macro_rules! refusals {
+    ($($variant:ident $({ $($field:ident),+ })? => $message:literal,)+) => {
+        /// Something `#[durable]` does not accept. What is refused comes first, what to write instead comes last.
+        ///
+        /// Every variant has a UI test of the same name (in snake case) in `tests/ui/refused`.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub(crate) enum Refusal {
+            $($variant $({ $($field: String),+ })?,)+
+        }
+
+        impl Refusal {
+            /// The variants' names, in the order of the table.
+            #[cfg(test)]
+            pub(crate) const NAMES: &[&str] = &[$(stringify!($variant)),+];
+        }
+
+        impl fmt::Display for Refusal {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Self::$variant $({ $($field),+ })? => write!(f, $message),)+
+                }
+            }
+        }
+    };
+}
+
+refusals! {
+    // The attribute's options.
+    UnknownOption { found } =>
+        "`{found}` is not an option of #[durable]; the options are `name = \"…\"`, `version = N` and `crate = path`",
+    DuplicateOption { option } =>
+        "the option `{option}` is given twice: keep one",
+    OptionWithoutValue { option } =>
+        "the option `{option}` needs a value: write `{option} = …`",
+    NameIsNotText =>
+        "`name` is a text in quotes: write `name = \"process_order\"`",
+    VersionIsNotNumber =>
+        "`version` is a whole number from 1 to 4294967295: write `version = 2`",
+    CrateIsNotPath =>
+        "`crate` is the path of durable_runtime, without quotes: write `crate = ::my_runtime`",
+    OptionOnHelper { option } =>
+        "a helper (`ctx: &Context`) is part of its caller's run and has no `{option}` of its own: \
+         remove the option, or take `ctx: Context` to make it a durable function",
+
+    // The item.
+    NotAFunction =>
+        "#[durable] goes on an `async fn` only: move it to the function that takes `ctx: Context` or `ctx: &Context`",
+    WithoutBody =>
+        "a function without a body can't be durable: put #[durable] on a free `async fn` with a body and call that",
+    NotAsync =>
+        "a durable function waits for its steps: write `async fn`",
+    ConstFunction =>
+        "a durable function can't be `const`: remove `const`",
+    UnsafeFunction =>
+        "a durable function is called by the runtime, which can't promise what `unsafe` asks for: remove `unsafe` and \
+         keep the unsafe block inside a step",
+    ExternFunction =>
+        "a durable function is called by the runtime, not over a foreign ABI: remove `extern`",
+    SelfReceiver =>
+        "a durable function has no `self`: take `ctx: Context` (or `ctx: &Context`) first and pass the value as an \
+         ordinary parameter, such as `shop: &Shop` in a helper",
+    WithoutContext =>
+        "a durable function takes its context first: add `ctx: Context`",
+    FirstIsNotContext { found } =>
+        "the first parameter of a durable function is its context, not `{found}`: put `ctx: Context` (or \
+         `ctx: &Context` for a helper) before it",
+    MutableContext =>
+        "a context is shared, not mutated: write `&Context` for a helper or `Context` for a durable function",
+    GenericFunction =>
+        "a durable function is stored by name and started again after a crash, so it can't be generic: move the \
+         generic part into a helper with `ctx: &Context` or into a step, and call it from here with concrete types",
+    ImplTraitParameter =>
+        "a durable function's input is stored, so its type must be written out, not `impl Trait`: name the type, or \
+         move this part into a helper with `ctx: &Context`",
+    ImplTraitResult =>
+        "a durable function's result is stored, so its type must be written out, not `impl Trait`: name the type",
+    BorrowedParameter =>
+        "a durable function's input is stored and read back after a crash, so it can't be borrowed: own it (`String` \
+         for `&str`, `Vec<T>` for `&[T]`, `T` for `&T`)",
+    BorrowedResult =>
+        "a durable function's result is stored and read back after a crash, so it can't be borrowed: own it (`String` \
+         for `&str`, `Vec<T>` for `&[T]`, `T` for `&T`)",
+    ConditionalParameter =>
+        "a durable function's input is stored, so a parameter can't come and go with `#[cfg]`: put the `#[cfg]` on two \
+         versions of the function",
+    TooManyParameters { count } =>
+        "a durable function takes at most 16 parameters after its context, this one has {count}: bundle them in a struct",
+
+    // `ctx.run` in the body.
+    RunWithoutCallee =>
+        "`ctx.run()` needs something to run: `ctx.run(charge, order)`, or `ctx.run(\"name\", async || …)` for an inline step",
+    RunWithTypeArguments =>
+        "`ctx.run` takes no type arguments: write them on the function, as in `ctx.run(parse::<Order>, text)`",
+    CalledInPlace { instead } =>
+        "this calls the function before the step begins, and its effect would repeat on every replay: let the step \
+         call it, write `{instead}`",
+    AwaitedInPlace { instead } =>
+        "this runs outside of the step, and its effect would repeat on every replay: let the step run it, write \
+         `{instead}`",
+    FieldAsCallee { field } =>
+        "`{field}` after a dot names no function: pass a method by its path and its receiver as the first argument, \
+         `ctx.run(Type::{field}, &value)`, or write an inline step: `ctx.run(\"{field}\", async || …)`",
+    CalleeWithoutName =>
+        "a step's name is the name of its function, and this has none: pass a function by name, or name an inline \
+         step: `ctx.run(\"name\", async || …)`",
+    TooManyArguments { count } =>
+        "a step takes at most 16 arguments, this one has {count}: bundle them in a struct or a tuple",
+    UnreadableArguments { problem } =>
+        "the arguments of `ctx.run` can't be read ({problem}): they are a function and its arguments, \
+         `ctx.run(charge, order)`, or a name and a closure, `ctx.run(\"name\", async || …)`",
+
+    // Inline steps.
+    ClosureWithoutName =>
+        "an inline step needs a name before its closure, it is what the journal records: \
+         `ctx.run(\"name\", async || …)`",
+    NameIsNotLiteral =>
+        "the name of an inline step is a text in quotes, such as `\"charge card\"`; closures are no arguments of a step",
+    InlineWithoutBody { name } =>
+        "the step \"{name}\" has a name but nothing to run: write `ctx.run(\"{name}\", async || …)`",
+    InlineWithArguments { name } =>
+        "an inline step has a name and a closure, nothing else: let the closure use the values around it, or pass a \
+         function with its arguments and name it afterwards: `ctx.run(function, a, b).named(\"{name}\")`",
+    InlineAsyncBlock { name } =>
+        "an async block can run only once and a step may be retried: make it a closure, \
+         `ctx.run(\"{name}\", async || …)`",
+    ClosureWithParameters { count } =>
+        "the closure of an inline step takes nothing or the StepContext, this one takes {count} parameters: let it use \
+         the values around it",
+    EmptyName =>
+        "a name must not be empty: say what happens here, as in \"charge card\"",
+    NameWithHash =>
+        "a name must not contain `#`: the journal uses it to number repeated steps (`charge`, `charge#2`)",
+
+    // What would not survive a replay.
+    RunInsideStep =>
+        "a step is one unit of work and can't run other steps: end this step first, or use the closure's own \
+         StepContext (`async |step| …`) for what a step needs",
+    AssignedInsideStep { variable } =>
+        "`{variable}` is assigned inside a step, but on replay the step does not run and the assignment would be \
+         lost: return the value and assign it outside, `{variable} = ctx.run(…).await`",
+    RandomSelect =>
+        "futures::select! polls its branches in random order, so a replay could take another branch: use tokio::select! \
+         or futures::select_biased!",
+}
+
+/// A refusal and the tokens it is about.
+#[derive(Debug, Clone)]
+pub(crate) struct Diagnostic {
+    start: Span,
+    end: Span,
+    message: String,
+}
+
+impl Diagnostic {
+    /// A refusal to be shown at `tokens`.
+    pub(crate) fn new(tokens: impl ToTokens, refusal: &Refusal) -> Self {
+        Self::message(tokens, refusal.to_string())
+    }
+
+    /// A message that is in no table, such as the parser's own.
+    pub(crate) fn message(tokens: impl ToTokens, message: String) -> Self {
+        let mut spans = tokens.into_token_stream().into_iter().map(|token| token.span());
+        let start = spans.next().unwrap_or_else(Span::call_site);
+        Self { start, end: spans.last().unwrap_or(start), message }
+    }
+
+    /// The `compile_error!` that shows it. As an expression or a type it fits everywhere, so nothing else fails
+    /// because of it.
+    pub(crate) fn in_place(&self) -> TokenStream {
+        // The compiler underlines from the first to the last token of a macro call.
+        let path = quote_spanned!(self.start=> ::core::compile_error!);
+        let message = &self.message;
+        let arguments = quote_spanned!(self.end=> (#message));
+        quote_spanned!(self.start=> #path #arguments)
+    }
+
+    /// The `compile_error!` as an item.
+    pub(crate) fn item(&self) -> TokenStream {
+        let error = self.in_place();
+        quote_spanned!(self.end=> #error;)
+    }
+}
+
+/// The refusals of one stage. Stages go on after a refusal, so that all mistakes are shown at once.
+#[derive(Debug, Default)]
+pub(crate) struct Diagnostics(Vec<Diagnostic>);
+
+impl Diagnostics {
+    /// Adds a refusal to be shown at `tokens`.
+    pub(crate) fn refuse(&mut self, tokens: impl ToTokens, refusal: &Refusal) {
+        self.0.push(Diagnostic::new(tokens, refusal));
+    }
+
+    /// Adds what another place found.
+    pub(crate) fn extend(&mut self, others: impl IntoIterator<Item = Diagnostic>) {
+        self.0.extend(others);
+    }
+
+    /// True when nothing was refused.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All of them as items.
+    pub(crate) fn items(&self) -> TokenStream {
+        self.0.iter().map(Diagnostic::item).collect()
+    }
+
+    /// Gives out the first and keeps the others.
+    pub(crate) fn take_first(&mut self) -> Option<Diagnostic> {
+        (!self.0.is_empty()).then(|| self.0.remove(0))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn messages(&self) -> Vec<String> {
+        self.0.iter().map(|diagnostic| diagnostic.message.clone()).collect()
+    }
+}
+
+impl IntoIterator for Diagnostics {
+    type Item = Diagnostic;
+    type IntoIter = std::vec::IntoIter<Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// Why a text can't be the name of a step or of a durable function.
+pub(crate) fn refused_name(name: &str) -> Option<Refusal> {
+    if name.trim().is_empty() {
+        Some(Refusal::EmptyName)
+    } else if name.contains('#') {
+        Some(Refusal::NameWithHash)
+    } else {
+        None
+    }
+}
+
+/// An identifier as it is called in messages and names: `r#match` is `match`.
+pub(crate) fn unraw(ident: &Ident) -> String {
+    let text = ident.to_string();
+    text.strip_prefix("r#").map_or(text.clone(), str::to_owned)
+}

@@ -1,0 +1,250 @@
+//! Stage 3: the body, with every `ctx.run(…)` made a call of the runtime.
+//!
+//! The rewriting works on tokens and not on a syntax tree, so that it reaches into the arguments of any macro
+//! (`join!`, `select!`, `vec!`, `format!` …), and so that everything else stays exactly what the user wrote.
+
+mod assigned;
+mod run;
+mod step;
+
+use proc_macro2::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
+
+use crate::diagnostics::{Diagnostic, Diagnostics, Refusal, refused_name};
+use crate::rewrite::step::Call;
+
+/// What became of a body.
+pub(crate) struct Rewritten {
+    pub(crate) body: TokenStream,
+    /// Refusals that `body` shows itself, in place of the refused code.
+    pub(crate) in_place: Diagnostics,
+    /// All other refusals.
+    pub(crate) elsewhere: Diagnostics,
+}
+
+/// Rewrites `body`, in which the context is called `context`.
+pub(crate) fn rewrite(body: &Group, context: Option<&Ident>, runtime: &TokenStream) -> Rewritten {
+    let mut rewriter = Rewriter::new(context, runtime, Place::Body);
+    let body = rewriter.group(body);
+    Rewritten { body: TokenTree::Group(body).into(), in_place: rewriter.in_place, elsewhere: rewriter.elsewhere }
+}
+
+/// Where the rewriter is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In the durable function, where steps are run.
+    Body,
+    /// In the closure of an inline step, where none may run.
+    Step,
+}
+
+struct Rewriter<'a> {
+    context: Option<&'a Ident>,
+    runtime: &'a TokenStream,
+    place: Place,
+    in_place: Diagnostics,
+    elsewhere: Diagnostics,
+}
+
+impl<'a> Rewriter<'a> {
+    fn new(context: Option<&'a Ident>, runtime: &'a TokenStream, place: Place) -> Self {
+        Self { context, runtime, place, in_place: Diagnostics::default(), elsewhere: Diagnostics::default() }
+    }
+
+    fn group(&mut self, group: &Group) -> Group {
+        let mut rewritten = Group::new(group.delimiter(), self.stream(group.stream()));
+        rewritten.set_span(group.span());
+        rewritten
+    }
+
+    fn stream(&mut self, stream: TokenStream) -> TokenStream {
+        let tokens: Vec<TokenTree> = stream.into_iter().collect();
+        let mut rewritten = TokenStream::new();
+        let mut index = 0;
+        while index < tokens.len() {
+            index += match nested_item_length(&tokens[index..]) {
+                0 => self.token(&tokens, index, &mut rewritten),
+                length => {
+                    rewritten.extend(tokens[index..index + length].iter().cloned());
+                    length
+                }
+            };
+        }
+        rewritten
+    }
+
+    /// Rewrites what begins at `index` and returns how many tokens that is.
+    fn token(&mut self, tokens: &[TokenTree], index: usize, rewritten: &mut TokenStream) -> usize {
+        if let Some((call, length)) = self.call(tokens, index) {
+            self.chain(&tokens[index + length..]);
+            rewritten.extend(self.run(&call));
+            return length;
+        }
+        if self.place == Place::Body
+            && let [TokenTree::Ident(name), bang, TokenTree::Group(arguments), ..] = &tokens[index..]
+            && is_punct(bang, '!')
+        {
+            rewritten.extend([tokens[index].clone(), bang.clone()]);
+            rewritten.extend([TokenTree::Group(self.macro_arguments(name, qualifier(&tokens[..index]), arguments))]);
+            return 3;
+        }
+        rewritten.extend([match &tokens[index] {
+            TokenTree::Group(group) => TokenTree::Group(self.group(group)),
+            other => other.clone(),
+        }]);
+        1
+    }
+
+    /// The tokens of `ctx.run(…)` at `index`, and how many they are.
+    fn call<'t>(&mut self, tokens: &'t [TokenTree], index: usize) -> Option<(Call<'t>, usize)> {
+        let [TokenTree::Ident(context), dot, TokenTree::Ident(run), rest @ ..] = &tokens[index..] else { return None };
+        let is_run = Some(context) == self.context && is_punct(dot, '.') && run == "run";
+        if !is_run || is_member(&tokens[..index]) {
+            return None;
+        }
+        let turbofish = turbofish_length(rest);
+        let Some(TokenTree::Group(arguments)) = rest.get(turbofish) else { return None };
+        if arguments.delimiter() != Delimiter::Parenthesis {
+            return None;
+        }
+        if turbofish > 0 {
+            let type_arguments: TokenStream = rest[..turbofish].iter().cloned().collect();
+            self.elsewhere.refuse(type_arguments, &Refusal::RunWithTypeArguments);
+        }
+        Some((Call { context, dot, run, arguments }, 3 + turbofish + 1))
+    }
+
+    /// What `ctx.run(…)` becomes: a step, or what is wrong with it.
+    fn run(&mut self, call: &Call<'_>) -> TokenStream {
+        if self.place == Place::Step {
+            let mut refused = Diagnostics::default();
+            refused.refuse(call, &Refusal::RunInsideStep);
+            return self.refused(refused);
+        }
+        match run::read(call) {
+            Ok(run) => step::emit(self, call, &run).unwrap_or_else(|refused| self.refused(refused)),
+            Err(refused) => self.refused(refused),
+        }
+    }
+
+    /// Shows the first of several refusals in place of the refused code, and keeps the others for elsewhere.
+    fn refused(&mut self, mut refused: Diagnostics) -> TokenStream {
+        let first = refused.take_first();
+        self.elsewhere.extend(refused);
+        let shown = first.as_ref().map(Diagnostic::in_place).unwrap_or_default();
+        self.in_place.extend(first);
+        shown
+    }
+
+    /// Checks the names given to a step after it is called: `.named("…")`.
+    fn chain(&mut self, mut tokens: &[TokenTree]) {
+        while let [dot, TokenTree::Ident(method), rest @ ..] = tokens
+            && is_punct(dot, '.')
+        {
+            let rest = &rest[turbofish_length(rest)..];
+            let Some((TokenTree::Group(arguments), after)) = rest.split_first() else { return };
+            if method == "named"
+                && let Ok(name) = syn::parse2::<syn::LitStr>(arguments.stream())
+                && let Some(refusal) = refused_name(&name.value())
+            {
+                self.elsewhere.refuse(name, &refusal);
+            }
+            tokens = after;
+        }
+    }
+
+    /// The arguments of the macro `qualifier::name!`, in a fixed order of polling.
+    ///
+    /// tokio's macros begin with another branch each time, and the order in which branches call `ctx.run` is part of
+    /// what a replay compares.
+    fn macro_arguments(&mut self, name: &Ident, qualifier: Option<&Ident>, arguments: &Group) -> Group {
+        let rewritten = self.group(arguments);
+        let is_tokio = match qualifier {
+            Some(qualifier) if qualifier == "futures" || qualifier == "futures_util" => {
+                if name == "select" {
+                    self.elsewhere.refuse(name, &Refusal::RandomSelect);
+                }
+                false
+            }
+            Some(qualifier) => qualifier == "tokio",
+            // Only tokio's `select!` is used without a path so often that the name alone says enough.
+            None => name == "select",
+        };
+        let mut first = arguments.stream().into_iter();
+        let has_order = matches!(first.next(), Some(TokenTree::Ident(word)) if word == "biased")
+            && first.next().is_some_and(|token| is_punct(&token, ';'));
+        if !is_tokio || !matches!(name.to_string().as_str(), "select" | "join" | "try_join") || has_order {
+            return rewritten;
+        }
+        let span = Span::mixed_site().located_at(name.span());
+        let mut semicolon = Punct::new(';', Spacing::Alone);
+        semicolon.set_span(span);
+        let biased = [TokenTree::Ident(Ident::new("biased", span)), TokenTree::Punct(semicolon)];
+        let mut ordered = Group::new(rewritten.delimiter(), biased.into_iter().chain(rewritten.stream()).collect());
+        ordered.set_span(rewritten.span());
+        ordered
+    }
+}
+
+/// The length of a nested item that has a context of its own, or none: a function, or a macro's definition.
+fn nested_item_length(tokens: &[TokenTree]) -> usize {
+    match tokens {
+        [TokenTree::Ident(word), TokenTree::Ident(_), rest @ ..] if word == "fn" => {
+            let end = rest.iter().position(|token| is_braces(token) || is_punct(token, ';'));
+            end.map_or(tokens.len(), |end| end + 3)
+        }
+        [TokenTree::Ident(word), bang, TokenTree::Ident(_), TokenTree::Group(_), ..]
+            if word == "macro_rules" && is_punct(bang, '!') =>
+        {
+            4
+        }
+        _ => 0,
+    }
+}
+
+/// True when what follows `before` is a part of something longer: a field, or the end of a path.
+fn is_member(before: &[TokenTree]) -> bool {
+    match before {
+        [.., first, last] if is_punct(last, ':') => is_punct(first, ':'),
+        [.., first, last] if is_punct(last, '.') => !is_punct(first, '.'),
+        [last] => is_punct(last, '.'),
+        _ => false,
+    }
+}
+
+/// The name before `::`.
+fn qualifier(before: &[TokenTree]) -> Option<&Ident> {
+    match before {
+        [.., TokenTree::Ident(name), first, second] if is_punct(first, ':') && is_punct(second, ':') => Some(name),
+        _ => None,
+    }
+}
+
+/// How many tokens `::<…>` are; 0 when there is none.
+fn turbofish_length(tokens: &[TokenTree]) -> usize {
+    let [first, second, open, ..] = tokens else { return 0 };
+    if !(is_punct(first, ':') && is_punct(second, ':') && is_punct(open, '<')) {
+        return 0;
+    }
+    let mut depth = 0;
+    for (index, token) in tokens.iter().enumerate() {
+        // The arrow of `fn() -> T` closes nothing.
+        let is_arrow = index > 0 && is_punct(&tokens[index - 1], '-');
+        if is_punct(token, '<') {
+            depth += 1;
+        } else if is_punct(token, '>') && !is_arrow {
+            depth -= 1;
+            if depth == 0 {
+                return index + 1;
+            }
+        }
+    }
+    0
+}
+
+fn is_punct(token: &TokenTree, character: char) -> bool {
+    matches!(token, TokenTree::Punct(punct) if punct.as_char() == character)
+}
+
+fn is_braces(token: &TokenTree) -> bool {
+    matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
+}

@@ -1,0 +1,148 @@
+//! Writing what `ctx.run(…)` becomes: a call of `Context::__step`.
+
+use proc_macro2::{Delimiter, Group, Ident, Literal, TokenStream, TokenTree};
+use quote::{ToTokens, TokenStreamExt as _, format_ident, quote, quote_spanned};
+use syn::{Expr, ExprClosure};
+
+use crate::diagnostics::Diagnostics;
+use crate::paths::{generated_at, ungroup};
+use crate::rewrite::run::Run;
+use crate::rewrite::{Place, Rewriter};
+
+/// The tokens of one `ctx.run(…)`.
+pub(super) struct Call<'t> {
+    pub(super) context: &'t Ident,
+    pub(super) dot: &'t TokenTree,
+    pub(super) run: &'t Ident,
+    pub(super) arguments: &'t Group,
+}
+
+impl ToTokens for Call<'_> {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        self.context.to_tokens(tokens);
+        self.dot.to_tokens(tokens);
+        self.run.to_tokens(tokens);
+        self.arguments.to_tokens(tokens);
+    }
+}
+
+impl Call<'_> {
+    /// `ctx.__step(name, arguments, body)`.
+    ///
+    /// The method and its parentheses keep the place of the user's: it is recorded as the call site of the step.
+    fn step(&self, name: &Literal, arguments: &TokenStream, body: &TokenStream) -> TokenStream {
+        let mut parentheses = Group::new(Delimiter::Parenthesis, quote!(#name, #arguments, #body));
+        parentheses.set_span(self.arguments.span());
+        let mut step = TokenStream::new();
+        step.append(self.context.clone());
+        step.append(self.dot.clone());
+        step.append(Ident::new("__step", self.run.span()));
+        step.append(parentheses);
+        step
+    }
+}
+
+/// Writes the step that `run` asks for.
+///
+/// # Errors
+/// What the closure of an inline step may not do.
+pub(super) fn emit(rewriter: &mut Rewriter<'_>, call: &Call<'_>, run: &Run) -> Result<TokenStream, Diagnostics> {
+    match run {
+        Run::Function { callee, name, arguments } => Ok(function(rewriter, call, callee, name, arguments)),
+        Run::Closure { name, closure } => {
+            let body = closure_body(rewriter, closure)?;
+            Ok(call.step(&name.token(), &quote!(()), &body))
+        }
+        Run::Value { name, body } => {
+            let site = generated_at(body);
+            let runtime = rewriter.runtime;
+            let body = rewriter.stream(body.to_token_stream());
+            let body = quote_spanned! {site=>
+                {
+                    let __body = #body;
+                    move |__step, ()| #runtime::__private::call0(&__body, __step)
+                }
+            };
+            Ok(call.step(&name.token(), &quote!(()), &body))
+        }
+    }
+}
+
+fn function(
+    rewriter: &mut Rewriter<'_>,
+    call: &Call<'_>,
+    callee: &Expr,
+    name: &str,
+    arguments: &[Expr],
+) -> TokenStream {
+    let site = generated_at(callee);
+    let runtime = rewriter.runtime;
+    let mut literal = Literal::string(name);
+    literal.set_span(site);
+    let values = arguments.iter().map(|argument| rewriter.stream(argument.to_token_stream()));
+    let values = quote_spanned!(site=> (#(#values,)*));
+    // Each carries the place of its argument, so that a wrong type is shown there.
+    let names: Vec<Ident> = arguments
+        .iter()
+        .enumerate()
+        .map(|(index, argument)| format_ident!("__a{index}", span = generated_at(pointee(argument))))
+        .collect();
+    let call_n = format_ident!("call{}", arguments.len(), span = site);
+    let body = match ungroup(callee) {
+        // Borrowed outside of the closure, which would take the function itself otherwise.
+        Expr::Reference(reference) => quote_spanned! {site=>
+            {
+                let __callee = #reference;
+                move |__step, (#(#names,)*)| #runtime::__private::#call_n(__callee, __step #(, #names)*)
+            }
+        },
+        callee => quote_spanned! {site=>
+            move |__step, (#(#names,)*)| #runtime::__private::#call_n(&#callee, __step #(, #names)*)
+        },
+    };
+    call.step(&literal, &values, &body)
+}
+
+/// `order` in `&order`: the part of an argument that a message should point at.
+fn pointee(argument: &Expr) -> &Expr {
+    match ungroup(argument) {
+        Expr::Reference(reference) => pointee(&reference.expr),
+        other => other,
+    }
+}
+
+/// A closure that runs `closure`, as often as the step is tried.
+///
+/// It calls `closure` directly: behind a generic wrapper the compiler could not see that the future is `Send`.
+fn closure_body(rewriter: &Rewriter<'_>, closure: &ExprClosure) -> Result<TokenStream, Diagnostics> {
+    let runtime = rewriter.runtime;
+    let mut inner = Rewriter::new(rewriter.context, runtime, Place::Step);
+    let tokens = inner.stream(closure.to_token_stream());
+    inner.in_place.extend(inner.elsewhere);
+    if !inner.in_place.is_empty() {
+        return Err(inner.in_place);
+    }
+    let site = generated_at(closure);
+    // What is no future is shown at what the closure returns.
+    let result = generated_at(&closure.body);
+    let shared = |body: TokenStream, step: TokenStream, arguments: TokenStream| {
+        let awaited = quote_spanned!(result=> __body(#arguments).await);
+        quote_spanned! {site=>
+            {
+                let __body = ::std::sync::Arc::new(#body);
+                move |#step, ()| {
+                    let __body = ::std::sync::Arc::clone(&__body);
+                    async move { #awaited }
+                }
+            }
+        }
+    };
+    Ok(if closure.inputs.is_empty() {
+        shared(tokens, quote!(_), TokenStream::new())
+    } else {
+        let step = Ident::new("__step", site);
+        // Only a bound tells the compiler the type of the closure's parameter in time.
+        let body = quote_spanned!(site=> #runtime::__private::with_step(#tokens));
+        shared(body, step.to_token_stream(), step.to_token_stream())
+    })
+}

@@ -1,0 +1,649 @@
+//! The whole macro at work, without a compiler.
+
+use expect_test::{Expect, expect};
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::diagnostics::Refusal;
+use crate::expand::durable;
+
+/// The expansion of `#[durable] item`, as rustfmt would show it.
+fn expansion(options: &str, item: &str) -> String {
+    let expanded = durable(options.parse().unwrap(), &item.parse().unwrap());
+    prettyplease::unparse(&syn::parse2(expanded.clone()).unwrap_or_else(|error| panic!("{error}: {expanded}")))
+}
+
+fn check(options: &str, item: &str, expected: &Expect) {
+    expected.assert_eq(&expansion(options, item));
+}
+
+/// The expansion of a helper with this body, without the signature.
+fn check_body(body: &str, expected: &Expect) {
+    let expanded = expansion("crate = d", &format!("async fn f(ctx: &C::Context) {{ {body} }}"));
+    let body = expanded.strip_prefix("async fn f(ctx: &C::Context) {\n").unwrap();
+    let (body, errors) = body.split_once("\n}\n").unwrap();
+    let lines = body.lines().map(|line| line.strip_prefix("    ").unwrap_or(line).to_owned() + "\n");
+    expected.assert_eq(&(lines.collect::<String>() + errors));
+}
+
+/// Checks that the body is refused with exactly these messages.
+fn check_refused(body: &str, refusals: &[Refusal]) {
+    let expanded = expansion("", &format!("async fn f(ctx: &Context) {{ {body} }}"));
+    // Long messages are written over several lines, so white space does not count.
+    let squeeze = |text: &str| text.replace("\\\"", "\"").split_whitespace().collect::<String>();
+    let squeezed = squeeze(&expanded);
+    for refusal in refusals {
+        assert!(squeezed.contains(&squeeze(&refusal.to_string())), "{body}: no `{refusal}` in:\n{expanded}");
+    }
+    assert_eq!(expanded.matches("compile_error!").count(), refusals.len(), "{body}: {expanded}");
+}
+
+#[test]
+fn a_durable_function() {
+    check(
+        "",
+        "
+        /// Charges an order.
+        #[deprecated]
+        #[allow(clippy::pedantic)]
+        #[tracing::instrument]
+        pub(crate) async fn process_order(mut ctx: Context, order: Order, (a, _): (u32, u8)) -> Result<Receipt, Error>
+        where
+            Order: Clone,
+        {
+            let charge = ctx.run(Gateway::charge, &order, a).retry(3).await?;
+            Ok(Receipt { charge })
+        }",
+        &expect![[r#"
+            /// Charges an order.
+            #[deprecated]
+            #[allow(clippy::pedantic)]
+            #[allow(non_camel_case_types, dead_code)]
+            #[derive(Clone, Copy, Debug)]
+            pub(crate) struct process_order;
+            #[allow(clippy::pedantic)]
+            #[allow(deprecated)]
+            impl ::durable_runtime::DurableFunction for process_order {
+                type Input = (Order, (u32, u8));
+                type Output = Result<Receipt, Error>;
+                const NAME: &'static str = "process_order";
+                const VERSION: u32 = 1;
+                const FINGERPRINT: u64 = 5108464747133759604;
+                const MODULE: &'static str = ::core::module_path!();
+                fn call(
+                    __context: ::durable_runtime::Context,
+                    (__p0, __p1): Self::Input,
+                ) -> ::std::pin::Pin<
+                    ::std::boxed::Box<
+                        dyn ::core::future::Future<Output = Self::Output> + ::core::marker::Send,
+                    >,
+                > {
+                    #[tracing::instrument]
+                    #[allow(clippy::unused_async)]
+                    async fn __process_order(
+                        mut ctx: Context,
+                        order: Order,
+                        (a, _): (u32, u8),
+                    ) -> Result<Receipt, Error>
+                    where
+                        Order: Clone,
+                    {
+                        let charge = ctx
+                            .__step(
+                                "charge",
+                                (&order, a),
+                                move |__step, (__a0, __a1)| ::durable_runtime::__private::call2(
+                                    &Gateway::charge,
+                                    __step,
+                                    __a0,
+                                    __a1,
+                                ),
+                            )
+                            .retry(3)
+                            .await?;
+                        Ok(Receipt { charge })
+                    }
+                    ::std::boxed::Box::pin(__process_order(__context, __p0, __p1))
+                }
+            }
+            #[allow(clippy::pedantic)]
+            #[allow(deprecated)]
+            const _: () = {
+                ::durable_runtime::__private::inventory::submit! {
+                    ::durable_runtime::__private::Registration::of:: < process_order > ()
+                }
+            };
+        "#]],
+    );
+}
+
+#[test]
+fn options_and_no_parameters() {
+    check(
+        r#"name = "orders.process", version = 7, crate = crate::inner"#,
+        "#[cfg(unix)] async fn r#match(_: Context) {}",
+        &expect![[r##"
+            #[cfg(unix)]
+            #[allow(non_camel_case_types, dead_code)]
+            #[derive(Clone, Copy, Debug)]
+            struct r#match;
+            #[cfg(unix)]
+            #[allow(deprecated)]
+            impl crate::inner::DurableFunction for r#match {
+                type Input = ();
+                type Output = ();
+                const NAME: &'static str = "orders.process";
+                const VERSION: u32 = 7;
+                const FINGERPRINT: u64 = 8663531377737675152;
+                const MODULE: &'static str = ::core::module_path!();
+                fn call(
+                    __context: crate::inner::Context,
+                    (): Self::Input,
+                ) -> ::std::pin::Pin<
+                    ::std::boxed::Box<
+                        dyn ::core::future::Future<Output = Self::Output> + ::core::marker::Send,
+                    >,
+                > {
+                    #[allow(clippy::unused_async)]
+                    async fn __match(_: Context) {}
+                    ::std::boxed::Box::pin(__match(__context))
+                }
+            }
+            #[cfg(unix)]
+            #[allow(deprecated)]
+            const _: () = {
+                crate::inner::__private::inventory::submit! {
+                    crate ::inner::__private::Registration::of:: < r#match > ()
+                }
+            };
+        "##]],
+    );
+}
+
+#[test]
+fn one_parameter_is_no_tuple() {
+    let expanded = expansion("", "async fn f(ctx: Context, order: Order) -> u8 { 1 }");
+    assert!(expanded.contains("type Input = Order;"), "{expanded}");
+    assert!(expanded.contains("__p0: Self::Input"), "{expanded}");
+}
+
+#[test]
+fn a_helper_stays_a_function() {
+    check(
+        "crate = crate",
+        "
+        /// Docs.
+        #[must_use]
+        pub async fn total<'a, T: Price>(ctx: &'a Context, items: &[T]) -> u64 {
+            ctx.run(sum::<T>, items).await
+        }",
+        &expect![[r#"
+            /// Docs.
+            #[must_use]
+            pub async fn total<'a, T: Price>(ctx: &'a Context, items: &[T]) -> u64 {
+                ctx.__step(
+                        "sum",
+                        (items,),
+                        move |__step, (__a0,)| crate::__private::call1(&sum::<T>, __step, __a0),
+                    )
+                    .await
+            }
+        "#]],
+    );
+}
+
+#[test]
+fn callees() {
+    check_body(
+        "
+        ctx.run(charge).await;
+        ctx.run(self::pay::<Card, 3>, &order.user, 3 + 4, vec![1, 2],).await?;
+        ctx.run(<Gateway as Pay>::r#match, ctx.run(inner).await);
+        ctx.run(&callback, 1);
+        ",
+        &expect![[r#"
+            ctx.__step("charge", (), move |__step, ()| d::__private::call0(&charge, __step))
+                .await;
+            ctx.__step(
+                    "pay",
+                    (&order.user, 3 + 4, vec![1, 2]),
+                    move |__step, (__a0, __a1, __a2)| d::__private::call3(
+                        &self::pay::<Card, 3>,
+                        __step,
+                        __a0,
+                        __a1,
+                        __a2,
+                    ),
+                )
+                .await?;
+            ctx.__step(
+                "match",
+                (
+                    ctx
+                        .__step(
+                            "inner",
+                            (),
+                            move |__step, ()| d::__private::call0(&inner, __step),
+                        )
+                        .await,
+                ),
+                move |__step, (__a0,)| d::__private::call1(
+                    &<Gateway as Pay>::r#match,
+                    __step,
+                    __a0,
+                ),
+            );
+            ctx.__step(
+                "callback",
+                (1,),
+                {
+                    let __callee = &callback;
+                    move |__step, (__a0,)| d::__private::call1(__callee, __step, __a0)
+                },
+            );
+        "#]],
+    );
+}
+
+#[test]
+fn inline_steps() {
+    check_body(
+        r#"
+        ctx.run("a", async || fetch(&order).await).await;
+        ctx.run("b", async move |step: StepContext| { step.attempt() }).named("b2");
+        ctx.run("c", || async { 1 });
+        ctx.run("d", |_| async { 1 });
+        ctx.run("e", body);
+        "#,
+        &expect![[r#"
+            ctx.__step(
+                    "a",
+                    (),
+                    {
+                        let __body = ::std::sync::Arc::new(async || fetch(&order).await);
+                        move |_, ()| {
+                            let __body = ::std::sync::Arc::clone(&__body);
+                            async move { __body().await }
+                        }
+                    },
+                )
+                .await;
+            ctx.__step(
+                    "b",
+                    (),
+                    {
+                        let __body = ::std::sync::Arc::new(
+                            d::__private::with_step(async move |step: StepContext| {
+                                step.attempt()
+                            }),
+                        );
+                        move |__step, ()| {
+                            let __body = ::std::sync::Arc::clone(&__body);
+                            async move { __body(__step).await }
+                        }
+                    },
+                )
+                .named("b2");
+            ctx.__step(
+                "c",
+                (),
+                {
+                    let __body = ::std::sync::Arc::new(|| async { 1 });
+                    move |_, ()| {
+                        let __body = ::std::sync::Arc::clone(&__body);
+                        async move { __body().await }
+                    }
+                },
+            );
+            ctx.__step(
+                "d",
+                (),
+                {
+                    let __body = ::std::sync::Arc::new(d::__private::with_step(|_| async { 1 }));
+                    move |__step, ()| {
+                        let __body = ::std::sync::Arc::clone(&__body);
+                        async move { __body(__step).await }
+                    }
+                },
+            );
+            ctx.__step(
+                "e",
+                (),
+                {
+                    let __body = body;
+                    move |__step, ()| d::__private::call0(&__body, __step)
+                },
+            );
+        "#]],
+    );
+}
+
+#[test]
+fn macros_and_closures_are_reached_and_nested_functions_are_not() {
+    check_body(
+        r#"
+        let a = join!(ctx.run(f), async { ctx.run(g, 1).await });
+        let b = list.iter().map(|x| ctx.run(h, x));
+        println!("{}", vec![ctx.run(i).await; 0..ctx.run(j).await]);
+        let c = S { ctx: ctx.run(k), run: self.ctx.run(l), x: other::ctx.run(m) };
+        fn nested<T: Fn() -> [u8; 1]>(ctx: Engine) where T: X { ctx.run(not_ours) }
+        let d: fn(u8) = |x| { ctx.run(o) };
+        macro_rules! step { ($f:ident) => { ctx.run($f) } }
+        "#,
+        &expect![[r#"
+            let a = join!(
+                ctx.__step("f", (), move | __step, () | d::__private::call0(& f, __step)), async
+                { ctx.__step("g", (1,), move | __step, (__a0,) | d::__private::call1(& g, __step,
+                __a0)). await }
+            );
+            let b = list
+                .iter()
+                .map(|x| {
+                    ctx
+                        .__step(
+                            "h",
+                            (x,),
+                            move |__step, (__a0,)| d::__private::call1(&h, __step, __a0),
+                        )
+                });
+            println!(
+                "{}", vec![ctx.__step("i", (), move | __step, () | d::__private::call0(& i,
+                __step)). await; 0..ctx.__step("j", (), move | __step, () | d::__private::call0(&
+                j, __step)). await]
+            );
+            let c = S {
+                ctx: ctx.__step("k", (), move |__step, ()| d::__private::call0(&k, __step)),
+                run: self.ctx.run(l),
+                x: other::ctx.run(m),
+            };
+            fn nested<T: Fn() -> [u8; 1]>(ctx: Engine)
+            where
+                T: X,
+            {
+                ctx.run(not_ours)
+            }
+            let d: fn(u8) = |x| {
+                ctx.__step("o", (), move |__step, ()| d::__private::call0(&o, __step))
+            };
+            macro_rules! step {
+                ($f:ident) => {
+                    ctx.run($f)
+                };
+            }
+        "#]],
+    );
+}
+
+#[test]
+fn branches_are_polled_in_order() {
+    check_body(
+        r"
+        tokio::select! { a = ctx.run(f) => a, else => 0 };
+        select! { biased; a = ctx.run(f) => a };
+        ::tokio::join!(ctx.run(f), g());
+        tokio::try_join!(biased; g());
+        join!(g());
+        mine::select!(g());
+        futures::join!(g());
+        futures::select_biased! { a = g() => a };
+        tokio::pin!(g);
+        select(a, b);
+        ",
+        &expect![[r#"
+            tokio::select! {
+                biased; a = ctx.__step("f", (), move | __step, () | d::__private::call0(& f,
+                __step)) => a, else => 0
+            };
+            select! {
+                biased; a = ctx.__step("f", (), move | __step, () | d::__private::call0(& f,
+                __step)) => a
+            };
+            ::tokio::join!(
+                biased; ctx.__step("f", (), move | __step, () | d::__private::call0(& f,
+                __step)), g()
+            );
+            tokio::try_join!(biased; g());
+            join!(g());
+            mine::select!(g());
+            futures::join!(g());
+            futures::select_biased! {
+                a = g() => a
+            };
+            tokio::pin!(g);
+            select(a, b);
+        "#]],
+    );
+}
+
+#[test]
+fn a_refused_durable_function_can_still_be_used() {
+    check(
+        "",
+        "/// Docs. \n pub fn process<T>(ctx: Context, order: &Order) -> impl Sized { ctx.run() }",
+        &expect![[r#"
+            /// Docs.
+            #[allow(non_camel_case_types, dead_code)]
+            #[derive(Clone, Copy, Debug)]
+            pub struct process;
+            const _: () = {
+                type __Refused = ::core::compile_error!(
+                    "a durable function waits for its steps: write `async fn`"
+                );
+                #[allow(deprecated)]
+                impl ::durable_runtime::DurableFunction for process {
+                    type Input = __Refused;
+                    type Output = __Refused;
+                    const NAME: &'static str = "process";
+                    const VERSION: u32 = 1;
+                    const FINGERPRINT: u64 = 10025258961565985194;
+                    const MODULE: &'static str = ::core::module_path!();
+                    fn call(
+                        _: ::durable_runtime::Context,
+                        _: Self::Input,
+                    ) -> ::std::pin::Pin<
+                        ::std::boxed::Box<
+                            dyn ::core::future::Future<Output = Self::Output> + ::core::marker::Send,
+                        >,
+                    > {
+                        loop {}
+                    }
+                }
+            };
+            ::core::compile_error!(
+                "a durable function is stored by name and started again after a crash, so it can't be generic: move the generic part into a helper with `ctx: &Context` or into a step, and call it from here with concrete types"
+            );
+            ::core::compile_error!(
+                "a durable function's input is stored and read back after a crash, so it can't be borrowed: own it (`String` for `&str`, `Vec<T>` for `&[T]`, `T` for `&T`)"
+            );
+            ::core::compile_error!(
+                "a durable function's result is stored, so its type must be written out, not `impl Trait`: name the type"
+            );
+            ::core::compile_error!(
+                "`ctx.run()` needs something to run: `ctx.run(charge, order)`, or `ctx.run(\"name\", async || …)` for an inline step"
+            );
+        "#]],
+    );
+}
+
+#[test]
+fn a_refused_helper_can_still_be_used() {
+    check(
+        "version = 2",
+        "fn process<T>(ctx: &Context, order: T) -> u8 { ctx.run() }",
+        &expect![[r##"
+        #[allow(unused, clippy::all, clippy::pedantic)]
+        fn process<T>(
+            ctx: &Context,
+            order: T,
+        ) -> ::core::compile_error!("a durable function waits for its steps: write `async fn`") {
+            loop {}
+        }
+        ::core::compile_error!(
+            "a helper (`ctx: &Context`) is part of its caller's run and has no `version` of its own: remove the option, or take `ctx: Context` to make it a durable function"
+        );
+        ::core::compile_error!(
+            "`ctx.run()` needs something to run: `ctx.run(charge, order)`, or `ctx.run(\"name\", async || …)` for an inline step"
+        );
+    "##]],
+    );
+}
+
+#[test]
+fn other_items_are_left_as_they_are() {
+    check(
+        "",
+        "pub struct Order { id: u32 }",
+        &expect![[r##"
+        pub struct Order {
+            id: u32,
+        }
+        ::core::compile_error!(
+            "#[durable] goes on an `async fn` only: move it to the function that takes `ctx: Context` or `ctx: &Context`"
+        );
+    "##]],
+    );
+    let without_body = durable(
+        quote!(bad),
+        &quote!(
+            async fn f(ctx: Context);
+        ),
+    )
+    .to_string();
+    assert!(without_body.starts_with("async fn f (ctx : Context) ;"), "{without_body}");
+    assert_eq!(without_body.matches("compile_error").count(), 2, "{without_body}");
+}
+
+#[test]
+fn every_refusal_of_a_body_is_in_the_place_of_the_call() {
+    check_body(
+        "let a = ctx.run(charge(order)).await?; tokio::join!(ctx.run());",
+        &expect![[r#"
+        let a = ::core::compile_error!(
+            "this calls the function before the step begins, and its effect would repeat on every replay: let the step call it, write `ctx.run(charge, order)`"
+        )
+            .await?;
+        tokio::join!(
+            biased;
+            ::core::compile_error!("`ctx.run()` needs something to run: `ctx.run(charge, order)`, or `ctx.run(\"name\", async || …)` for an inline step")
+        );
+    "#]],
+    );
+}
+
+#[test]
+fn callees_that_are_none_are_refused() {
+    use Refusal::*;
+    let called = |instead: &str| [CalledInPlace { instead: instead.into() }];
+    let awaited = |instead: &str| [AwaitedInPlace { instead: instead.into() }];
+    check_refused("ctx.run()", &[RunWithoutCallee]);
+    check_refused("ctx.run::<u8>(parse, x)", &[RunWithTypeArguments]);
+    check_refused("ctx.run::<Vec<fn() -> u8>>(parse, x)", &[RunWithTypeArguments]);
+    check_refused("ctx.run(charge(&order, 3)).await", &called("ctx.run(charge, &order, 3)"));
+    check_refused("ctx.run(charge(order), 3).await", &called("ctx.run(charge, order, 3)"));
+    check_refused("ctx.run(gateway.charge(order))", &called("ctx.run(Type::charge, &gateway, order)"));
+    check_refused("ctx.run(charge.await)", &awaited("ctx.run(charge).await"));
+    check_refused("ctx.run(charge(order).await?)", &awaited("ctx.run(charge, order).await?"));
+    check_refused("ctx.run(gateway.charge, order)", &[FieldAsCallee { field: "charge".into() }]);
+    check_refused("ctx.run(function!(), 1)", &[CalleeWithoutName]);
+    check_refused("ctx.run({ charge }, 1)", &[CalleeWithoutName]);
+    check_refused("ctx.run(charges[0], 1)", &[CalleeWithoutName]);
+    check_refused("ctx.run(charge, a b)", &[UnreadableArguments { problem: "expected `,`".into() }]);
+    check_refused(
+        "ctx.run(charge, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17)",
+        &[TooManyArguments { count: "17".into() }],
+    );
+}
+
+#[test]
+fn inline_steps_that_are_none_are_refused() {
+    use Refusal::*;
+    let name = || "x".to_owned();
+    check_refused("ctx.run(async || 1)", &[ClosureWithoutName]);
+    check_refused("ctx.run(async { 1 })", &[ClosureWithoutName]);
+    check_refused("ctx.run(3, async || 1)", &[NameIsNotLiteral]);
+    check_refused("ctx.run(name, async || 1)", &[NameIsNotLiteral]);
+    check_refused(r#"ctx.run(format!("{x}"), async || 1)"#, &[NameIsNotLiteral]);
+    check_refused(r#"ctx.run("x")"#, &[InlineWithoutBody { name: name() }]);
+    check_refused(r#"ctx.run("x", f, 1)"#, &[InlineWithArguments { name: name() }]);
+    check_refused(r#"ctx.run("x", async { 1 })"#, &[InlineAsyncBlock { name: name() }]);
+    check_refused(
+        r#"ctx.run("x", f(y).await)"#,
+        &[AwaitedInPlace { instead: r#"ctx.run("x", async || f(y).await)"#.into() }],
+    );
+    check_refused(r#"ctx.run("x", async |a, b| 1)"#, &[ClosureWithParameters { count: "2".into() }]);
+    check_refused(r#"ctx.run("", async || 1)"#, &[EmptyName]);
+    check_refused(r##"ctx.run("a#2", async || 1)"##, &[NameWithHash]);
+    check_refused(r#"ctx.run(f).retry::<u8>(3).named("  ").await"#, &[EmptyName]);
+    check_refused(r#"other.named("")"#, &[]);
+    check_refused(r#"ctx.run("x", async || ctx.run(f).await)"#, &[RunInsideStep]);
+    check_refused(r#"ctx.run("x", async || { join!(ctx.run(f), ctx.run(g)) })"#, &[RunInsideStep, RunInsideStep]);
+    check_refused(r#"ctx.run("x", async || n += 1)"#, &[AssignedInsideStep { variable: "n".into() }]);
+    check_refused("futures::select! { a = f() => a }", &[RandomSelect]);
+    check_refused("::futures_util::select! { a = f() => a }", &[RandomSelect]);
+}
+
+#[test]
+fn several_mistakes_in_one_call_are_reported_at_once() {
+    use Refusal::*;
+    check_refused(
+        r##"ctx.run("#", async |a, b| n = 1)"##,
+        &[NameWithHash, ClosureWithParameters { count: "2".into() }, AssignedInsideStep { variable: "n".into() }],
+    );
+}
+
+#[test]
+fn a_substituted_name_or_body_is_found_through_its_invisible_group() {
+    use proc_macro2::{Delimiter, Group, TokenTree};
+    let callee = TokenTree::Group(Group::new(Delimiter::None, quote!(Gateway::charge)));
+    let name = TokenTree::Group(Group::new(Delimiter::None, quote!("inline")));
+    let body = TokenTree::Group(Group::new(Delimiter::None, quote!({ ctx.run(#callee, 1); ctx.run(#name, f) })));
+    let expanded = durable(TokenStream::new(), &quote!(async fn f(ctx: &Context) { #body })).to_string();
+    assert!(expanded.contains("__step (\"charge\""), "{expanded}");
+    assert!(expanded.contains("__step (\"inline\""), "{expanded}");
+}
+
+/// No item, however broken, makes the macro panic: every token of a large example is left out, doubled and replaced.
+#[test]
+fn no_mistake_makes_the_macro_panic() {
+    let example = r##"
+        #[doc = "d"] pub(crate) const async unsafe extern "C" fn f<'a, T>(ctx: &'a mut Context, #[cfg(x)] (a, b): (T, u8)) -> impl X {
+            let x = ctx.run(charge(order), &a)?.named("x").await;
+            ctx.run("a#", async move |s, t| { n += ctx.run::<u8>(g, 1).await });
+            futures::select! { a = ctx.run(f.g, async || 1) => a }
+            tokio::join!(ctx.run(h::<A, B>, [1, 2]), fn() -> u8);
+        }"##;
+    let options = r#"name = "a#", version = 2, crate = x::y, name(3), other"#;
+    let tries = mutations(example.parse().unwrap()).into_iter().map(|item| (options.parse().unwrap(), item));
+    let other_tries =
+        mutations(options.parse().unwrap()).into_iter().map(|options| (options, example.parse().unwrap()));
+    let mut count = 0;
+    for (options, item) in tries.chain(other_tries) {
+        durable(options, &item);
+        count += 1;
+    }
+    assert!(count > 500, "only {count} tries");
+}
+
+/// All the ways to leave out, double or replace one token of `tokens`, at any depth.
+fn mutations(tokens: TokenStream) -> Vec<TokenStream> {
+    use proc_macro2::{Group, TokenTree};
+    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    let mut all = Vec::new();
+    for (index, token) in tokens.iter().enumerate() {
+        let replaced = |with: TokenStream| {
+            let (before, after) = (tokens[..index].iter().cloned(), tokens[index + 1..].iter().cloned());
+            before.chain(with).chain(after).collect::<TokenStream>()
+        };
+        all.extend([
+            replaced(quote!()),
+            replaced(quote!(#token #token)),
+            replaced(quote!(,)),
+            replaced(quote!("text")),
+        ]);
+        if let TokenTree::Group(group) = token {
+            let inner = mutations(group.stream()).into_iter();
+            all.extend(inner.map(|inner| replaced(TokenTree::Group(Group::new(group.delimiter(), inner)).into())));
+        }
+    }
+    all
+}
