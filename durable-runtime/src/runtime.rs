@@ -120,9 +120,14 @@ impl Runtime {
             })?
             .0;
         drop(input);
-        let active = engine.start(id, registration, payload.clone(), digest)?;
-        active.attached(F::NAME, Some((&payload, digest))).await?;
-        Ok(Run::of_active(&active))
+        loop {
+            let active = engine.start(id.clone(), registration, payload.clone(), digest)?;
+            let run = Run::of_active(&active);
+            if active.attached(F::NAME, Some((&payload, digest))).await? {
+                return Ok(run);
+            }
+            // A run of this id was being deleted; now it is gone, and another one can be started.
+        }
     }
 
     /// Attaches to a run that exists, running or ended, without its input.
@@ -139,8 +144,10 @@ impl Runtime {
         let id = RunId::new(id)?;
         self.registration(function)?;
         if let Some(active) = engine.active(&id) {
-            active.attached(F::NAME, None).await?;
-            return Ok(Run::of_active(&active));
+            let run = Run::of_active(&active);
+            if active.attached(F::NAME, None).await? {
+                return Ok(run);
+            }
         }
         let failed = |source| StartError::Store { run: id.clone(), source };
         let loaded = engine.load(&id).await.map_err(failed)?.ok_or(StartError::Unknown { run: id.clone() })?;
