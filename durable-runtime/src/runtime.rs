@@ -13,7 +13,7 @@ use crate::function::DurableFunction;
 use crate::id::RunId;
 use crate::payload::{Codec, Payload, PayloadError};
 use crate::run::Run;
-use crate::store::{Durability, MemoryStore, Store};
+use crate::store::{Durability, MemoryStore, SledStore, Store};
 use crate::value;
 
 /// Runs durable functions over one store.
@@ -271,8 +271,7 @@ impl RuntimeBuilder {
     /// An [`OpenError`]. If the store is locked, damaged or foreign, nothing in the folder was changed.
     pub async fn open(self, folder: impl AsRef<Path>) -> Result<Runtime, OpenError> {
         let (folder, durability) = (folder.as_ref().to_owned(), self.durability);
-        let _ = (folder, durability);
-        self.start(move || Ok(Arc::new(MemoryStore::default()) as Arc<dyn Store>)).await
+        self.start(move || Ok(Arc::new(SledStore::open(&folder, durability)?) as Arc<dyn Store>)).await
     }
 
     /// Opens a store that is gone when the process ends: for tests and experiments.
