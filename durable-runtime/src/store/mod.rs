@@ -6,10 +6,12 @@
 //! `docs/store-contract.md`, and, executable, in `testing::conformance` (feature `testing`).
 
 mod error;
+mod memory;
 
 use std::fmt;
 
 pub use error::StoreError;
+pub use memory::MemoryStore;
 
 use crate::clock::Timestamp;
 use crate::id::{Fence, Position, RunId};
@@ -75,8 +77,9 @@ pub enum Durability {
 pub struct Record {
     /// The encoded event; the store returns exactly these bytes.
     pub frame: Vec<u8>,
-    /// When the run wants to be woken because of this record; listed by [`Store::due`] until an
-    /// append clears it, the run stops being unfinished, or the run is deleted.
+    /// When the run wants to be woken because of this record; listed by [`Store::due`] while the run is
+    /// unfinished, until an append clears it or the run is deleted. A halted run that is resumed has
+    /// its timers back.
     pub due: Option<Timestamp>,
 }
 
@@ -91,7 +94,8 @@ pub struct Append {
     pub fence: Fence,
     /// The events, in order; at least one.
     pub records: Vec<Record>,
-    /// Records of this run, by position, whose `due` is over. Unknown positions are ignored.
+    /// Records of this run, by position, whose `due` is over, those of this append included. Unknown
+    /// positions are ignored.
     pub clears: Vec<Position>,
     /// The run's status from now on.
     pub status: RunStatus,
@@ -100,12 +104,14 @@ pub struct Append {
 /// Why one [`Append`] of a commit was not applied. The others of the same commit were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The run has another number of records than the append expected (S3, S6).
+    /// The run has another number of records than the append expected (S3, S6). Told first when the
+    /// fence is stale, too.
     #[error("expected {expected} records, found {found}")]
     WrongPosition {
         /// What the append expected.
         expected: Position,
-        /// What the store has; 0 when it does not know the run.
+        /// What the store has; 0 when it does not know the run, `u64::MAX` when it can't read it
+        /// ([`Store::read`] tells why).
         found: Position,
     },
     /// A later owner has written since (S8).

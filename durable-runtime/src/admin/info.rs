@@ -1,0 +1,197 @@
+//! What a journal says, for people.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::engine::{Loaded, halt_of};
+use crate::halt::Halt;
+use crate::id::RunId;
+use crate::journal::event::AttemptError;
+use crate::journal::{Event, Operation, Outcome};
+use crate::payload::Payload;
+use crate::store::RunStatus;
+
+/// One line of `Runtime::list`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunSummary {
+    /// The run's id.
+    pub id: RunId,
+    /// Its status.
+    pub status: RunStatus,
+    /// How many events its journal has.
+    pub events: u64,
+    /// Why this process can't continue it, though it has not ended.
+    pub halt: Option<Halt>,
+}
+
+/// All that is recorded of a run. Returned by `Runtime::get`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunInfo {
+    /// The run's id.
+    pub id: RunId,
+    /// Its status.
+    pub status: RunStatus,
+    /// The name of its function.
+    pub function: String,
+    /// The version of the function that started it.
+    pub version: u32,
+    /// What it was started with.
+    pub input: Payload,
+    /// Its steps, in the order of their first record.
+    pub steps: Vec<StepInfo>,
+    /// What the function returned, if it has.
+    pub result: Option<Payload>,
+    /// Why it is halted, or why this process can't continue it.
+    pub halt: Option<Halt>,
+    /// How often it was recovered and began a step.
+    pub recoveries: u32,
+    /// How many events its journal has.
+    pub events: u64,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// When its newest event was recorded.
+    pub updated_at: Timestamp,
+}
+
+/// What is recorded of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StepInfo {
+    /// Its key: `charge_card`, `charge_card#2` ….
+    pub key: String,
+    /// Where in the source it was asked for: file, line and column.
+    pub site: String,
+    /// What became of it.
+    pub status: StepStatus,
+    /// What it returned, if that could be recorded.
+    pub output: Option<Payload>,
+    /// Its failed attempts, in order; the last attempt is not among them.
+    pub failed_attempts: Vec<AttemptInfo>,
+    /// How many attempts are recorded.
+    pub attempts: u32,
+    /// How long the last attempt took.
+    pub took: Option<Duration>,
+    /// When its newest event was recorded.
+    pub updated_at: Timestamp,
+}
+
+/// What became of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StepStatus {
+    /// An attempt failed, another one follows.
+    Retrying {
+        /// When it may begin.
+        next_attempt_at: Timestamp,
+    },
+    /// It returned a value that is not an `Err`.
+    Completed,
+    /// It returned an `Err`, and that is its outcome.
+    Failed,
+    /// It returned, but its value could not be recorded, for this reason.
+    Unusable(String),
+}
+
+/// A failed attempt that another one followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AttemptInfo {
+    /// Which, from 1.
+    pub attempt: u32,
+    /// Its `Err` as it is encoded, the message of its panic, or that it took too long.
+    pub error: String,
+    /// When it was recorded.
+    pub at: Timestamp,
+}
+
+impl RunInfo {
+    /// Reads a journal; `None` if it does not begin with `Started`.
+    pub(crate) fn of(loaded: &Loaded, stuck: Option<Halt>) -> Option<Self> {
+        let started = loaded.started()?;
+        let mut info = Self {
+            id: loaded.head.run.clone(),
+            status: loaded.head.status,
+            function: started.function.to_string(),
+            version: started.version,
+            input: started.input.clone(),
+            steps: Vec::new(),
+            result: None,
+            halt: None,
+            recoveries: 0,
+            events: loaded.head.length.0,
+            started_at: Timestamp(started.at),
+            updated_at: Timestamp(started.at),
+        };
+        let mut by_key: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+        for event in &loaded.events {
+            info.updated_at = Timestamp(event.at());
+            if let Some(operation) = event.operation() {
+                let index = *by_key.entry(operation.key.clone()).or_insert_with(|| {
+                    info.steps.push(StepInfo::new(operation, event.at()));
+                    info.steps.len() - 1
+                });
+                if let Some(step) = info.steps.get_mut(index) {
+                    step.learn(event);
+                }
+            }
+            match event {
+                Event::Recovered { .. } => info.recoveries += 1,
+                Event::Halted(halted) => info.halt = Some(halt_of(halted)),
+                Event::Resumed { .. } => info.halt = None,
+                Event::Finished(finished) => info.result = Some(finished.result.clone()),
+                Event::Started(_) | Event::AttemptFailed(_) | Event::StepCompleted(_) => {}
+            }
+        }
+        info.halt = info.halt.or(stuck);
+        Some(info)
+    }
+}
+
+impl StepInfo {
+    fn new(operation: &Operation, at: u64) -> Self {
+        Self {
+            key: operation.key.to_string(),
+            site: operation.site.to_string(),
+            status: StepStatus::Completed,
+            output: None,
+            failed_attempts: Vec::new(),
+            attempts: 0,
+            took: None,
+            updated_at: Timestamp(at),
+        }
+    }
+
+    fn learn(&mut self, event: &Event) {
+        self.updated_at = Timestamp(event.at());
+        match event {
+            Event::AttemptFailed(failed) => {
+                self.attempts = failed.attempt;
+                self.status = StepStatus::Retrying { next_attempt_at: Timestamp(failed.retry_at) };
+                let error = match &failed.error {
+                    AttemptError::Err(payload) => payload.text(),
+                    AttemptError::Panic(message) => format!("panicked: {message}"),
+                    AttemptError::TimedOut => "took too long".to_owned(),
+                };
+                self.failed_attempts.push(AttemptInfo { attempt: failed.attempt, error, at: Timestamp(failed.at) });
+            }
+            Event::StepCompleted(completed) => {
+                self.attempts = completed.attempts;
+                self.took = Some(Timestamp(completed.at).since(Timestamp(completed.began_at)));
+                (self.status, self.output) = match &completed.outcome {
+                    Outcome::Ok(payload) => (StepStatus::Completed, Some(payload.clone())),
+                    Outcome::Err(payload) => (StepStatus::Failed, Some(payload.clone())),
+                    Outcome::Unusable(detail) => (StepStatus::Unusable(detail.clone()), None),
+                };
+            }
+            Event::Started(_)
+            | Event::Recovered { .. }
+            | Event::Halted(_)
+            | Event::Resumed { .. }
+            | Event::Finished(_) => {}
+        }
+    }
+}

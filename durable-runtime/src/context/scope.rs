@@ -1,0 +1,47 @@
+//! Which run's code is being polled on this thread, so that operations used elsewhere are noticed (R10).
+
+use std::cell::Cell;
+
+thread_local! {
+    static CURRENT: Cell<Place> = const { Cell::new(Place::Outside) };
+}
+
+/// Where the code that calls us runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In no durable function: a spawned task, or ordinary code.
+    Outside,
+    /// In the code of the run with this number.
+    Run(u64),
+    /// In the body of a step of the run with this number.
+    Step(u64),
+}
+
+/// Marks a stretch of polling; the mark ends with it, also by a panic.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    before: Place,
+}
+
+impl Scope {
+    /// The code of run `instance` is polled from here on.
+    pub(crate) fn run(instance: u64) -> Self {
+        Self { before: CURRENT.replace(Place::Run(instance)) }
+    }
+
+    /// The body of a step of run `instance` is polled from here on.
+    pub(crate) fn step(instance: u64) -> Self {
+        Self { before: CURRENT.replace(Place::Step(instance)) }
+    }
+
+    /// Where we are.
+    pub(crate) fn current() -> Place {
+        CURRENT.get()
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        CURRENT.set(self.before);
+    }
+}

@@ -1,0 +1,421 @@
+//! What a run's code and its driver share: the [`Replay`], the slots of claimed operations, and the
+//! records on their way to the committer.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::task::Waker;
+
+use parking_lot::Mutex;
+
+use super::scope::{Place, Scope};
+use super::step_context::Dependencies;
+use crate::clock::{Clock, Timestamp};
+use crate::engine::{Counters, Limits};
+use crate::halt::{Halt, HaltReason};
+use crate::id::{Position, RunId};
+use crate::journal::{self, Event, Operation, Outcome};
+use crate::payload::Codec;
+use crate::replay::{Begin, ClaimNumber, Delivery, Replay, Request};
+use crate::store::Record;
+
+/// What all runs of a runtime share.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) dependencies: Arc<Dependencies>,
+    pub(crate) codec: Codec,
+    pub(crate) limits: Limits,
+    pub(crate) counters: Counters,
+}
+
+/// One run in memory. The code's [`Step`](super::Step)s and the driver hold it; both live in one task, so
+/// the lock is never contended.
+pub(crate) struct RunShared {
+    pub(crate) id: RunId,
+    /// Tells this life of the run from any other, within the process.
+    pub(crate) instance: u64,
+    pub(crate) environment: Arc<Environment>,
+    state: Mutex<State>,
+}
+
+struct State {
+    replay: Replay,
+    slots: Vec<Slot>,
+    /// Steps that wait for permission to begin.
+    waiting: Vec<ClaimNumber>,
+    outbox: Outbox,
+    /// How many records are durable.
+    durable: Position,
+    /// Whether the next step to begin must first record that the run was recovered (R12).
+    recovered_mark_missing: bool,
+    /// How many records must be durable before any step may begin.
+    required: Position,
+    /// Steps polled at least once and neither delivered nor dropped.
+    awaited: usize,
+    stopping: bool,
+    bodies: usize,
+    halt: Option<Halt>,
+}
+
+/// Records that are ordered but not handed to the committer.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    pub(crate) records: Vec<Record>,
+    pub(crate) clears: Vec<Position>,
+}
+
+#[derive(Default)]
+struct Slot {
+    waker: Option<Waker>,
+    delivered: Option<Outcome>,
+    /// How many records must be durable before the step may begin (R5).
+    required: Position,
+    polled: bool,
+    closed: bool,
+}
+
+/// What a step that is polled is told.
+pub(crate) enum Arrival {
+    /// Its outcome.
+    Delivered(Outcome),
+    /// To wait; it will be woken.
+    Wait,
+    /// To begin this attempt, not before this time.
+    Begin { attempt: u32, not_before: Option<Timestamp> },
+}
+
+/// What the driver has to do after the code made no more progress.
+#[derive(Debug)]
+pub(crate) enum Wants {
+    /// Stop the run.
+    Halt(Halt),
+    /// Poll again: a completion was delivered.
+    Poll,
+    /// Wait for a wake-up: a step's body, a timer, or the committer.
+    Wait,
+}
+
+impl RunShared {
+    pub(crate) fn new(
+        id: RunId,
+        instance: u64,
+        environment: Arc<Environment>,
+        replay: Replay,
+        recovered: bool,
+    ) -> Self {
+        let durable = replay.length();
+        let state = State {
+            replay,
+            slots: Vec::new(),
+            waiting: Vec::new(),
+            outbox: Outbox::default(),
+            durable,
+            recovered_mark_missing: recovered,
+            required: Position(0),
+            awaited: 0,
+            stopping: false,
+            bodies: 0,
+            halt: None,
+        };
+        Self { id, instance, environment, state: Mutex::new(state) }
+    }
+
+    /// Claims a key (R4).
+    pub(crate) fn claim(&self, request: Request) -> ClaimNumber {
+        let mut state = self.state.lock();
+        let limit = self.environment.limits.operations;
+        if state.replay.claims() >= limit {
+            state.halt(Halt::new(
+                HaltReason::Limit,
+                Some(Arc::from(&*request.name)),
+                format!("the run has {limit} operations, as many as `Limits::operations` allows: split it, or raise the limit and resume the run"),
+            ));
+        }
+        state.slots.push(Slot::default());
+        state.replay.claim(request)
+    }
+
+    /// Renames the newest claim; a sealed one is a misuse that halts the run.
+    pub(crate) fn rename(&self, claim: ClaimNumber, name: Cow<'static, str>) {
+        let mut state = self.state.lock();
+        if !state.replay.rename(claim, name) {
+            let key = state.replay.key(claim);
+            state.halt(Halt::new(
+                HaltReason::Misuse,
+                key,
+                "`.named(…)` came after another operation was claimed: write it directly behind `ctx.run(…)`",
+            ));
+        }
+    }
+
+    /// The operation of a claim, for its record.
+    pub(crate) fn operation(&self, claim: ClaimNumber) -> Option<Operation> {
+        self.state.lock().replay.operation(claim).cloned()
+    }
+
+    /// A step is polled and has no body yet: what is it to do?
+    pub(crate) fn arrive(&self, claim: ClaimNumber, waker: &Waker) -> Arrival {
+        let mut state = self.state.lock();
+        state.replay.seal();
+        let delivered = state.replay.delivered();
+        let Some(slot) = state.slots.get_mut(claim as usize) else { return Arrival::Wait };
+        if let Some(outcome) = slot.delivered.take() {
+            return Arrival::Delivered(outcome);
+        }
+        if !slot.polled {
+            slot.polled = true;
+            slot.required = slot.required.max(delivered);
+            state.awaited += 1;
+        }
+        match state.permission(claim) {
+            Some((attempt, not_before)) => Arrival::Begin { attempt, not_before: not_before.map(Timestamp) },
+            None => {
+                state.park(claim, waker);
+                Arrival::Wait
+            }
+        }
+    }
+
+    /// The step's present attempt is over: records the fact. The step is then to arrive again.
+    pub(crate) fn record(&self, claim: ClaimNumber, event: Event) {
+        let due = match &event {
+            Event::AttemptFailed(event) => Some(Timestamp(event.retry_at)),
+            _ => None,
+        };
+        let mut state = self.state.lock();
+        let timer = state.replay.timer(claim);
+        if let Some(position) = state.append(event, due) {
+            state.outbox.clears.extend(timer);
+            if let Some(slot) = state.slots.get_mut(claim as usize) {
+                slot.required = position.next();
+            }
+        }
+    }
+
+    /// A step's body begins.
+    pub(crate) fn body_began(&self) {
+        self.state.lock().bodies += 1;
+    }
+
+    /// A step's body returned, panicked or was dropped.
+    pub(crate) fn body_ended(&self) {
+        let mut state = self.state.lock();
+        state.bodies = state.bodies.saturating_sub(1);
+    }
+
+    /// The code dropped the step.
+    pub(crate) fn abandon(&self, claim: ClaimNumber) {
+        let mut state = self.state.lock();
+        state.close(claim);
+    }
+
+    /// Stops the run; the first reason stays.
+    pub(crate) fn halt(&self, halt: Halt) {
+        self.state.lock().halt(halt);
+    }
+
+    /// Refuses an operation that is used outside its run's own code (R10).
+    ///
+    /// # Panics
+    /// If it is: there is no value that such a call could return.
+    #[track_caller]
+    pub(crate) fn check_place(&self, what: &dyn fmt::Display) {
+        let message = match Scope::current() {
+            Place::Run(instance) if instance == self.instance => return,
+            Place::Step(instance) if instance == self.instance => {
+                let message = format!(
+                    "{what} is called inside the body of a step: a step is one unit of work and has no steps of its own. Call it from the durable function, before or after this step"
+                );
+                self.halt(Halt::new(HaltReason::Misuse, None, message.clone()));
+                message
+            }
+            Place::Run(_) | Place::Step(_) => {
+                format!(
+                    "{what} belongs to run {}, but is used by the code of another run: pass values between runs, not contexts",
+                    self.id
+                )
+            }
+            Place::Outside => format!(
+                "{what} belongs to run {}, but is used outside its code (in a spawned task, or after the run ended), where it can't be recorded in order: use join!, select! or FuturesUnordered inside the durable function instead of spawning",
+                self.id
+            ),
+        };
+        panic!("[{}] {message}", HaltReason::Misuse.code());
+    }
+
+    /// The driver: the code makes no more progress by itself. Delivers the next completion, if there is one (R2, R3).
+    pub(crate) fn settle(&self) -> Result<Wants, crate::replay::Divergence> {
+        let mut state = self.state.lock();
+        if let Some(halt) = state.halt.take() {
+            return Ok(Wants::Halt(halt));
+        }
+        match state.replay.next_delivery() {
+            Delivery::Diverged(divergence) => Err(*divergence),
+            Delivery::Deliver { claim, outcome, replayed } => {
+                if replayed {
+                    self.environment.counters.replayed();
+                }
+                let mut waker = None;
+                if let Some(slot) = state.slots.get_mut(claim as usize)
+                    && !slot.closed
+                {
+                    slot.delivered = Some(outcome);
+                    waker = slot.waker.take();
+                }
+                state.close(claim);
+                drop(state);
+                waker.inspect(Waker::wake_by_ref);
+                Ok(Wants::Poll)
+            }
+            Delivery::Nothing if state.awaited == 0 => Err(state.replay.waits_for_nothing()),
+            Delivery::Nothing => {
+                let woken = state.open_gates(self.environment.clock.now());
+                drop(state);
+                for waker in woken {
+                    waker.wake();
+                }
+                Ok(Wants::Wait)
+            }
+        }
+    }
+
+    /// The driver: the function returned.
+    pub(crate) fn end(&self) -> Result<Option<Halt>, crate::replay::Divergence> {
+        let mut state = self.state.lock();
+        if let Some(halt) = state.halt.take() {
+            return Ok(Some(halt));
+        }
+        state.replay.end().map_or(Ok(None), Err)
+    }
+
+    /// The driver: appends a fact of the run itself. `None`, and the run is to be halted, if it can't be.
+    pub(crate) fn append(&self, event: Event) -> Option<Position> {
+        self.state.lock().append(event, None)
+    }
+
+    /// The driver: everything that waits to be committed, and the position of its first record.
+    pub(crate) fn take_outbox(&self) -> Option<(Position, Outbox)> {
+        let mut state = self.state.lock();
+        if state.outbox.records.is_empty() {
+            return None;
+        }
+        let outbox = std::mem::take(&mut state.outbox);
+        let first = state.replay.length().0 - outbox.records.len() as u64;
+        Some((Position(first), outbox))
+    }
+
+    /// The driver: the first `length` records are durable.
+    pub(crate) fn set_durable(&self, length: Position) {
+        self.state.lock().durable = length;
+    }
+
+    /// The driver: no step may begin any more.
+    pub(crate) fn stop(&self) {
+        self.state.lock().stopping = true;
+    }
+
+    /// How many bodies of steps are running.
+    pub(crate) fn bodies(&self) -> usize {
+        self.state.lock().bodies
+    }
+
+    /// Whether the code is at a place it has passed before; what it logs was logged then.
+    pub(crate) fn is_repeating(&self) -> bool {
+        self.state.lock().replay.is_repeating()
+    }
+}
+
+impl State {
+    /// Whether the claim may begin an attempt now: the journal is replayed, and what the code knows is durable.
+    fn permission(&self, claim: ClaimNumber) -> Option<(u32, Option<u64>)> {
+        let slot = self.slots.get(claim as usize)?;
+        let required = slot.required.max(self.required);
+        if self.stopping || self.halt.is_some() || self.recovered_mark_missing || required > self.durable {
+            return None;
+        }
+        match self.replay.begin(claim) {
+            Begin::Wait => None,
+            Begin::Attempt { attempt, not_before } => Some((attempt, not_before)),
+        }
+    }
+
+    fn park(&mut self, claim: ClaimNumber, waker: &Waker) {
+        let Some(slot) = self.slots.get_mut(claim as usize) else { return };
+        // A step with an outcome waits for its delivery only, which wakes it directly.
+        if slot.waker.is_none() && !self.replay.is_completed(claim) {
+            self.waiting.push(claim);
+        }
+        match &mut slot.waker {
+            Some(present) => present.clone_from(waker),
+            None => slot.waker = Some(waker.clone()),
+        }
+    }
+
+    /// The wakers of the steps that may begin now.
+    fn open_gates(&mut self, now: Timestamp) -> Vec<Waker> {
+        if self.waiting.is_empty() || self.stopping {
+            return Vec::new();
+        }
+        if self.recovered_mark_missing
+            && self.waiting.iter().any(|claim| matches!(self.replay.begin(*claim), Begin::Attempt { .. }))
+        {
+            self.recovered_mark_missing = false;
+            if let Some(position) = self.append(Event::Recovered { at: now.0 }, None) {
+                self.required = position.next();
+            }
+        }
+        let mut woken = Vec::new();
+        let waiting = std::mem::take(&mut self.waiting);
+        for claim in waiting {
+            if self.permission(claim).is_some() {
+                woken.extend(self.slots.get_mut(claim as usize).and_then(|slot| slot.waker.take()));
+            } else if self.slots.get(claim as usize).is_some_and(|slot| slot.waker.is_some()) {
+                self.waiting.push(claim);
+            }
+        }
+        woken
+    }
+
+    fn append(&mut self, event: Event, due: Option<Timestamp>) -> Option<Position> {
+        let frame = match journal::encode(&event) {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.halt(Halt::new(HaltReason::Limit, None, format!("{} can't be recorded: {error}", event.name())));
+                return None;
+            }
+        };
+        match self.replay.apply(event) {
+            Ok(position) => {
+                self.outbox.records.push(Record { frame, due });
+                Some(position)
+            }
+            Err(illegal) => {
+                self.halt(Halt::new(HaltReason::Corrupt, None, illegal.to_string()));
+                None
+            }
+        }
+    }
+
+    fn close(&mut self, claim: ClaimNumber) {
+        if let Some(slot) = self.slots.get_mut(claim as usize)
+            && !slot.closed
+        {
+            slot.closed = true;
+            slot.waker = None;
+            if slot.polled {
+                self.awaited -= 1;
+            }
+        }
+    }
+
+    fn halt(&mut self, halt: Halt) {
+        self.halt.get_or_insert(halt);
+    }
+}
+
+impl fmt::Debug for RunShared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunShared").field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,119 @@
+//! What a step's body may know of itself.
+
+use std::any::{Any, TypeId, type_name};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use crate::RunId;
+
+/// What a step may ask for: its key, its attempt, the application's dependencies.
+///
+/// A step that wants it takes it as its first parameter; `#[durable]` passes it along. It has no
+/// durable operations, so a step inside a step does not compile.
+///
+/// ```
+/// use durable_runtime::{Context, StepContext, durable};
+///
+/// struct Gateway;
+/// impl Gateway {
+///     async fn charge(&self, cents: u64, idempotency_key: &str) -> String {
+///         format!("charged {cents} for {idempotency_key}")
+///     }
+/// }
+///
+/// async fn charge_card(step: StepContext, cents: u64) -> String {
+///     step.dependency::<Gateway>().charge(cents, step.idempotency_key()).await
+/// }
+///
+/// #[durable]
+/// async fn pay(ctx: Context, cents: u64) -> String {
+///     ctx.run(charge_card, cents).await
+/// }
+/// ```
+#[derive(Clone)]
+pub struct StepContext {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    run: RunId,
+    key: Arc<str>,
+    attempt: u32,
+    dependencies: Arc<Dependencies>,
+    idempotency_key: OnceLock<String>,
+}
+
+impl StepContext {
+    pub(crate) fn new(run: RunId, key: Arc<str>, attempt: u32, dependencies: Arc<Dependencies>) -> Self {
+        Self { inner: Arc::new(Inner { run, key, attempt, dependencies, idempotency_key: OnceLock::new() }) }
+    }
+
+    /// The id of the run that the step belongs to.
+    pub fn run_id(&self) -> &RunId {
+        &self.inner.run
+    }
+
+    /// The step's key within its run: `charge_card`, or `charge_card#2` for the second of that name.
+    pub fn key(&self) -> &str {
+        &self.inner.key
+    }
+
+    /// `<run id>:<key>`, such as `ord_abc123:charge_card`: the same on every attempt, after every crash
+    /// and on every replay (R4). Pass it to whatever the step talks to, so that it can tell a repetition.
+    pub fn idempotency_key(&self) -> &str {
+        self.inner.idempotency_key.get_or_init(|| format!("{}:{}", self.inner.run.as_str(), self.inner.key))
+    }
+
+    /// Which attempt this is, from 1; counted across restarts.
+    pub fn attempt(&self) -> u32 {
+        self.inner.attempt
+    }
+
+    /// The dependency of type `T` that was given to `RuntimeBuilder::dependency`.
+    ///
+    /// # Panics
+    /// If there is none. The run is then halted with a message that says so, and can be resumed once
+    /// the dependency is there.
+    pub fn dependency<T: Send + Sync + 'static>(&self) -> Arc<T> {
+        match self.inner.dependencies.get::<T>() {
+            Some(dependency) => dependency,
+            None => panic!(
+                "no dependency of type `{}` was given to this runtime: add `.dependency(…)` to `Runtime::builder()`, restart, and resume the run",
+                type_name::<T>()
+            ),
+        }
+    }
+}
+
+impl fmt::Debug for StepContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StepContext")
+            .field("run", &self.inner.run)
+            .field("key", &self.inner.key)
+            .field("attempt", &self.inner.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The application's dependencies, by type.
+#[derive(Default)]
+pub(crate) struct Dependencies {
+    by_type: BTreeMap<TypeId, (&'static str, Arc<dyn Any + Send + Sync>)>,
+}
+
+impl Dependencies {
+    pub(crate) fn insert<T: Send + Sync + 'static>(&mut self, dependency: Arc<T>) {
+        self.by_type.insert(TypeId::of::<T>(), (type_name::<T>(), dependency));
+    }
+
+    fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.by_type.get(&TypeId::of::<T>()).and_then(|(_, dependency)| dependency.clone().downcast().ok())
+    }
+}
+
+impl fmt::Debug for Dependencies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.by_type.values().map(|(name, _)| name)).finish()
+    }
+}

@@ -1,0 +1,171 @@
+//! The one thread that writes: it takes everything that waits, commits it with one sync, and tells
+//! every run what is durable now.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use futures::task::AtomicWaker;
+use parking_lot::Mutex;
+
+use super::Counters;
+use crate::id::Position;
+use crate::store::{Append, Refused, Store, StoreError};
+
+/// How many appends share one commit at the most; more wait for the next one.
+const APPENDS_MAX: usize = 4_096;
+
+/// How many bytes of frames share one commit at the most, give or take one append.
+const BYTES_MAX: usize = 8 * 1_024 * 1_024;
+
+/// How long nothing must have happened before the store is tidied.
+const IDLE: Duration = Duration::from_millis(50);
+
+/// What became of an append.
+#[derive(Debug, Clone)]
+pub(crate) enum CommitError {
+    /// The store failed; it is unknown whether the append will be found after reopening.
+    Store(StoreError),
+    /// The store refused this append; nothing of it was written.
+    Refused(Refused),
+    /// The runtime is gone.
+    Closed,
+}
+
+/// Where a run learns what became of its appends. One append is under way at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    answer: Mutex<Option<Result<Position, CommitError>>>,
+    waker: AtomicWaker,
+}
+
+impl Link {
+    /// The answer to the append under way, if it has come: the run's durable length.
+    pub(crate) fn take(&self) -> Option<Result<Position, CommitError>> {
+        self.answer.lock().take()
+    }
+
+    /// Whom to wake when the answer comes.
+    pub(crate) fn register(&self, waker: &std::task::Waker) {
+        self.waker.register(waker);
+    }
+
+    /// Waits for the answer.
+    pub(crate) async fn wait(&self) -> Result<Position, CommitError> {
+        std::future::poll_fn(|task| {
+            self.register(task.waker());
+            self.take().map_or(std::task::Poll::Pending, std::task::Poll::Ready)
+        })
+        .await
+    }
+
+    fn answer(&self, answer: Result<Position, CommitError>) {
+        *self.answer.lock() = Some(answer);
+        self.waker.wake();
+    }
+}
+
+struct Submission {
+    append: Append,
+    link: Arc<Link>,
+}
+
+/// Hands appends to the committer thread; dropping it ends the thread once all is written.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    queue: Mutex<Option<Sender<Submission>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Committer {
+    /// Starts the thread.
+    pub(crate) fn start(store: Arc<dyn Store>, counters: Counters) -> std::io::Result<Self> {
+        let (sender, receiver) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("durable-committer".to_owned())
+            .spawn(move || serve(&*store, &receiver, &counters))?;
+        Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Queues an append; the answer comes through `link`. The queue holds at most one append per run.
+    pub(crate) fn submit(&self, append: Append, link: &Arc<Link>) {
+        let submission = Submission { append, link: Arc::clone(link) };
+        let refused = match &*self.queue.lock() {
+            Some(queue) => queue.send(submission).err().map(|error| error.0),
+            None => Some(submission),
+        };
+        if let Some(submission) = refused {
+            submission.link.answer(Err(CommitError::Closed));
+        }
+    }
+
+    /// Writes what is queued and ends the thread. Blocks.
+    pub(crate) fn close(&self) {
+        drop(self.queue.lock().take());
+        if let Some(thread) = self.thread.lock().take() {
+            // A panic of the thread was reported by the panic hook; its submissions were never acknowledged.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        drop(self.queue.lock().take());
+    }
+}
+
+fn serve(store: &dyn Store, queue: &Receiver<Submission>, counters: &Counters) {
+    let mut untidy = true;
+    let mut appends = Vec::new();
+    let mut links = Vec::new();
+    loop {
+        let first = if untidy {
+            match queue.recv_timeout(IDLE) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    untidy = match store.tidy() {
+                        Ok(more) => more,
+                        Err(error) => {
+                            tracing::error!(%error, "tidying the store failed");
+                            false
+                        }
+                    };
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        } else {
+            match queue.recv() {
+                Ok(first) => first,
+                Err(mpsc::RecvError) => return,
+            }
+        };
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(Submission { append, link }) = next {
+            bytes += append.records.iter().map(|record| record.frame.len()).sum::<usize>();
+            appends.push(append);
+            links.push(link);
+            next = if appends.len() < APPENDS_MAX && bytes < BYTES_MAX { queue.try_recv().ok() } else { None };
+        }
+        counters.committed(appends.len());
+        match store.commit(&appends) {
+            Ok(answers) => {
+                for ((append, link), answer) in appends.drain(..).zip(links.drain(..)).zip(answers) {
+                    let length = Position(append.expected.0 + append.records.len() as u64);
+                    link.answer(answer.map(|()| length).map_err(CommitError::Refused));
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "a commit failed");
+                appends.clear();
+                for link in links.drain(..) {
+                    link.answer(Err(CommitError::Store(error.clone())));
+                }
+            }
+        }
+        untidy = true;
+    }
+}

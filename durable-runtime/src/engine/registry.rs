@@ -1,0 +1,111 @@
+//! Which durable functions this program has.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+
+use crate::Context;
+use crate::function::DurableFunction;
+use crate::panics::message_of;
+use crate::payload::{Codec, Payload};
+use crate::value;
+
+/// A function's result on its way into the journal.
+#[derive(Debug)]
+pub(crate) struct Returned {
+    pub(crate) result: Payload,
+    pub(crate) failed: bool,
+}
+
+/// A run's code: resolves to what the function returned, encoded, or to why it can't be encoded.
+pub(crate) type Code = Pin<Box<dyn Future<Output = Result<Returned, String>> + Send>>;
+
+/// What `#[durable]` registers for each function, so that recovery finds it by name.
+pub struct Registration {
+    pub(crate) name: &'static str,
+    pub(crate) version: u32,
+    pub(crate) fingerprint: u64,
+    pub(crate) module: &'static str,
+    pub(crate) call: fn(Context, &Payload, Codec, usize) -> Result<Code, String>,
+}
+
+impl Registration {
+    /// The registration of `F`.
+    pub const fn of<F: DurableFunction>() -> Self {
+        Self { name: F::NAME, version: F::VERSION, fingerprint: F::FINGERPRINT, module: F::MODULE, call: call::<F> }
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration").field("name", &self.name).field("module", &self.module).finish_non_exhaustive()
+    }
+}
+
+inventory::collect!(Registration);
+
+fn call<F: DurableFunction>(context: Context, input: &Payload, codec: Codec, bytes_max: usize) -> Result<Code, String> {
+    let input = catch_unwind(AssertUnwindSafe(|| input.decode::<F::Input>()))
+        .map_err(|panic| format!("its deserialization panicked: {}", message_of(&*panic)))?
+        .map_err(|error| error.to_string())?;
+    let code = F::call(context, input);
+    Ok(Box::pin(async move {
+        let output = code.await;
+        let result = Payload::encode(codec, &output, bytes_max).map_err(|error| error.to_string())?;
+        Ok(Returned { result, failed: value::is_err(&output) })
+    }))
+}
+
+/// The program's functions, by name.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    by_name: BTreeMap<&'static str, Vec<&'static Registration>>,
+}
+
+/// Why a name does not say which function is meant.
+#[derive(Debug)]
+pub(crate) enum NotFound {
+    /// No function has the name.
+    Unregistered,
+    /// Several have it, in these modules.
+    Ambiguous { modules: Vec<&'static str> },
+}
+
+impl Registry {
+    /// Collects what `#[durable]` registered in this program.
+    pub(crate) fn collect() -> Self {
+        let mut by_name: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for registration in inventory::iter::<Registration> {
+            by_name.entry(registration.name).or_default().push(registration);
+        }
+        Self { by_name }
+    }
+
+    /// The one function of this name.
+    ///
+    /// # Errors
+    /// [`NotFound`]: runs are recorded by name, so after a crash nobody could tell which of two was meant.
+    pub(crate) fn get(&self, name: &str) -> Result<&'static Registration, NotFound> {
+        match self.by_name.get(name).map(Vec::as_slice) {
+            Some([one]) => Ok(one),
+            None | Some([]) => Err(NotFound::Unregistered),
+            Some(several) => {
+                let mut modules: Vec<_> = several.iter().map(|registration| registration.module).collect();
+                modules.sort_unstable();
+                Err(NotFound::Ambiguous { modules })
+            }
+        }
+    }
+}
+
+impl fmt::Display for NotFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unregistered => f.write_str("is not part of this program"),
+            Self::Ambiguous { modules } => {
+                write!(f, "is the name of several functions of this program (in {})", modules.join(" and in "))
+            }
+        }
+    }
+}

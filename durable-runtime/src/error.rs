@@ -1,0 +1,179 @@
+//! What the runtime's own calls can answer instead of a result. Each code has a page in `docs/errors/`.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::halt::Halt;
+use crate::id::{InvalidRunId, RunId};
+use crate::payload::PayloadError;
+use crate::store::{RunStatus, StoreError};
+
+/// Why a runtime can't be opened.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The store can't be opened or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no tokio runtime to run in.
+    #[error("[D0111] a runtime is opened inside a tokio runtime: call it from an async function under #[tokio::main]")]
+    NoTokio,
+    /// The committer's thread can't be started.
+    #[error("[D0112] the operating system refused a thread: {0}")]
+    Thread(Arc<std::io::Error>),
+}
+
+/// Why a run can't be started or attached to. Nothing was changed.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The id can't be a run id.
+    #[error(transparent)]
+    InvalidId(#[from] InvalidRunId),
+    /// The id belongs to a run of another function.
+    #[error("[D0120] run {run} executes the function {recorded}, not {given}: one id is one run, so choose another id")]
+    OtherFunction {
+        /// The run.
+        run: RunId,
+        /// The function it was started with.
+        recorded: String,
+        /// The function given now.
+        given: String,
+    },
+    /// The id belongs to a run of the same function with another input.
+    #[error(
+        "[D0121] run {run} of {function} was started with the input {recorded}, not with {given}: one id is one run, so choose another id for another input"
+    )]
+    OtherInput {
+        /// The run.
+        run: RunId,
+        /// Its function.
+        function: String,
+        /// The recorded input, shortened.
+        recorded: String,
+        /// The input given now, shortened.
+        given: String,
+    },
+    /// The input can't be recorded.
+    #[error("the input of run {run} can't be recorded: {source}")]
+    Input {
+        /// The run.
+        run: RunId,
+        /// Why.
+        source: Arc<PayloadError>,
+    },
+    /// The function can't be found by its name, so the run could not be recovered after a crash.
+    #[error(
+        "[D0122] {function} {detail}: runs are recorded by the function's name. Give one of several another with #[durable(name = \"…\")]; refer to a function whose crate the linker dropped"
+    )]
+    Unregistered {
+        /// The function.
+        function: String,
+        /// Whether there is none of that name, or several.
+        detail: String,
+    },
+    /// There is no run of this id to attach to.
+    #[error("[D0123] there is no run {run}: start it with `Runtime::start`")]
+    Unknown {
+        /// The run.
+        run: RunId,
+    },
+    /// As many runs are active as the limit allows.
+    #[error(
+        "[D0124] run {run} was not started, because {limit} runs are active, as many as `Limits::active_runs` allows: try again when some have ended, or raise the limit"
+    )]
+    TooManyActiveRuns {
+        /// The run.
+        run: RunId,
+        /// The limit.
+        limit: usize,
+    },
+    /// The runtime is shutting down.
+    #[error(
+        "[D0125] run {run} was not started, because the runtime is shutting down: start it again when the store is open again"
+    )]
+    ShuttingDown {
+        /// The run.
+        run: RunId,
+    },
+    /// The store failed. It is unknown whether the run was recorded; starting it again is safe.
+    #[error("run {run} may not have been started, and starting it again is safe: {source}")]
+    Store {
+        /// The run.
+        run: RunId,
+        /// Why.
+        source: StoreError,
+    },
+}
+
+/// Why awaiting a run gave no result.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The machinery stopped the run. Nothing is lost; `Runtime::resume` continues after the fix.
+    #[error("run {run} is halted: {halt}")]
+    Halted {
+        /// The run.
+        run: RunId,
+        /// Why, and what to do.
+        halt: Halt,
+    },
+    /// The runtime stopped before the run ended; the run goes on when the store is opened again.
+    #[error("[D0130] run {run} has not ended, because the runtime stopped: it goes on when the store is opened again")]
+    Stopped {
+        /// The run.
+        run: RunId,
+    },
+    /// The recorded result can't be decoded into the function's type.
+    #[error("the recorded result of run {run} can't be used: {source}")]
+    Result {
+        /// The run.
+        run: RunId,
+        /// Why.
+        source: Arc<PayloadError>,
+    },
+}
+
+/// Why an administrative call did nothing.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// The id can't be a run id.
+    #[error(transparent)]
+    InvalidId(#[from] InvalidRunId),
+    /// There is no such run.
+    #[error("[D0140] there is no run {run}")]
+    Unknown {
+        /// The run.
+        run: RunId,
+    },
+    /// The run is running.
+    #[error("[D0141] run {run} is running: wait until it has ended or is halted")]
+    Running {
+        /// The run.
+        run: RunId,
+    },
+    /// The run has ended, so there is nothing to resume.
+    #[error("[D0142] run {run} has {status}, so there is nothing to resume")]
+    Finished {
+        /// The run.
+        run: RunId,
+        /// How it ended.
+        status: RunStatus,
+    },
+    /// This program can't continue the run.
+    #[error("[D0143] run {run} can't be resumed: {halt}")]
+    Stuck {
+        /// The run.
+        run: RunId,
+        /// Why, and what to do.
+        halt: Halt,
+    },
+    /// The runtime is shutting down.
+    #[error("[D0144] the runtime is shutting down")]
+    ShuttingDown,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

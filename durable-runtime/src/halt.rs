@@ -1,0 +1,83 @@
+//! Why the machinery stopped a run.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bincode::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+/// The kind of trouble behind a [`Halt`]; each has a page in `docs/errors/`.
+///
+/// ```
+/// use durable_runtime::HaltReason;
+/// assert_eq!(HaltReason::Panic.code(), "D0401");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum HaltReason {
+    /// The function, or a step after its retries, panicked.
+    Panic,
+    /// Code and journal disagree (R9).
+    Divergence,
+    /// A value can't be encoded, decoded, or is over the limit (R7).
+    Value,
+    /// A durable operation was used where it can't work (R10).
+    Misuse,
+    /// The process died again and again without the run making progress (R12).
+    CrashLoop,
+    /// A limit was reached (R14).
+    Limit,
+    /// The journal of the run can't be read.
+    Corrupt,
+    /// The store refused a write.
+    Storage,
+    /// The function is not part of this program.
+    Unregistered,
+}
+
+impl HaltReason {
+    /// The stable error code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Panic => "D0401",
+            Self::Divergence => "D0402",
+            Self::Value => "D0403",
+            Self::Misuse => "D0404",
+            Self::CrashLoop => "D0405",
+            Self::Limit => "D0406",
+            Self::Corrupt => "D0407",
+            Self::Storage => "D0408",
+            Self::Unregistered => "D0409",
+        }
+    }
+}
+
+/// A stop of one run by the machinery: nothing is lost, and `Runtime::resume` continues after the fix.
+///
+/// Shown by `Runtime::get` and returned to whoever awaits the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Halt {
+    /// The kind of trouble.
+    pub reason: HaltReason,
+    /// The key of the step that was the cause, if one was.
+    pub step: Option<Arc<str>>,
+    /// What happened and what to do.
+    pub message: String,
+}
+
+impl Halt {
+    pub(crate) fn new(reason: HaltReason, step: Option<Arc<str>>, message: impl Into<String>) -> Self {
+        Self { reason, step, message: message.into() }
+    }
+}
+
+impl fmt::Display for Halt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}] ", self.reason.code())?;
+        if let Some(step) = &self.step {
+            write!(f, "step {step}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}

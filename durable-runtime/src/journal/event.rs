@@ -1,0 +1,199 @@
+//! The one enum of facts that a journal holds.
+//!
+//! Every type here is stored. A change to any of them is a new [frame version](super::frame::VERSION).
+
+use std::fmt;
+use std::sync::Arc;
+
+use bincode::{Decode, Encode};
+
+use super::text::Text;
+use crate::halt::HaltReason;
+use crate::payload::Payload;
+
+/// One fact in a journal.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum Event {
+    /// The run exists. Always the first event, and only the first.
+    Started(Started),
+    /// One try of a step failed and another one will follow.
+    AttemptFailed(AttemptFailed),
+    /// A step has its one outcome: the checkpoint.
+    StepCompleted(StepCompleted),
+    /// After a restart, the run was about to begin its first new step.
+    Recovered {
+        /// When.
+        at: u64,
+    },
+    /// The machinery stopped the run.
+    Halted(Halted),
+    /// An operator let a halted run go on.
+    Resumed {
+        /// When.
+        at: u64,
+    },
+    /// The function returned. Always the last event.
+    Finished(Finished),
+}
+
+impl Event {
+    /// When the event was recorded, in milliseconds since the epoch.
+    pub(crate) fn at(&self) -> u64 {
+        match self {
+            Self::Started(event) => event.at,
+            Self::AttemptFailed(event) => event.at,
+            Self::StepCompleted(event) => event.at,
+            Self::Halted(event) => event.at,
+            Self::Finished(event) => event.at,
+            Self::Recovered { at } | Self::Resumed { at } => *at,
+        }
+    }
+
+    /// The operation that the event is about, if it is about one.
+    pub(crate) fn operation(&self) -> Option<&Operation> {
+        match self {
+            Self::AttemptFailed(event) => Some(&event.operation),
+            Self::StepCompleted(event) => Some(&event.operation),
+            Self::Started(_) | Self::Recovered { .. } | Self::Halted(_) | Self::Resumed { .. } | Self::Finished(_) => {
+                None
+            }
+        }
+    }
+
+    /// The event's name, as in `docs/journal-format.md`.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Started(_) => "Started",
+            Self::AttemptFailed(_) => "AttemptFailed",
+            Self::StepCompleted(_) => "StepCompleted",
+            Self::Recovered { .. } => "Recovered",
+            Self::Halted(_) => "Halted",
+            Self::Resumed { .. } => "Resumed",
+            Self::Finished(_) => "Finished",
+        }
+    }
+}
+
+/// See [`Event::Started`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Started {
+    pub(crate) function: Text,
+    pub(crate) version: u32,
+    pub(crate) fingerprint: u64,
+    pub(crate) input: Payload,
+    pub(crate) input_digest: u64,
+    pub(crate) at: u64,
+}
+
+/// See [`Event::AttemptFailed`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct AttemptFailed {
+    pub(crate) operation: Operation,
+    /// Which try failed, from 1.
+    pub(crate) attempt: u32,
+    pub(crate) error: AttemptError,
+    /// When the next try may begin.
+    pub(crate) retry_at: u64,
+    pub(crate) at: u64,
+}
+
+/// Why a try failed.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum AttemptError {
+    /// The step returned this `Err`.
+    Err(Payload),
+    /// The step panicked with this message.
+    Panic(String),
+    /// The step took longer than allowed.
+    TimedOut,
+}
+
+/// See [`Event::StepCompleted`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct StepCompleted {
+    pub(crate) operation: Operation,
+    /// How many tries there were, the last one included.
+    pub(crate) attempts: u32,
+    pub(crate) outcome: Outcome,
+    /// When the last try began.
+    pub(crate) began_at: u64,
+    pub(crate) at: u64,
+}
+
+/// What became of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum Outcome {
+    /// The step returned this value, which is not an `Err`.
+    Ok(Payload),
+    /// The step returned this value, which is an `Err`.
+    Err(Payload),
+    /// The step returned, but its value could not be recorded, for this reason. Its effect is not repeated.
+    Unusable(String),
+}
+
+/// See [`Event::Halted`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Halted {
+    pub(crate) reason: HaltReason,
+    /// The key of the step that was the cause, if one was.
+    pub(crate) step: Option<Arc<str>>,
+    pub(crate) message: String,
+    pub(crate) at: u64,
+}
+
+/// See [`Event::Finished`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Finished {
+    /// What the function returned.
+    pub(crate) result: Payload,
+    /// Whether that is an `Err`.
+    pub(crate) failed: bool,
+    pub(crate) at: u64,
+}
+
+/// What the code asked for, with all that replay compares (R4, R9).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Operation {
+    /// The how-manieth claim of the run this was, from 0.
+    pub(crate) claim: u32,
+    pub(crate) key: Arc<str>,
+    pub(crate) kind: OperationKind,
+    /// Digest of the arguments.
+    pub(crate) digest: u64,
+    pub(crate) site: CallSite,
+}
+
+/// What kind of operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum OperationKind {
+    /// `ctx.run` of a function or an inline body.
+    Step,
+}
+
+impl fmt::Display for OperationKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step => f.write_str("step"),
+        }
+    }
+}
+
+/// Where in the source an operation is written.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct CallSite {
+    pub(crate) file: Text,
+    pub(crate) line: u32,
+    pub(crate) column: u32,
+}
+
+impl From<&'static std::panic::Location<'static>> for CallSite {
+    fn from(location: &'static std::panic::Location<'static>) -> Self {
+        Self { file: location.file().into(), line: location.line(), column: location.column() }
+    }
+}
+
+impl fmt::Display for CallSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}

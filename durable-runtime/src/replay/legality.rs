@@ -1,0 +1,110 @@
+//! The one table of which event may follow which.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::ClaimNumber;
+use crate::id::Position;
+use crate::journal::Event;
+
+/// Where a run is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// No event yet.
+    Empty,
+    /// May go on.
+    Running,
+    /// Stopped until resumed.
+    Halted,
+    /// Over.
+    Finished,
+}
+
+/// An event that can't follow those before it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("event {event} at position {position} can't stand there: {why}")]
+pub(crate) struct Illegal {
+    pub(crate) position: Position,
+    pub(crate) event: &'static str,
+    pub(crate) why: String,
+}
+
+/// What is recorded of the operation that an event is about.
+#[derive(Debug, Default)]
+pub(super) struct OperationFacts {
+    pub(super) key_of_claim: Option<Arc<str>>,
+    pub(super) claim_of_key: Option<ClaimNumber>,
+    pub(super) failed_attempts: u32,
+    pub(super) completed: bool,
+}
+
+/// Judges events in order.
+#[derive(Debug)]
+pub(crate) struct Legality {
+    stage: Stage,
+    length: Position,
+    recoveries: u32,
+}
+
+impl Legality {
+    pub(super) fn new() -> Self {
+        Self { stage: Stage::Empty, length: Position(0), recoveries: 0 }
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    pub(super) fn length(&self) -> Position {
+        self.length
+    }
+
+    pub(super) fn recoveries(&self) -> u32 {
+        self.recoveries
+    }
+
+    /// Takes in one event and returns its position.
+    pub(super) fn admit(&mut self, event: &Event, facts: &Option<OperationFacts>) -> Result<Position, Illegal> {
+        let position = self.length;
+        let illegal = |why: String| Err(Illegal { position, event: event.name(), why });
+        let next = match (self.stage, event) {
+            (Stage::Empty, Event::Started(_)) | (Stage::Halted, Event::Resumed { .. }) => Stage::Running,
+            (Stage::Running, Event::AttemptFailed(_) | Event::StepCompleted(_) | Event::Recovered { .. }) => {
+                Stage::Running
+            }
+            (Stage::Running, Event::Halted(_)) => Stage::Halted,
+            (Stage::Running, Event::Finished(_)) => Stage::Finished,
+            (stage, _) => return illegal(format!("the run is {stage:?}")),
+        };
+        if let (Some(operation), Some(facts)) = (event.operation(), facts) {
+            let key = &operation.key;
+            if let Some(other) = facts.key_of_claim.as_ref().filter(|other| *other != key) {
+                return illegal(format!("claim {} has the key {other}, not {key}", operation.claim));
+            }
+            if let Some(other) = facts.claim_of_key.filter(|other| *other != operation.claim) {
+                return illegal(format!("the key {key} belongs to claim {other}, not {}", operation.claim));
+            }
+            if facts.completed {
+                return illegal(format!("{key} has its one outcome already"));
+            }
+            let attempt = match event {
+                Event::AttemptFailed(event) => event.attempt,
+                Event::StepCompleted(event) => event.attempts,
+                _ => facts.failed_attempts + 1,
+            };
+            if attempt != facts.failed_attempts.saturating_add(1) {
+                return illegal(format!("attempt {attempt} of {key} follows {} failed ones", facts.failed_attempts));
+            }
+        }
+        self.recoveries = match event {
+            Event::Recovered { .. } => self.recoveries.saturating_add(1),
+            Event::Halted(_) | Event::Finished(_) => self.recoveries,
+            // Progress, or an operator's word, starts the count anew.
+            Event::Started(_) | Event::AttemptFailed(_) | Event::StepCompleted(_) | Event::Resumed { .. } => 0,
+        };
+        self.stage = next;
+        self.length = position.next();
+        Ok(position)
+    }
+}

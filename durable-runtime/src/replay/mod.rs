@@ -1,0 +1,380 @@
+//! Code against journal: the heart, and PURE. No tokio, clock, randomness, I/O or hash maps.
+//!
+//! A [`Replay`] is what is known of one run. It learns *facts* from the journal and from live execution
+//! through the same door ([`Replay::apply`]), *claims* from the code ([`Replay::claim`]), and answers
+//! what the code is to be told next ([`Replay::next_delivery`]). Live execution and replay differ only
+//! in when facts arrive: all at once from the journal, or one by one as steps end.
+
+mod divergence;
+mod legality;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+pub(crate) use divergence::{CodeChange, Difference, Divergence};
+pub(crate) use legality::{Illegal, Legality, Stage};
+
+use crate::id::Position;
+use crate::journal::{CallSite, Event, Operation, OperationKind, Outcome};
+
+/// The number of a claim: how many the run made before it.
+pub(crate) type ClaimNumber = u32;
+
+/// What is known of one run: its recorded facts, the code's claims, and what is still to be delivered.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    legality: Legality,
+    /// Recorded facts of operations, by claim number.
+    recorded: BTreeMap<ClaimNumber, Recorded>,
+    /// Which claim a recorded key belongs to.
+    recorded_keys: BTreeMap<Arc<str>, ClaimNumber>,
+    /// Recorded and not delivered, by position.
+    undelivered: VecDeque<Completion>,
+    /// The code's claims, by number.
+    claims: Vec<Operation>,
+    /// How often each name was claimed.
+    names: BTreeMap<Cow<'static, str>, u32>,
+    /// The newest claim while it may still be renamed.
+    unsealed: Option<Unsealed>,
+    /// How many records are behind what the code knows: the position after the last delivered completion.
+    delivered: Position,
+    /// Whether everything that was in the journal at the start has been delivered.
+    live: bool,
+    /// The first disagreement of a claim with the journal; kept even if the claim is dropped.
+    divergence: Option<Divergence>,
+}
+
+#[derive(Debug)]
+struct Recorded {
+    operation: Operation,
+    failed_attempts: u32,
+    retry_at: Option<u64>,
+    /// The record that carries the timer of the next attempt.
+    timer: Option<Position>,
+    completed: bool,
+}
+
+#[derive(Debug)]
+struct Completion {
+    position: Position,
+    claim: ClaimNumber,
+    outcome: Outcome,
+}
+
+#[derive(Debug)]
+struct Unsealed {
+    name: Cow<'static, str>,
+}
+
+/// What the code asks for, before it has a key.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) kind: OperationKind,
+    pub(crate) digest: u64,
+    pub(crate) site: CallSite,
+}
+
+/// What the code is to be told next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// Resolve this claim with this outcome, then let the code run until it makes no more progress.
+    Deliver {
+        claim: ClaimNumber,
+        outcome: Outcome,
+        /// Whether it was in the journal at the start.
+        replayed: bool,
+    },
+    /// Nothing is recorded that was not delivered.
+    Nothing,
+    /// Code and journal disagree.
+    Diverged(Box<Divergence>),
+}
+
+/// How a claimed step is to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// Not now: its outcome is recorded, or the journal is not yet replayed.
+    Wait,
+    /// Begin this attempt, not before this time.
+    Attempt { attempt: u32, not_before: Option<u64> },
+}
+
+impl Replay {
+    /// A run that has no facts yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            legality: Legality::new(),
+            recorded: BTreeMap::new(),
+            recorded_keys: BTreeMap::new(),
+            undelivered: VecDeque::new(),
+            claims: Vec::new(),
+            names: BTreeMap::new(),
+            unsealed: None,
+            delivered: Position(0),
+            live: true,
+            divergence: None,
+        }
+    }
+
+    /// A run with the facts of its journal, about to be replayed.
+    ///
+    /// # Errors
+    /// [`Illegal`]: the events can't be the journal of one run.
+    pub(crate) fn of_journal(events: impl IntoIterator<Item = Event>) -> Result<Self, Illegal> {
+        let mut replay = Self::new();
+        for event in events {
+            replay.apply(event)?;
+        }
+        replay.live = replay.recorded.is_empty();
+        Ok(replay)
+    }
+
+    /// Takes in the next fact and returns its position.
+    ///
+    /// The one door for facts from the journal and from live execution.
+    ///
+    /// # Errors
+    /// [`Illegal`]: the fact can't follow those before it; nothing was changed.
+    pub(crate) fn apply(&mut self, event: Event) -> Result<Position, Illegal> {
+        let position = self.legality.admit(&event, &self.recorded_view(&event))?;
+        match event {
+            Event::AttemptFailed(event) => {
+                let recorded = self.recorded_entry(event.operation);
+                recorded.failed_attempts = event.attempt;
+                recorded.retry_at = Some(event.retry_at);
+                recorded.timer = Some(position);
+            }
+            Event::StepCompleted(event) => {
+                let claim = event.operation.claim;
+                let recorded = self.recorded_entry(event.operation);
+                recorded.completed = true;
+                recorded.timer = None;
+                self.undelivered.push_back(Completion { position, claim, outcome: event.outcome });
+            }
+            Event::Started(_)
+            | Event::Recovered { .. }
+            | Event::Halted(_)
+            | Event::Resumed { .. }
+            | Event::Finished(_) => {}
+        }
+        Ok(position)
+    }
+
+    fn recorded_entry(&mut self, operation: Operation) -> &mut Recorded {
+        let claim = operation.claim;
+        self.recorded_keys.entry(operation.key.clone()).or_insert(claim);
+        self.recorded.entry(claim).or_insert(Recorded {
+            operation,
+            failed_attempts: 0,
+            retry_at: None,
+            timer: None,
+            completed: false,
+        })
+    }
+
+    fn recorded_view(&self, event: &Event) -> Option<legality::OperationFacts> {
+        let operation = event.operation()?;
+        let same_claim = self.recorded.get(&operation.claim);
+        Some(legality::OperationFacts {
+            key_of_claim: same_claim.map(|recorded| recorded.operation.key.clone()),
+            claim_of_key: self.recorded_keys.get(&operation.key).copied(),
+            failed_attempts: same_claim.map_or(0, |recorded| recorded.failed_attempts),
+            completed: same_claim.is_some_and(|recorded| recorded.completed),
+        })
+    }
+
+    /// How many records there are.
+    pub(crate) fn length(&self) -> Position {
+        self.legality.length()
+    }
+
+    /// Where the run is in its life.
+    pub(crate) fn stage(&self) -> Stage {
+        self.legality.stage()
+    }
+
+    /// How often the run was recovered since it last made progress (R12).
+    pub(crate) fn recoveries(&self) -> u32 {
+        self.legality.recoveries()
+    }
+
+    /// Claims the next key for what the code asks (R4). The newest claim can still be [renamed](Self::rename).
+    pub(crate) fn claim(&mut self, request: Request) -> ClaimNumber {
+        self.seal();
+        let number = u32::try_from(self.claims.len()).unwrap_or(u32::MAX);
+        let key = self.next_key(&request.name);
+        let Request { name, kind, digest, site } = request;
+        self.claims.push(Operation { claim: number, key, kind, digest, site });
+        self.unsealed = Some(Unsealed { name });
+        number
+    }
+
+    /// Gives the newest claim another name. `false`, and nothing changed, if it is sealed: another
+    /// claim was made since, or it was polled.
+    pub(crate) fn rename(&mut self, claim: ClaimNumber, name: Cow<'static, str>) -> bool {
+        if claim as usize + 1 != self.claims.len() {
+            return false;
+        }
+        let Some(unsealed) = self.unsealed.take() else { return false };
+        if let Some(count) = self.names.get_mut(&unsealed.name) {
+            *count -= 1;
+        }
+        let key = self.next_key(&name);
+        if let Some(operation) = self.claims.last_mut() {
+            operation.key = key;
+        }
+        self.unsealed = Some(Unsealed { name });
+        true
+    }
+
+    fn next_key(&mut self, name: &Cow<'static, str>) -> Arc<str> {
+        let count = self.names.entry(name.clone()).or_insert(0);
+        *count += 1;
+        match *count {
+            1 => Arc::from(&**name),
+            count => format!("{name}#{count}").into(),
+        }
+    }
+
+    /// Fixes the newest claim's key and compares it with the journal (R9).
+    pub(crate) fn seal(&mut self) {
+        if self.unsealed.take().is_none() {
+            return;
+        }
+        let Some(operation) = self.claims.last() else { return };
+        let recorded = self.recorded.get(&operation.claim).map(|recorded| &recorded.operation);
+        let difference = match recorded {
+            Some(recorded) if recorded.key != operation.key => Some((recorded, Difference::Key)),
+            Some(recorded) if recorded.kind != operation.kind => Some((recorded, Difference::Kind)),
+            Some(recorded) if recorded.digest != operation.digest => Some((recorded, Difference::Arguments)),
+            Some(_) => None,
+            // Not recorded at this place: then its key must not be recorded at another one.
+            None => self
+                .recorded_keys
+                .get(&operation.key)
+                .and_then(|claim| self.recorded.get(claim))
+                .map(|recorded| (&recorded.operation, Difference::Order)),
+        };
+        if let Some((recorded, difference)) = difference
+            && self.divergence.is_none()
+        {
+            self.divergence = Some(Divergence {
+                difference,
+                recorded: Some(recorded.clone()),
+                current: Some(operation.clone()),
+                length: self.length(),
+            });
+        }
+    }
+
+    /// The key of a claim.
+    pub(crate) fn key(&self, claim: ClaimNumber) -> Option<Arc<str>> {
+        self.operation(claim).map(|operation| operation.key.clone())
+    }
+
+    /// What a claim asked for.
+    pub(crate) fn operation(&self, claim: ClaimNumber) -> Option<&Operation> {
+        self.claims.get(claim as usize)
+    }
+
+    /// How many claims the code made.
+    pub(crate) fn claims(&self) -> usize {
+        self.claims.len()
+    }
+
+    /// Whether the claim may begin an attempt now: only once the whole journal is replayed, so that a
+    /// divergence is found before any new effect.
+    pub(crate) fn begin(&self, claim: ClaimNumber) -> Begin {
+        if !self.live {
+            return Begin::Wait;
+        }
+        match self.recorded.get(&claim) {
+            Some(recorded) if recorded.completed => Begin::Wait,
+            Some(recorded) => Begin::Attempt { attempt: recorded.failed_attempts + 1, not_before: recorded.retry_at },
+            None => Begin::Attempt { attempt: 1, not_before: None },
+        }
+    }
+
+    /// Whether the claim's outcome is recorded.
+    pub(crate) fn is_completed(&self, claim: ClaimNumber) -> bool {
+        self.recorded.get(&claim).is_some_and(|recorded| recorded.completed)
+    }
+
+    /// The record whose timer ends when the claim's next fact is recorded.
+    pub(crate) fn timer(&self, claim: ClaimNumber) -> Option<Position> {
+        self.recorded.get(&claim).and_then(|recorded| recorded.timer)
+    }
+
+    /// What the code is to be told next (R2, R3). Call only when it makes no more progress by itself.
+    pub(crate) fn next_delivery(&mut self) -> Delivery {
+        self.seal();
+        if let Some(divergence) = &self.divergence {
+            return Delivery::Diverged(Box::new(divergence.clone()));
+        }
+        // The lowest undelivered position is the next; the code has claimed it, or the two disagree:
+        // when it was recorded, the code had claimed it knowing no more than it knows now.
+        if let Some(next) = self.undelivered.pop_front() {
+            if self.operation(next.claim).is_none() {
+                return Delivery::Diverged(Box::new(self.unclaimed(Difference::NotClaimed, next.claim)));
+            }
+            self.delivered = next.position.next();
+            return Delivery::Deliver { claim: next.claim, outcome: next.outcome, replayed: !self.live };
+        }
+        if !self.live {
+            if let Some(unclaimed) = self.first_unclaimed() {
+                return Delivery::Diverged(Box::new(self.unclaimed(Difference::NotClaimed, unclaimed)));
+            }
+            self.live = true;
+        }
+        Delivery::Nothing
+    }
+
+    /// The disagreement, if any, of a function that returned here: recorded operations it never claimed,
+    /// or a mismatch it swallowed.
+    pub(crate) fn end(&mut self) -> Option<Divergence> {
+        self.seal();
+        if let Some(divergence) = &self.divergence {
+            return Some(divergence.clone());
+        }
+        self.first_unclaimed().map(|claim| self.unclaimed(Difference::LeftOver, claim))
+    }
+
+    /// The disagreement of code that waits although no operation of the run will wake it.
+    pub(crate) fn waits_for_nothing(&self) -> Divergence {
+        Divergence {
+            difference: Difference::ForeignWait,
+            recorded: None,
+            current: self.claims.last().cloned(),
+            length: self.length(),
+        }
+    }
+
+    /// Whether the code is at a place it has passed before: recorded facts are still ahead of it.
+    pub(crate) fn is_repeating(&self) -> bool {
+        !self.live && (!self.undelivered.is_empty() || self.first_unclaimed().is_some())
+    }
+
+    /// How many records the code's present knowledge rests on: they must be durable before anything that
+    /// depends on it can be seen outside (R5).
+    pub(crate) fn delivered(&self) -> Position {
+        self.delivered
+    }
+
+    fn first_unclaimed(&self) -> Option<ClaimNumber> {
+        let claimed = u32::try_from(self.claims.len()).unwrap_or(u32::MAX);
+        self.recorded.range(claimed..).next().map(|(claim, _)| *claim)
+    }
+
+    fn unclaimed(&self, difference: Difference, claim: ClaimNumber) -> Divergence {
+        Divergence {
+            difference,
+            recorded: self.recorded.get(&claim).map(|recorded| recorded.operation.clone()),
+            current: self.claims.last().cloned(),
+            length: self.length(),
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! The pure core, by rule. Whole programs are tested through the runtime in the `tests` package.
+
+use std::borrow::Cow;
+
+use super::*;
+use crate::halt::HaltReason;
+use crate::journal::event::AttemptError;
+use crate::journal::{AttemptFailed, Finished, Halted, Started, StepCompleted};
+use crate::payload::{Codec, Payload};
+
+fn payload(value: u32) -> Payload {
+    Payload::encode(Codec::Json, &value, 64).expect("a number can be encoded")
+}
+
+fn started() -> Event {
+    Event::Started(Started {
+        function: "f".into(),
+        version: 1,
+        fingerprint: 1,
+        input: payload(0),
+        input_digest: 0,
+        at: 0,
+    })
+}
+
+fn site(line: u32) -> CallSite {
+    CallSite { file: "src/f.rs".into(), line, column: 5 }
+}
+
+fn operation(claim: u32, key: &str, digest: u64) -> Operation {
+    Operation { claim, key: key.into(), kind: OperationKind::Step, digest, site: site(claim + 1) }
+}
+
+fn completed(claim: u32, key: &str) -> Event {
+    Event::StepCompleted(StepCompleted {
+        operation: operation(claim, key, 0),
+        attempts: 1,
+        outcome: Outcome::Ok(payload(claim)),
+        began_at: 0,
+        at: 0,
+    })
+}
+
+fn attempt_failed(claim: u32, key: &str, attempt: u32) -> Event {
+    Event::AttemptFailed(AttemptFailed {
+        operation: operation(claim, key, 0),
+        attempt,
+        error: AttemptError::TimedOut,
+        retry_at: 7,
+        at: 0,
+    })
+}
+
+fn halted() -> Event {
+    Event::Halted(Halted { reason: HaltReason::Panic, step: None, message: String::new(), at: 0 })
+}
+
+fn finished() -> Event {
+    Event::Finished(Finished { result: payload(0), failed: false, at: 0 })
+}
+
+fn request(name: &'static str) -> Request {
+    Request { name: Cow::Borrowed(name), kind: OperationKind::Step, digest: 0, site: site(9) }
+}
+
+fn replay(events: impl IntoIterator<Item = Event>) -> Replay {
+    Replay::of_journal(std::iter::once(started()).chain(events)).expect("a legal journal")
+}
+
+fn keys(replay: &Replay) -> Vec<String> {
+    (0..).map_while(|claim| replay.key(claim)).map(|key| key.to_string()).collect()
+}
+
+#[track_caller]
+fn delivers(replay: &mut Replay, expected: ClaimNumber) {
+    match replay.next_delivery() {
+        Delivery::Deliver { claim, .. } => assert_eq!(claim, expected),
+        other => panic!("expected claim {expected}, got {other:?}"),
+    }
+}
+
+#[track_caller]
+fn diverges(replay: &mut Replay, expected: Difference) -> Divergence {
+    match replay.next_delivery() {
+        Delivery::Diverged(divergence) => {
+            assert_eq!(divergence.difference, expected, "{divergence}");
+            *divergence
+        }
+        other => panic!("expected {expected:?}, got {other:?}"),
+    }
+}
+
+#[test]
+fn r4_later_claims_of_a_name_are_numbered() {
+    let mut replay = replay([]);
+    for name in ["pay", "ship", "pay", "pay", "ship"] {
+        replay.claim(request(name));
+    }
+    assert_eq!(keys(&replay), ["pay", "ship", "pay#2", "pay#3", "ship#2"]);
+}
+
+#[test]
+fn r4_renaming_the_newest_claim_gives_its_old_name_back() {
+    let mut replay = replay([]);
+    let first = replay.claim(request("pay"));
+    assert!(replay.rename(first, "charge".into()));
+    let second = replay.claim(request("pay"));
+    assert!(replay.rename(second, "charge".into()));
+    replay.claim(request("pay"));
+    assert_eq!(keys(&replay), ["charge", "charge#2", "pay"]);
+}
+
+#[test]
+fn r4_a_sealed_claim_keeps_its_name() {
+    let mut replay = replay([]);
+    let first = replay.claim(request("pay"));
+    let second = replay.claim(request("ship"));
+    assert!(!replay.rename(first, "charge".into()), "another claim came in between");
+    replay.seal();
+    assert!(!replay.rename(second, "send".into()), "it was polled");
+    assert_eq!(keys(&replay), ["pay", "ship"]);
+}
+
+#[test]
+fn r3_completions_are_delivered_in_the_order_of_the_journal() {
+    let mut replay = replay([completed(1, "b"), completed(2, "c"), completed(0, "a")]);
+    for name in ["a", "b", "c"] {
+        replay.claim(request(name));
+    }
+    for claim in [1, 2, 0] {
+        delivers(&mut replay, claim);
+    }
+    assert_eq!(replay.next_delivery(), Delivery::Nothing);
+}
+
+#[test]
+fn r3_live_facts_are_delivered_like_recorded_ones() {
+    let mut replay = replay([completed(0, "a")]);
+    replay.claim(request("a"));
+    replay.claim(request("b"));
+    delivers(&mut replay, 0);
+    assert_eq!(replay.next_delivery(), Delivery::Nothing);
+    replay.apply(completed(1, "b")).expect("legal");
+    let Delivery::Deliver { claim: 1, replayed: false, .. } = replay.next_delivery() else {
+        panic!("b is delivered, and was not in the journal at the start")
+    };
+    assert_eq!(replay.delivered(), Position(3));
+}
+
+#[test]
+fn no_step_begins_before_the_journal_is_replayed() {
+    let mut replay = replay([completed(1, "b"), attempt_failed(2, "c", 1)]);
+    let a = replay.claim(request("a"));
+    replay.claim(request("b"));
+    assert_eq!(replay.begin(a), Begin::Wait);
+    delivers(&mut replay, 1);
+    assert_eq!(replay.begin(a), Begin::Wait, "c is recorded and was not claimed yet");
+    let c = replay.claim(request("c"));
+    assert_eq!(replay.next_delivery(), Delivery::Nothing);
+    assert_eq!(replay.begin(a), Begin::Attempt { attempt: 1, not_before: None });
+    assert_eq!(replay.begin(c), Begin::Attempt { attempt: 2, not_before: Some(7) }, "R11");
+}
+
+#[test]
+fn r9_another_name_at_the_same_place() {
+    let mut replay = replay([completed(0, "a")]);
+    replay.claim(request("x"));
+    diverges(&mut replay, Difference::Key);
+}
+
+#[test]
+fn r9_other_arguments() {
+    let mut replay = replay([completed(0, "a")]);
+    replay.claim(Request { digest: 1, ..request("a") });
+    diverges(&mut replay, Difference::Arguments);
+}
+
+#[test]
+fn r9_recorded_at_another_place() {
+    let mut replay = replay([completed(1, "b")]);
+    replay.claim(request("b"));
+    diverges(&mut replay, Difference::Order);
+}
+
+#[test]
+fn r9_the_code_waits_without_asking_for_what_is_recorded() {
+    let mut replay = replay([completed(0, "a"), completed(1, "b")]);
+    replay.claim(request("a"));
+    delivers(&mut replay, 0);
+    let divergence = diverges(&mut replay, Difference::NotClaimed);
+    assert_eq!(divergence.recorded.map(|operation| operation.key), Some("b".into()));
+}
+
+#[test]
+fn r9_a_step_that_was_being_retried_is_no_longer_asked_for() {
+    let mut replay = replay([attempt_failed(1, "b", 1)]);
+    replay.claim(request("a"));
+    diverges(&mut replay, Difference::NotClaimed);
+}
+
+#[test]
+fn r9_the_code_returns_without_asking_for_what_is_recorded() {
+    let mut replay = replay([completed(0, "a"), completed(1, "b")]);
+    replay.claim(request("a"));
+    delivers(&mut replay, 0);
+    let divergence = replay.end().expect("b is left over");
+    assert_eq!(divergence.difference, Difference::LeftOver);
+}
+
+#[test]
+fn r9_a_lost_race_is_not_left_over() {
+    let mut replay = replay([completed(0, "a"), completed(1, "b")]);
+    replay.claim(request("a"));
+    replay.claim(request("b"));
+    delivers(&mut replay, 0);
+    assert_eq!(replay.end(), None);
+}
+
+#[test]
+fn r9_a_mismatch_is_fatal_though_the_code_goes_on() {
+    let mut replay = replay([completed(0, "a"), completed(1, "b")]);
+    replay.claim(request("x"));
+    replay.claim(request("b"));
+    assert_eq!(replay.end().map(|divergence| divergence.difference), Some(Difference::Key));
+    diverges(&mut replay, Difference::Key);
+}
+
+#[test]
+fn r12_only_progress_or_an_operator_starts_the_count_of_recoveries_anew() {
+    let recovered = || Event::Recovered { at: 0 };
+    let count = |events: Vec<Event>| replay(events).recoveries();
+    assert_eq!(count(vec![recovered(), recovered()]), 2);
+    assert_eq!(count(vec![recovered(), recovered(), completed(0, "a")]), 0);
+    assert_eq!(count(vec![recovered(), attempt_failed(0, "a", 1), recovered()]), 1);
+    assert_eq!(count(vec![recovered(), halted(), Event::Resumed { at: 0 }]), 0);
+}
+
+/// The whole legality table: which event may come in which stage.
+#[test]
+fn the_legality_table() {
+    let stages: [(Stage, Vec<Event>); 4] = [
+        (Stage::Empty, vec![]),
+        (Stage::Running, vec![started()]),
+        (Stage::Halted, vec![started(), halted()]),
+        (Stage::Finished, vec![started(), finished()]),
+    ];
+    let events = [
+        started(),
+        attempt_failed(0, "a", 1),
+        completed(0, "a"),
+        Event::Recovered { at: 0 },
+        halted(),
+        Event::Resumed { at: 0 },
+        finished(),
+    ];
+    let mut table = String::new();
+    for (stage, before) in &stages {
+        for event in &events {
+            let mut replay = Replay::of_journal(before.iter().cloned()).expect("a legal beginning");
+            assert_eq!(replay.stage(), *stage);
+            if replay.apply(event.clone()).is_ok() {
+                table.push_str(&format!("{stage:?} + {} = {:?}\n", event.name(), replay.stage()));
+            }
+        }
+    }
+    expect_test::expect![[r"
+        Empty + Started = Running
+        Running + AttemptFailed = Running
+        Running + StepCompleted = Running
+        Running + Recovered = Running
+        Running + Halted = Halted
+        Running + Finished = Finished
+        Halted + Resumed = Running
+    "]]
+    .assert_eq(&table);
+}
+
+#[test]
+fn a_journal_that_contradicts_itself_is_refused() {
+    let refused = |events: Vec<Event>| {
+        let all = std::iter::once(started()).chain(events);
+        Replay::of_journal(all).expect_err("the journal contradicts itself").to_string()
+    };
+    let told = [
+        refused(vec![completed(0, "a"), completed(0, "a")]),
+        refused(vec![completed(0, "a"), attempt_failed(0, "a", 2)]),
+        refused(vec![attempt_failed(0, "a", 1), completed(0, "b")]),
+        refused(vec![completed(0, "a"), completed(1, "a")]),
+        refused(vec![attempt_failed(0, "a", 2)]),
+        refused(vec![attempt_failed(0, "a", 1), completed(0, "a")]),
+    ]
+    .join("\n");
+    expect_test::expect![[r"
+        event StepCompleted at position 2 can't stand there: a has its one outcome already
+        event AttemptFailed at position 2 can't stand there: a has its one outcome already
+        event StepCompleted at position 2 can't stand there: claim 0 has the key a, not b
+        event StepCompleted at position 2 can't stand there: the key a belongs to claim 0, not 1
+        event AttemptFailed at position 1 can't stand there: attempt 2 of a follows 0 failed ones
+        event StepCompleted at position 2 can't stand there: attempt 1 of a follows 1 failed ones"]]
+    .assert_eq(&told);
+}
+
+#[test]
+fn a_refused_fact_changes_nothing() {
+    let mut replay = replay([completed(0, "a")]);
+    assert!(replay.apply(completed(0, "a")).is_err());
+    assert_eq!(replay.length(), Position(2));
+    replay.apply(completed(1, "b")).expect("the next fact is still welcome");
+}
+
+#[test]
+fn the_message_names_both_operations_and_says_what_to_do() {
+    let mut replay = replay([completed(0, "charge_card")]);
+    replay.claim(Request { digest: 0xbeef, ..request("ship") });
+    let divergence = diverges(&mut replay, Difference::Key);
+    let changed = CodeChange { versions: (1, 2), fingerprints: (1, 2) };
+    let unchanged = CodeChange { versions: (1, 1), fingerprints: (1, 1) };
+    expect_test::expect![[r#"
+        code and journal disagree: the code asks for another operation than the one recorded
+          recorded: step charge_card (operation 0, arguments 0000000000000000) at src/f.rs:1:5
+          current:  step ship (operation 0, arguments 000000000000beef) at src/f.rs:9:5
+          journal:  2 records
+          cause:    the function's code has changed since the run was started (version 1 then, 2 now)
+          do this:  deploy the code that started the run (or make the changed part run only for new runs), then resume the run"#]].assert_eq(&divergence.explain(changed));
+    expect_test::expect![[r#"
+        code and journal disagree: the code asks for another operation than the one recorded
+          recorded: step charge_card (operation 0, arguments 0000000000000000) at src/f.rs:1:5
+          current:  step ship (operation 0, arguments 000000000000beef) at src/f.rs:9:5
+          journal:  2 records
+          cause:    the function's code is unchanged, so it is not deterministic: it depends on a clock, on randomness, on the order of a hash map, or on state outside its run
+          do this:  move what is not deterministic into a step, `ctx.run("name", async || { … })`, deploy, and resume the run"#]].assert_eq(&divergence.explain(unchanged));
+    expect_test::expect![[r#"
+        code and journal disagree: the code waits for something that is not an operation of its run, so nothing recorded can wake it
+          latest:   step ship (operation 0, arguments 000000000000beef) at src/f.rs:9:5
+          journal:  2 records
+          do this:  move what it waits for into a step, `ctx.run("name", async || { … })`, deploy, and resume the run"#]].assert_eq(&replay.waits_for_nothing().explain(unchanged));
+}

@@ -1,0 +1,326 @@
+//! The runtime: opens a store, starts and recovers runs, and shows them.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, SystemClock};
+use crate::context::{Dependencies, Environment};
+use crate::engine::{Counters, Engine, Limits, Recovery, Registration, Registry, Stats};
+use crate::error::{OpenError, StartError};
+use crate::function::DurableFunction;
+use crate::id::RunId;
+use crate::payload::{Codec, Payload, PayloadError};
+use crate::run::Run;
+use crate::store::{Durability, MemoryStore, Store};
+use crate::value;
+
+/// Runs durable functions over one store.
+///
+/// Opening one continues all unfinished runs of the store by itself. Clones are cheap and share
+/// everything. When the last clone is dropped, all runs stop where they are, as in a crash; use
+/// [`shutdown`](Self::shutdown) to let running steps finish and to know when the folder is free again.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use durable_runtime::{Context, Runtime, durable};
+///
+/// async fn price(quantity: u32) -> u32 {
+///     quantity * 250
+/// }
+///
+/// #[durable]
+/// async fn order(ctx: Context, quantity: u32) -> u32 {
+///     ctx.run(price, quantity).await
+/// }
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path().join("orders.durable");
+/// let runtime = Runtime::open(&folder).await?;
+/// assert_eq!(runtime.start("ord_1", order, 3).await?.await?, 750);
+/// // The same id again attaches: the recorded result is returned, nothing runs.
+/// assert_eq!(runtime.start("ord_1", order, 3).await?.await?, 750);
+/// assert_eq!(runtime.stats().steps_executed, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Runtime {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) engine: Arc<Engine>,
+    recovery: Recovery,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.engine.stop();
+    }
+}
+
+/// How a [`Runtime::shutdown`] went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shutdown {
+    /// How many runs had steps that were still running when their time was up. Those steps run again
+    /// when the store is opened again, with the same idempotency keys.
+    pub interrupted: usize,
+}
+
+impl Runtime {
+    /// Opens, or creates, a sled store in a folder, with all defaults; see [`RuntimeBuilder::open`].
+    ///
+    /// # Errors
+    /// An [`OpenError`].
+    pub async fn open(folder: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::builder().open(folder).await
+    }
+
+    /// Configures a runtime.
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder {
+            clock: Arc::new(SystemClock),
+            dependencies: Dependencies::default(),
+            codec: Codec::default(),
+            limits: Limits::default(),
+            durability: Durability::default(),
+        }
+    }
+
+    /// Starts a run of `function`, or attaches to the run that has this id (R1).
+    ///
+    /// When it returns, the run is durably recorded with its input, and goes on whatever happens to this
+    /// process. Equal ids are one run: with the same function and an equal input, a second start
+    /// attaches, be the run running or ended.
+    ///
+    /// # Errors
+    /// A [`StartError`]; with [`OtherFunction`](StartError::OtherFunction) and
+    /// [`OtherInput`](StartError::OtherInput) the id is taken.
+    pub async fn start<F: DurableFunction>(
+        &self,
+        id: impl AsRef<str>,
+        function: F,
+        input: F::Input,
+    ) -> Result<Run<F::Output>, StartError> {
+        let engine = &self.inner.engine;
+        let id = RunId::new(id)?;
+        let registration = self.registration(function)?;
+        let refused = |source| StartError::Input { run: id.clone(), source: Arc::new(source) };
+        let payload = Payload::encode(engine.environment.codec, &input, engine.environment.limits.payload_bytes)
+            .map_err(refused)?;
+        let digest = value::digest(&input)
+            .map_err(|error| {
+                let (type_name, codec) = (std::any::type_name::<F::Input>(), engine.environment.codec);
+                refused(PayloadError::Encode { type_name, codec, detail: error.to_string() })
+            })?
+            .0;
+        drop(input);
+        let active = engine.start(id, registration, payload.clone(), digest)?;
+        active.attached(F::NAME, Some((&payload, digest))).await?;
+        Ok(Run::of_active(&active))
+    }
+
+    /// Attaches to a run that exists, running or ended, without its input.
+    ///
+    /// # Errors
+    /// [`StartError::Unknown`] if there is no such run, [`StartError::OtherFunction`] if it executes another
+    /// function.
+    pub async fn attach<F: DurableFunction>(
+        &self,
+        id: impl AsRef<str>,
+        function: F,
+    ) -> Result<Run<F::Output>, StartError> {
+        let engine = &self.inner.engine;
+        let id = RunId::new(id)?;
+        self.registration(function)?;
+        if let Some(active) = engine.active(&id) {
+            active.attached(F::NAME, None).await?;
+            return Ok(Run::of_active(&active));
+        }
+        let failed = |source| StartError::Store { run: id.clone(), source };
+        let loaded = engine.load(&id).await.map_err(failed)?.ok_or(StartError::Unknown { run: id.clone() })?;
+        match loaded.started() {
+            Some(started) if *started.function != *F::NAME => Err(StartError::OtherFunction {
+                run: id,
+                recorded: started.function.to_string(),
+                given: F::NAME.to_owned(),
+            }),
+            _ => Ok(Run::over(id, engine.recorded_outcome(&loaded))),
+        }
+    }
+
+    fn registration<F: DurableFunction>(&self, _function: F) -> Result<&'static Registration, StartError> {
+        self.inner.engine.registry.get(F::NAME).map_err(|not_found| StartError::Unregistered {
+            function: F::NAME.to_owned(),
+            detail: not_found.to_string(),
+        })
+    }
+
+    /// What was found and continued when the store was opened.
+    pub fn recovery(&self) -> &Recovery {
+        &self.inner.recovery
+    }
+
+    /// What this runtime has done since it was opened.
+    pub fn stats(&self) -> Stats {
+        self.inner.engine.environment.counters.read()
+    }
+
+    /// Stops in order: begins no further step or run, gives running steps until `deadline` has passed,
+    /// makes all that was recorded durable, and closes the store.
+    ///
+    /// Nothing is lost if the deadline passes: unfinished runs go on when the store is opened again.
+    /// Afterwards this runtime, and its clones, refuse everything. The folder is free when it returns.
+    pub async fn shutdown(self, deadline: Duration) -> Shutdown {
+        let engine = &self.inner.engine;
+        engine.drain();
+        let clock = &engine.environment.clock;
+        let time_is_up = clock.sleep_until(clock.now().after(deadline));
+        let mut interrupted = 0;
+        {
+            let empty = std::pin::pin!(engine.empty());
+            if let futures::future::Either::Right(_) = futures::future::select(empty, time_is_up).await {
+                interrupted = engine.stop();
+            }
+        }
+        engine.empty().await;
+        engine.close().await;
+        Shutdown { interrupted }
+    }
+}
+
+/// Configures and opens a [`Runtime`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use durable_runtime::{Limits, Runtime};
+///
+/// struct Gateway;
+///
+/// let runtime = Runtime::builder()
+///     .dependency(Gateway)
+///     .limits(Limits { payload_bytes: 64 * 1_024, ..Limits::default() })
+///     .in_memory()
+///     .await?;
+/// # drop(runtime);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a builder opens nothing until `open` is called"]
+pub struct RuntimeBuilder {
+    clock: Arc<dyn Clock>,
+    dependencies: Dependencies,
+    codec: Codec,
+    limits: Limits,
+    durability: Durability,
+}
+
+impl RuntimeBuilder {
+    /// Gives steps something to work with: a client, a pool, a configuration. Steps get it by its type with
+    /// `StepContext::dependency`; a second one of the same type replaces the first.
+    pub fn dependency<T: Send + Sync + 'static>(self, dependency: T) -> Self {
+        self.shared_dependency(Arc::new(dependency))
+    }
+
+    /// Like [`dependency`](Self::dependency), for what the application shares already.
+    pub fn shared_dependency<T: Send + Sync + 'static>(mut self, dependency: Arc<T>) -> Self {
+        self.dependencies.insert(dependency);
+        self
+    }
+
+    /// How values are encoded from now on; what is recorded stays readable. JSON unless set.
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.codec = codec;
+        self
+    }
+
+    /// What is bounded, and by how much.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Limits { payload_bytes: limits.payload_bytes.min(crate::payload::PAYLOAD_BYTES_MAX), ..limits };
+        self
+    }
+
+    /// What an acknowledged record survives; [`Durability::Sync`] unless set. Only for [`open`](Self::open).
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Where time comes from; the machine's clock unless set. For tests.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Opens, or creates, a sled store in `folder`, and continues its unfinished runs.
+    ///
+    /// # Errors
+    /// An [`OpenError`]. If the store is locked, damaged or foreign, nothing in the folder was changed.
+    pub async fn open(self, folder: impl AsRef<Path>) -> Result<Runtime, OpenError> {
+        let (folder, durability) = (folder.as_ref().to_owned(), self.durability);
+        let _ = (folder, durability);
+        self.start(move || Ok(Arc::new(MemoryStore::default()) as Arc<dyn Store>)).await
+    }
+
+    /// Opens a store that is gone when the process ends: for tests and experiments.
+    ///
+    /// # Errors
+    /// An [`OpenError`].
+    pub async fn in_memory(self) -> Result<Runtime, OpenError> {
+        self.open_store(Arc::new(MemoryStore::default())).await
+    }
+
+    /// Opens a runtime on a store of your own, and continues its unfinished runs.
+    ///
+    /// # Errors
+    /// An [`OpenError`].
+    pub async fn open_store(self, store: Arc<dyn Store>) -> Result<Runtime, OpenError> {
+        self.start(move || Ok(store)).await
+    }
+
+    async fn start(
+        self,
+        open: impl FnOnce() -> Result<Arc<dyn Store>, crate::store::StoreError> + Send + 'static,
+    ) -> Result<Runtime, OpenError> {
+        let tasks = tokio::runtime::Handle::try_current().map_err(|_| OpenError::NoTokio)?;
+        let registry = Registry::collect();
+        let environment = Environment {
+            clock: self.clock,
+            dependencies: Arc::new(self.dependencies),
+            codec: self.codec,
+            limits: self.limits,
+            counters: Counters::default(),
+        };
+        let engine_tasks = tasks.clone();
+        let opened = tasks.spawn_blocking(move || {
+            let store = open()?;
+            let engine = Engine::new(environment, registry, store, engine_tasks)
+                .map_err(|error| OpenError::Thread(Arc::new(error)))?;
+            let recovery = engine.recover().inspect_err(|_| {
+                engine.stop();
+            })?;
+            Ok(Runtime { inner: Arc::new(Inner { engine, recovery }) })
+        });
+        match opened.await {
+            Ok(opened) => opened,
+            Err(error) => Err(OpenError::Thread(Arc::new(std::io::Error::other(error)))),
+        }
+    }
+}
+
+impl fmt::Debug for RuntimeBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RuntimeBuilder")
+            .field("dependencies", &self.dependencies)
+            .field("codec", &self.codec)
+            .field("limits", &self.limits)
+            .field("durability", &self.durability)
+            .finish_non_exhaustive()
+    }
+}
