@@ -25,6 +25,8 @@ pub(crate) struct Shape {
     pub(crate) kind: Kind,
     /// The name of the context in the body; none for `_`.
     pub(crate) context: Option<Ident>,
+    /// True when the type of the result was refused.
+    pub(crate) is_result_refused: bool,
     /// The types of the parameters after the context.
     pub(crate) inputs: Vec<Type>,
 }
@@ -32,29 +34,14 @@ pub(crate) struct Shape {
 /// Reads the shape of a signature. What is refused makes the signature useless for the expansion.
 pub(crate) fn check(signature: &Signature, diagnostics: &mut Diagnostics) -> Shape {
     qualifiers(signature, diagnostics);
-    let mut parameters = signature.inputs.iter();
-    let (kind, context) = match parameters.next() {
-        Some(FnArg::Typed(first)) => context(first, diagnostics),
-        Some(FnArg::Receiver(receiver)) => {
-            diagnostics.refuse(receiver, &Refusal::SelfReceiver);
-            (Kind::Helper, None)
-        }
-        None => {
-            diagnostics.refuse(&signature.ident, &Refusal::WithoutContext);
-            (Kind::Durable, None)
-        }
+    let kind = kind(signature, diagnostics);
+    let parameters: Vec<&PatType> = signature.inputs.iter().skip(1).filter_map(typed).collect();
+    let is_result_refused = match kind {
+        Kind::Durable => !stored(signature, &parameters, diagnostics),
+        Kind::Helper => false,
     };
-    let parameters: Vec<&PatType> = parameters
-        .filter_map(|parameter| match parameter {
-            FnArg::Typed(parameter) => Some(parameter),
-            FnArg::Receiver(_) => None,
-        })
-        .collect();
-    match kind {
-        Kind::Durable => stored(signature, &parameters, diagnostics),
-        Kind::Helper => {}
-    }
-    Shape { kind, context, inputs: parameters.into_iter().map(|parameter| (*parameter.ty).clone()).collect() }
+    let inputs = parameters.into_iter().map(|parameter| (*parameter.ty).clone()).collect();
+    Shape { kind, context: context(signature), is_result_refused, inputs }
 }
 
 /// Refuses the options that a helper can't have.
@@ -81,29 +68,55 @@ fn qualifiers(signature: &Signature, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// What the first parameter is. A type is the context when its last name is `Context`; the compiler checks the rest.
-fn context(first: &PatType, diagnostics: &mut Diagnostics) -> (Kind, Option<Ident>) {
-    let name = match &*first.pat {
-        Pat::Ident(name) => Some(name.ident.clone()),
-        _ => None,
+/// What the first parameter makes of the function.
+fn kind(signature: &Signature, diagnostics: &mut Diagnostics) -> Kind {
+    let first = match signature.inputs.first() {
+        Some(FnArg::Typed(first)) => &first.ty,
+        Some(FnArg::Receiver(receiver)) => {
+            diagnostics.refuse(receiver, &Refusal::SelfReceiver);
+            return Kind::Helper;
+        }
+        None => {
+            diagnostics.refuse(&signature.ident, &Refusal::WithoutContext);
+            return Kind::Durable;
+        }
     };
-    let kind = match ungroup(&first.ty) {
+    match ungroup(first) {
         Type::Reference(reference) if is_context(&reference.elem) => {
             if reference.mutability.is_some() {
-                diagnostics.refuse(&first.ty, &Refusal::MutableContext);
+                diagnostics.refuse(first, &Refusal::MutableContext);
             }
             Kind::Helper
         }
         other => {
             if !is_context(other) {
-                diagnostics.refuse(&first.ty, &Refusal::FirstIsNotContext { found: shown(&first.ty) });
+                diagnostics.refuse(first, &Refusal::FirstIsNotContext { found: shown(first) });
             }
             Kind::Durable
         }
-    };
-    (kind, name)
+    }
 }
 
+/// The name of the context, even where it is in a wrong place.
+fn context(signature: &Signature) -> Option<Ident> {
+    let is_any_context = |parameter: &&PatType| match ungroup(&parameter.ty) {
+        Type::Reference(reference) => is_context(&reference.elem),
+        other => is_context(other),
+    };
+    match &*signature.inputs.iter().filter_map(typed).find(is_any_context)?.pat {
+        Pat::Ident(name) => Some(name.ident.clone()),
+        _ => None,
+    }
+}
+
+fn typed(parameter: &FnArg) -> Option<&PatType> {
+    match parameter {
+        FnArg::Typed(parameter) => Some(parameter),
+        FnArg::Receiver(_) => None,
+    }
+}
+
+/// True when the type's last name is `Context`; the compiler checks the rest.
 fn is_context(parameter: &Type) -> bool {
     match ungroup(parameter) {
         Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "Context"),
@@ -122,8 +135,8 @@ fn ungroup(mut found: &Type) -> &Type {
     }
 }
 
-/// What must not be in a signature whose input and result are written to the journal.
-fn stored(signature: &Signature, parameters: &[&PatType], diagnostics: &mut Diagnostics) {
+/// What must not be in a signature whose input and result are written to the journal. True when the result is fine.
+fn stored(signature: &Signature, parameters: &[&PatType], diagnostics: &mut Diagnostics) -> bool {
     if !signature.generics.params.is_empty() {
         diagnostics.refuse(angle_brackets(signature), &Refusal::GenericFunction);
     }
@@ -143,13 +156,13 @@ fn stored(signature: &Signature, parameters: &[&PatType], diagnostics: &mut Diag
         let count = parameters.len().to_string();
         diagnostics.refuse(quote!(#(#excess),*), &Refusal::TooManyParameters { count });
     }
-    if let ReturnType::Type(_, result) = &signature.output {
-        match not_storable(result.to_token_stream(), &lifetimes) {
-            Some(NotStorable::Borrowed(tokens)) => diagnostics.refuse(tokens, &Refusal::BorrowedResult),
-            Some(NotStorable::ImplTrait(token)) => diagnostics.refuse(token, &Refusal::ImplTraitResult),
-            None => {}
-        }
+    let ReturnType::Type(_, result) = &signature.output else { return true };
+    match not_storable(result.to_token_stream(), &lifetimes) {
+        Some(NotStorable::Borrowed(tokens)) => diagnostics.refuse(tokens, &Refusal::BorrowedResult),
+        Some(NotStorable::ImplTrait(token)) => diagnostics.refuse(token, &Refusal::ImplTraitResult),
+        None => return true,
     }
+    false
 }
 
 /// `<T, const N: usize>`.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
 
 /// Makes [`Refusal`] from a table of messages; `{braces}` name what a message fills in.
@@ -172,13 +172,18 @@ impl Diagnostic {
         Self { start, end: spans.last().unwrap_or(start), message }
     }
 
-    /// The `compile_error!` that shows it. As an expression or a type it fits everywhere, so nothing else fails
-    /// because of it.
+    /// The `compile_error!` that shows it. As an expression it has every type, so nothing else fails because of it.
     pub(crate) fn in_place(&self) -> TokenStream {
+        self.in_place_of(Delimiter::Parenthesis)
+    }
+
+    /// The `compile_error!` in place of a macro call with these brackets, which decide where a statement ends.
+    pub(crate) fn in_place_of(&self, brackets: Delimiter) -> TokenStream {
         // The compiler underlines from the first to the last token of a macro call.
         let path = quote_spanned!(self.start=> ::core::compile_error!);
         let message = &self.message;
-        let arguments = quote_spanned!(self.end=> (#message));
+        let mut arguments = Group::new(brackets, quote_spanned!(self.end=> #message));
+        arguments.set_span(self.end);
         quote_spanned!(self.start=> #path #arguments)
     }
 

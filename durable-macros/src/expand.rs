@@ -1,15 +1,15 @@
 //! Stage 4: from the checked parts to the code that takes the function's place.
 
-use proc_macro2::{Ident, Literal, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Literal, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Attribute, ReturnType, Safety, Signature};
+use syn::{Attribute, ReturnType, Safety, Signature, Token};
 
 use crate::check::{Kind, Shape, check, check_helper_options};
-use crate::diagnostics::{Diagnostics, unraw};
+use crate::diagnostics::{Diagnostic, Diagnostics, unraw};
 use crate::fingerprint::fingerprint;
 use crate::options::Options;
 use crate::parse::{Function, parse};
-use crate::paths::{self, generated_at};
+use crate::paths::{Runtime, generated_at};
 use crate::rewrite::rewrite;
 
 /// The whole macro: `#[durable(options)] item`.
@@ -29,7 +29,7 @@ pub(crate) fn durable(options: TokenStream, item: &TokenStream) -> TokenStream {
     if shape.kind == Kind::Helper {
         check_helper_options(&options, &mut diagnostics);
     }
-    let runtime = paths::runtime(options.runtime.as_ref().map(|given| &given.value));
+    let runtime = Runtime::new(options.runtime.as_ref().map(|given| &given.value));
     let rewritten = rewrite(&function.body, shape.context.as_ref(), &runtime);
     diagnostics.extend(rewritten.elsewhere);
 
@@ -39,10 +39,15 @@ pub(crate) fn durable(options: TokenStream, item: &TokenStream) -> TokenStream {
         (None, Kind::Helper) => expansion.helper(&rewritten.body),
         (Some(first), kind) => {
             diagnostics.extend(refused);
-            diagnostics.extend(rewritten.in_place);
             match kind {
-                Kind::Durable => expansion.durable_fallback(&first.in_place()),
-                Kind::Helper => expansion.helper_fallback(&first.in_place()),
+                Kind::Durable if shape.context.is_none() || !function.signature.generics.params.is_empty() => {
+                    // The body means nothing without its context, and a generic one misses the bounds that the runtime
+                    // asks for: it would only cause more errors.
+                    diagnostics.extend(rewritten.in_place);
+                    expansion.durable_fallback(&first, &quote!({ loop {} }))
+                }
+                Kind::Durable => expansion.durable_fallback(&first, &rewritten.body),
+                Kind::Helper => expansion.helper_fallback(&first, &rewritten.body),
             }
         }
     };
@@ -55,7 +60,7 @@ struct Expansion<'a> {
     function: &'a Function,
     shape: &'a Shape,
     options: &'a Options,
-    runtime: &'a TokenStream,
+    runtime: &'a Runtime,
 }
 
 impl Expansion<'_> {
@@ -68,28 +73,28 @@ impl Expansion<'_> {
     /// A durable function becomes a type of the same name that knows how to run it.
     fn durable(&self, body: &TokenStream) -> TokenStream {
         let Function { signature, .. } = self.function;
-        let runtime = self.runtime;
         let name = &signature.ident;
         let site = generated_at(name);
+        let runtime = self.runtime.at(site);
         let parameters: Vec<Ident> =
             (0..self.shape.inputs.len()).map(|index| format_ident!("__p{index}", span = site)).collect();
         let inputs = &self.shape.inputs;
         let (input_type, input) = match (inputs.as_slice(), parameters.as_slice()) {
             ([only], [parameter]) => (only.to_token_stream(), parameter.to_token_stream()),
-            _ => (quote_spanned!(site=> (#(#inputs),*)), quote_spanned!(site=> (#(#parameters),*))),
+            _ => {
+                // An error about one of several types is shown at all parameters.
+                let mut tuple = Group::new(Delimiter::Parenthesis, quote!(#(#inputs),*));
+                tuple.set_span(site.located_at(signature.paren_token.span.join()));
+                (tuple.into_token_stream(), quote_spanned!(site=> (#(#parameters),*)))
+            }
         };
         let output = match &signature.output {
             ReturnType::Default => quote_spanned!(site=> ()),
             ReturnType::Type(_, output) => output.to_token_stream(),
         };
-        // Not the user's name: inside of the body that must go on to mean the type, as it does everywhere else.
-        let inner = Signature { ident: format_ident!("__{}", unraw(name), span = name.span()), ..signature.clone() };
-        let inner_name = &inner.ident;
-        let attributes = self.attributes(|path| !is_on_type(path) && !is_on_every_item(path));
+        let (inner, inner_name) = self.inner(signature.clone(), body);
         let call = quote_spanned! {site=>
-            #(#attributes)*
-            #[allow(clippy::unused_async)]
-            #inner #body
+            #inner
             ::std::boxed::Box::pin(#inner_name(__context, #(#parameters),*))
         };
         let context = quote_spanned!(site=> __context);
@@ -107,43 +112,69 @@ impl Expansion<'_> {
         }
     }
 
-    /// What stands in for a durable function with a refused signature: a type that can be used like the right one, so
-    /// that the refusal is the only error. `error` has every type.
-    fn durable_fallback(&self, error: &TokenStream) -> TokenStream {
+    /// The user's function, and the name it has inside of the expansion.
+    fn inner(&self, mut signature: Signature, body: &TokenStream) -> (TokenStream, Ident) {
+        let name = &self.function.signature.ident;
+        // Not the user's name: inside of the body that must go on to mean the type, as it does everywhere else.
+        let inner_name = format_ident!("__{}", unraw(name), span = name.span());
+        signature.ident = inner_name.clone();
+        let attributes = self.attributes(|path| !is_on_type(path) && !is_on_every_item(path));
+        let inner = quote_spanned! {generated_at(name)=>
+            #(#attributes)*
+            #[allow(clippy::unused_async)]
+            #signature #body
+        };
+        (inner, inner_name)
+    }
+
+    /// What stands in for a durable function with a refused signature: a type that can be used like the right one, and
+    /// the body as a function of its own, so that there are no other errors than the user's.
+    fn durable_fallback(&self, refused: &Diagnostic, body: &TokenStream) -> TokenStream {
         let site = generated_at(&self.function.signature.ident);
         let declaration = self.declaration();
-        let refused = quote_spanned!(site=> __Refused);
+        let error = refused.in_place();
+        let alias = quote_spanned!(site=> __Refused);
         let unused = quote_spanned!(site=> _);
         let call = quote_spanned!(site=> loop {});
-        let implementation = self.implementation(&refused, &refused, &unused, &unused, &call);
+        let implementation = self.implementation(&alias, &alias, &unused, &unused, &call);
+        let mut signature = self.repaired();
+        if self.shape.is_result_refused {
+            signature.output = syn::parse_quote_spanned!(site=> -> #alias);
+        }
+        let (inner, _) = self.inner(signature, body);
         let everywhere = self.attributes(is_on_every_item);
         quote_spanned! {site=>
             #declaration
             #(#everywhere)*
+            #[allow(unused, clippy::all, clippy::pedantic)]
             const _: () = {
-                type #refused = #error;
+                // A type with an error in it fits everywhere.
+                type #alias = ::core::array::IntoIter<(), { #error }>;
                 #implementation
+                #inner
             };
         }
     }
 
-    /// What stands in for a helper with a refused signature. Its result has every type.
-    fn helper_fallback(&self, error: &TokenStream) -> TokenStream {
+    /// What stands in for a helper with a refused signature: what it probably should be.
+    fn helper_fallback(&self, refused: &Diagnostic, body: &TokenStream) -> TokenStream {
         let Function { attributes, visibility, signature, .. } = self.function;
         let site = generated_at(&signature.ident);
-        let signature = Signature {
-            constness: None,
-            asyncness: None,
-            safety: Safety::Default,
-            abi: None,
-            output: ReturnType::Default,
-            ..signature.clone()
-        };
+        let error = refused.item();
+        let signature = self.repaired();
         quote_spanned! {site=>
             #(#attributes)*
             #[allow(unused, clippy::all, clippy::pedantic)]
-            #visibility #signature -> #error { loop {} }
+            #visibility #signature #body
+            #error
         }
+    }
+
+    /// The signature as an ordinary `async fn`.
+    fn repaired(&self) -> Signature {
+        let signature = self.function.signature.clone();
+        let asyncness = signature.asyncness.or_else(|| Some(Token![async](signature.fn_token.span)));
+        Signature { asyncness, constness: None, safety: Safety::Default, abi: None, ..signature }
     }
 
     /// The type, with everything that describes the function.
@@ -168,8 +199,8 @@ impl Expansion<'_> {
         call: &TokenStream,
     ) -> TokenStream {
         let Function { signature, body, .. } = self.function;
-        let runtime = self.runtime;
         let name = &signature.ident;
+        let runtime = self.runtime.at(generated_at(name));
         let stored_name = self.options.name.as_ref().map_or_else(|| unraw(name), |given| given.value.clone());
         let version = Literal::u32_unsuffixed(self.options.version.as_ref().map_or(1, |given| given.value));
         let fingerprint = Literal::u64_unsuffixed(fingerprint(signature, &body.to_token_stream()));

@@ -4,9 +4,24 @@ use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote_spanned};
 use syn::{Expr, Path};
 
-/// The runtime's path: the option `crate`, or `::durable_runtime`.
-pub(crate) fn runtime(option: Option<&Path>) -> TokenStream {
-    option.map_or_else(|| quote_spanned!(Span::mixed_site()=> ::durable_runtime), ToTokens::to_token_stream)
+/// The path of the runtime crate.
+pub(crate) struct Runtime(TokenStream);
+
+impl Runtime {
+    /// The option `crate`, or `::durable_runtime`.
+    pub(crate) fn new(option: Option<&Path>) -> Self {
+        let default = || quote_spanned!(Span::mixed_site()=> ::durable_runtime);
+        Self(option.map_or_else(default, ToTokens::to_token_stream))
+    }
+
+    /// The path, for code shown at `place`. What it means stays the same.
+    pub(crate) fn at(&self, place: Span) -> TokenStream {
+        let moved = |mut token: TokenTree| {
+            token.set_span(token.span().located_at(place));
+            token
+        };
+        self.0.clone().into_iter().map(moved).collect()
+    }
 }
 
 /// The place of `tokens` for code that the user did not write.

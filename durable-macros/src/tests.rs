@@ -260,7 +260,9 @@ fn inline_steps() {
                     "a",
                     (),
                     {
-                        let __body = ::std::sync::Arc::new(async || fetch(&order).await);
+                        let __body = ::std::sync::Arc::new(
+                            d::__private::without_step(async || fetch(&order).await),
+                        );
                         move |_, ()| {
                             let __body = ::std::sync::Arc::clone(&__body);
                             async move { __body().await }
@@ -288,7 +290,9 @@ fn inline_steps() {
                 "c",
                 (),
                 {
-                    let __body = ::std::sync::Arc::new(|| async { 1 });
+                    let __body = ::std::sync::Arc::new(
+                        d::__private::without_step(|| async { 1 }),
+                    );
                     move |_, ()| {
                         let __body = ::std::sync::Arc::clone(&__body);
                         async move { __body().await }
@@ -425,10 +429,16 @@ fn a_refused_durable_function_can_still_be_used() {
             #[allow(non_camel_case_types, dead_code)]
             #[derive(Clone, Copy, Debug)]
             pub struct process;
+            #[allow(unused, clippy::all, clippy::pedantic)]
             const _: () = {
-                type __Refused = ::core::compile_error!(
-                    "a durable function waits for its steps: write `async fn`"
-                );
+                type __Refused = ::core::array::IntoIter<
+                    (),
+                    {
+                        ::core::compile_error!(
+                            "a durable function waits for its steps: write `async fn`"
+                        )
+                    },
+                >;
                 #[allow(deprecated)]
                 impl ::durable_runtime::DurableFunction for process {
                     type Input = __Refused;
@@ -447,6 +457,10 @@ fn a_refused_durable_function_can_still_be_used() {
                     > {
                         loop {}
                     }
+                }
+                #[allow(clippy::unused_async)]
+                async fn __process<T>(ctx: Context, order: &Order) -> __Refused {
+                    loop {}
                 }
             };
             ::core::compile_error!(
@@ -471,20 +485,17 @@ fn a_refused_helper_can_still_be_used() {
         "version = 2",
         "fn process<T>(ctx: &Context, order: T) -> u8 { ctx.run() }",
         &expect![[r##"
-        #[allow(unused, clippy::all, clippy::pedantic)]
-        fn process<T>(
-            ctx: &Context,
-            order: T,
-        ) -> ::core::compile_error!("a durable function waits for its steps: write `async fn`") {
-            loop {}
-        }
-        ::core::compile_error!(
-            "a helper (`ctx: &Context`) is part of its caller's run and has no `version` of its own: remove the option, or take `ctx: Context` to make it a durable function"
-        );
-        ::core::compile_error!(
-            "`ctx.run()` needs something to run: `ctx.run(charge, order)`, or `ctx.run(\"name\", async || …)` for an inline step"
-        );
-    "##]],
+            #[allow(unused, clippy::all, clippy::pedantic)]
+            async fn process<T>(ctx: &Context, order: T) -> u8 {
+                ::core::compile_error!(
+                    "`ctx.run()` needs something to run: `ctx.run(charge, order)`, or `ctx.run(\"name\", async || …)` for an inline step"
+                )
+            }
+            ::core::compile_error!("a durable function waits for its steps: write `async fn`");
+            ::core::compile_error!(
+                "a helper (`ctx: &Context`) is part of its caller's run and has no `version` of its own: remove the option, or take `ctx: Context` to make it a durable function"
+            );
+        "##]],
     );
 }
 

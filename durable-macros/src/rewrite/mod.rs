@@ -10,6 +10,7 @@ mod step;
 use proc_macro2::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Refusal, refused_name};
+use crate::paths::Runtime;
 use crate::rewrite::step::Call;
 
 /// What became of a body.
@@ -22,7 +23,7 @@ pub(crate) struct Rewritten {
 }
 
 /// Rewrites `body`, in which the context is called `context`.
-pub(crate) fn rewrite(body: &Group, context: Option<&Ident>, runtime: &TokenStream) -> Rewritten {
+pub(crate) fn rewrite(body: &Group, context: Option<&Ident>, runtime: &Runtime) -> Rewritten {
     let mut rewriter = Rewriter::new(context, runtime, Place::Body);
     let body = rewriter.group(body);
     Rewritten { body: TokenTree::Group(body).into(), in_place: rewriter.in_place, elsewhere: rewriter.elsewhere }
@@ -39,14 +40,14 @@ enum Place {
 
 struct Rewriter<'a> {
     context: Option<&'a Ident>,
-    runtime: &'a TokenStream,
+    runtime: &'a Runtime,
     place: Place,
     in_place: Diagnostics,
     elsewhere: Diagnostics,
 }
 
 impl<'a> Rewriter<'a> {
-    fn new(context: Option<&'a Ident>, runtime: &'a TokenStream, place: Place) -> Self {
+    fn new(context: Option<&'a Ident>, runtime: &'a Runtime, place: Place) -> Self {
         Self { context, runtime, place, in_place: Diagnostics::default(), elsewhere: Diagnostics::default() }
     }
 
@@ -77,6 +78,14 @@ impl<'a> Rewriter<'a> {
         if let Some((call, length)) = self.call(tokens, index) {
             self.chain(&tokens[index + length..]);
             rewritten.extend(self.run(&call));
+            return length;
+        }
+        if self.place == Place::Body
+            && let Some((refused, length)) = random_select(&tokens[index..])
+        {
+            let diagnostic = Diagnostic::new(&refused.path, &Refusal::RandomSelect);
+            rewritten.extend(diagnostic.in_place_of(refused.brackets));
+            self.in_place.extend([diagnostic]);
             return length;
         }
         if self.place == Place::Body
@@ -159,12 +168,6 @@ impl<'a> Rewriter<'a> {
     fn macro_arguments(&mut self, name: &Ident, qualifier: Option<&Ident>, arguments: &Group) -> Group {
         let rewritten = self.group(arguments);
         let is_tokio = match qualifier {
-            Some(qualifier) if qualifier == "futures" || qualifier == "futures_util" => {
-                if name == "select" {
-                    self.elsewhere.refuse(name, &Refusal::RandomSelect);
-                }
-                false
-            }
             Some(qualifier) => qualifier == "tokio",
             // Only tokio's `select!` is used without a path so often that the name alone says enough.
             None => name == "select",
@@ -217,6 +220,29 @@ fn qualifier(before: &[TokenTree]) -> Option<&Ident> {
         [.., TokenTree::Ident(name), first, second] if is_punct(first, ':') && is_punct(second, ':') => Some(name),
         _ => None,
     }
+}
+
+/// A macro call that is replaced as a whole.
+struct MacroCall {
+    path: TokenStream,
+    brackets: Delimiter,
+}
+
+/// The call of `futures::select!` at the beginning of `tokens`, and how many tokens it is.
+fn random_select(tokens: &[TokenTree]) -> Option<(MacroCall, usize)> {
+    let root = match tokens {
+        [first, second, ..] if is_punct(first, ':') && is_punct(second, ':') => 2,
+        _ => 0,
+    };
+    let [TokenTree::Ident(library), first, second, TokenTree::Ident(name), bang, TokenTree::Group(arguments), ..] =
+        &tokens[root..]
+    else {
+        return None;
+    };
+    let is_path = is_punct(first, ':') && is_punct(second, ':') && is_punct(bang, '!');
+    let is_random = (library == "futures" || library == "futures_util") && name == "select";
+    let path = tokens[..root + 4].iter().cloned().collect();
+    (is_path && is_random).then(|| (MacroCall { path, brackets: arguments.delimiter() }, root + 6))
 }
 
 /// How many tokens `::<…>` are; 0 when there is none.

@@ -55,7 +55,7 @@ pub(super) fn emit(rewriter: &mut Rewriter<'_>, call: &Call<'_>, run: &Run) -> R
         }
         Run::Value { name, body } => {
             let site = generated_at(body);
-            let runtime = rewriter.runtime;
+            let runtime = rewriter.runtime.at(site);
             let body = rewriter.stream(body.to_token_stream());
             let body = quote_spanned! {site=>
                 {
@@ -76,7 +76,7 @@ fn function(
     arguments: &[Expr],
 ) -> TokenStream {
     let site = generated_at(callee);
-    let runtime = rewriter.runtime;
+    let runtime = rewriter.runtime.at(site);
     let mut literal = Literal::string(name);
     literal.set_span(site);
     let values = arguments.iter().map(|argument| rewriter.stream(argument.to_token_stream()));
@@ -115,34 +115,31 @@ fn pointee(argument: &Expr) -> &Expr {
 ///
 /// It calls `closure` directly: behind a generic wrapper the compiler could not see that the future is `Send`.
 fn closure_body(rewriter: &Rewriter<'_>, closure: &ExprClosure) -> Result<TokenStream, Diagnostics> {
-    let runtime = rewriter.runtime;
-    let mut inner = Rewriter::new(rewriter.context, runtime, Place::Step);
+    let mut inner = Rewriter::new(rewriter.context, rewriter.runtime, Place::Step);
     let tokens = inner.stream(closure.to_token_stream());
     inner.in_place.extend(inner.elsewhere);
     if !inner.in_place.is_empty() {
         return Err(inner.in_place);
     }
     let site = generated_at(closure);
+    let runtime = rewriter.runtime.at(site);
     // What is no future is shown at what the closure returns.
     let result = generated_at(&closure.body);
-    let shared = |body: TokenStream, step: TokenStream, arguments: TokenStream| {
-        let awaited = quote_spanned!(result=> __body(#arguments).await);
-        quote_spanned! {site=>
-            {
-                let __body = ::std::sync::Arc::new(#body);
-                move |#step, ()| {
-                    let __body = ::std::sync::Arc::clone(&__body);
-                    async move { #awaited }
-                }
+    let step = Ident::new("__step", site);
+    let (bound, parameter, arguments) = if closure.inputs.is_empty() {
+        (quote_spanned!(site=> without_step), quote_spanned!(site=> _), TokenStream::new())
+    } else {
+        (quote_spanned!(site=> with_step), step.to_token_stream(), step.to_token_stream())
+    };
+    let awaited = quote_spanned!(result=> __body(#arguments).await);
+    Ok(quote_spanned! {site=>
+        {
+            // Only a bound tells the compiler in time what the closure takes, and that it may run again.
+            let __body = ::std::sync::Arc::new(#runtime::__private::#bound(#tokens));
+            move |#parameter, ()| {
+                let __body = ::std::sync::Arc::clone(&__body);
+                async move { #awaited }
             }
         }
-    };
-    Ok(if closure.inputs.is_empty() {
-        shared(tokens, quote!(_), TokenStream::new())
-    } else {
-        let step = Ident::new("__step", site);
-        // Only a bound tells the compiler the type of the closure's parameter in time.
-        let body = quote_spanned!(site=> #runtime::__private::with_step(#tokens));
-        shared(body, step.to_token_stream(), step.to_token_stream())
     })
 }

@@ -14,18 +14,23 @@ pub struct Plain;
 #[derive(Debug)]
 pub struct WithStep;
 
-/// Tells the compiler that a closure takes the [`StepContext`], before it looks into the closure.
+/// Tells the compiler that a closure takes nothing and may run again, before it looks into the closure.
+pub fn without_step<F: AsyncFn() -> O, O>(body: F) -> F {
+    body
+}
+
+/// Tells the compiler that a closure takes the [`StepContext`] and may run again, before it looks into the closure.
 pub fn with_step<F: AsyncFn(StepContext) -> O, O>(body: F) -> F {
     body
 }
 
-/// Makes the trait `CalleeN` and the function `callN` for each number of arguments.
-macro_rules! callees {
-    ($($callee:ident $call:ident $count:literal ($($argument:ident: $type:ident),*);)+) => {$(
-        #[doc = concat!("A function that can be run as a step with ", $count, ".")]
+/// Makes the trait `CalleeN` and the function `callN` for one number of arguments.
+macro_rules! callee {
+    ($callee:ident, $call:ident, $message:literal, ($($argument:ident: $type:ident),*)) => {
+        /// A function that can be run as a step with this many arguments.
         #[diagnostic::on_unimplemented(
-            message = concat!("`{Self}` can't be called as a step with ", $count),
-            label = concat!("not an async function that takes ", $count, " as given here"),
+            message = $message,
+            label = "not an async function of these arguments",
             note = "a step is an `async fn` that takes exactly the arguments given to `ctx.run`, with or without a `StepContext` before them",
             note = "a helper (`ctx: &Context`) is called directly: `helper(&ctx, …).await`",
             note = "calling another `#[durable]` function as a child run is not available yet"
@@ -62,7 +67,7 @@ macro_rules! callees {
             }
         }
 
-        #[doc = concat!("Calls a step's function with ", $count, ".")]
+        /// Calls the function of a step.
         #[allow(clippy::too_many_arguments, reason = "as many as a step may have")]
         pub fn $call<F, Kind, $($type),*>(function: &F, step: StepContext, $($argument: $type),*) -> F::Future
         where
@@ -70,28 +75,23 @@ macro_rules! callees {
         {
             function.call(step, $($argument),*)
         }
-    )+};
+    };
 }
 
-callees! {
-    Callee0 call0 "no arguments" ();
-    Callee1 call1 "1 argument" (a: A);
-    Callee2 call2 "2 arguments" (a: A, b: B);
-    Callee3 call3 "3 arguments" (a: A, b: B, c: C);
-    Callee4 call4 "4 arguments" (a: A, b: B, c: C, d: D);
-    Callee5 call5 "5 arguments" (a: A, b: B, c: C, d: D, e: E);
-    Callee6 call6 "6 arguments" (a: A, b: B, c: C, d: D, e: E, f: G);
-    Callee7 call7 "7 arguments" (a: A, b: B, c: C, d: D, e: E, f: G, g: H);
-    Callee8 call8 "8 arguments" (a: A, b: B, c: C, d: D, e: E, f: G, g: H, h: I);
-    Callee9 call9 "9 arguments" (a: A, b: B, c: C, d: D, e: E, f: G, g: H, h: I, i: J);
-    Callee10 call10 "10 arguments" (a: A, b: B, c: C, d: D, e: E, f: G, g: H, h: I, i: J, j: K);
-    Callee11 call11 "11 arguments" (a: A, b: B, c: C, d: D, e: E, f: G, g: H, h: I, i: J, j: K, k: L);
-    Callee12 call12 "12 arguments" (a: A, b: B, c: C, d: D, e: E, f: G, g: H, h: I, i: J, j: K, k: L, l: M);
-    Callee13 call13 "13 arguments" (a: A, b: B, c: C, d: D, e: E, f: G, g: H, h: I, i: J, j: K, k: L, l: M, m: N);
-    Callee14 call14 "14 arguments"
-        (a: A, b: B, c: C, d: D, e: E, f: G, g: H, h: I, i: J, j: K, k: L, l: M, m: N, n: O);
-    Callee15 call15 "15 arguments"
-        (a: A, b: B, c: C, d: D, e: E, f: G, g: H, h: I, i: J, j: K, k: L, l: M, m: N, n: O, o: P);
-    Callee16 call16 "16 arguments"
-        (a: A, b: B, c: C, d: D, e: E, f: G, g: H, h: I, i: J, j: K, k: L, l: M, m: N, n: O, o: P, p: Q);
-}
+callee!(Callee0, call0, "`{Self}` can't be called as a step with no arguments", ());
+callee!(Callee1, call1, "`{Self}` can't be called as a step with 1 argument", (a: A));
+callee!(Callee2, call2, "`{Self}` can't be called as a step with 2 arguments", (a: A, b: B));
+callee!(Callee3, call3, "`{Self}` can't be called as a step with 3 arguments", (a: A, b: B, c: C));
+callee!(Callee4, call4, "`{Self}` can't be called as a step with 4 arguments", (a: A, b: B, c: C, d: D));
+callee!(Callee5, call5, "`{Self}` can't be called as a step with 5 arguments", (a: A, b: B, c: C, d: D, e: E));
+callee!(Callee6, call6, "`{Self}` can't be called as a step with 6 arguments", (a: A, b: B, c: C, d: D, e: E, f: G));
+callee!(Callee7, call7, "`{Self}` can't be called as a step with 7 arguments", (a: A, b: B, c: C, d: D, e: E, f: G, g: H));
+callee!(Callee8, call8, "`{Self}` can't be called as a step with 8 arguments", (a: A, b: B, c: C, d: D, e: E, f: G, g: H, h: I));
+callee!(Callee9, call9, "`{Self}` can't be called as a step with 9 arguments", (a: A, b: B, c: C, d: D, e: E, f: G, g: H, h: I, i: J));
+callee!(Callee10, call10, "`{Self}` can't be called as a step with 10 arguments", (a: A, b: B, c: C, d: D, e: E, f: G, g: H, h: I, i: J, j: K));
+callee!(Callee11, call11, "`{Self}` can't be called as a step with 11 arguments", (a: A, b: B, c: C, d: D, e: E, f: G, g: H, h: I, i: J, j: K, k: L));
+callee!(Callee12, call12, "`{Self}` can't be called as a step with 12 arguments", (a: A, b: B, c: C, d: D, e: E, f: G, g: H, h: I, i: J, j: K, k: L, l: M));
+callee!(Callee13, call13, "`{Self}` can't be called as a step with 13 arguments", (a: A, b: B, c: C, d: D, e: E, f: G, g: H, h: I, i: J, j: K, k: L, l: M, m: N));
+callee!(Callee14, call14, "`{Self}` can't be called as a step with 14 arguments", (a: A, b: B, c: C, d: D, e: E, f: G, g: H, h: I, i: J, j: K, k: L, l: M, m: N, n: O));
+callee!(Callee15, call15, "`{Self}` can't be called as a step with 15 arguments", (a: A, b: B, c: C, d: D, e: E, f: G, g: H, h: I, i: J, j: K, k: L, l: M, m: N, n: O, o: P));
+callee!(Callee16, call16, "`{Self}` can't be called as a step with 16 arguments", (a: A, b: B, c: C, d: D, e: E, f: G, g: H, h: I, i: J, j: K, k: L, l: M, m: N, n: O, o: P, p: Q));

@@ -1,0 +1,6 @@
+use durable_runtime::{durable, Context};
+
+#[durable]
+async extern "C" fn process(_: Context) {}
+
+fn main() {}
