@@ -261,7 +261,7 @@ fn inline_steps() {
                     (),
                     {
                         let __body = ::std::sync::Arc::new(
-                            d::__private::without_step(async || fetch(&order).await),
+                            d::__private::async_closure(async || fetch(&order).await),
                         );
                         move |_, ()| {
                             let __body = ::std::sync::Arc::clone(&__body);
@@ -275,7 +275,7 @@ fn inline_steps() {
                     (),
                     {
                         let __body = ::std::sync::Arc::new(
-                            d::__private::with_step(async move |step: StepContext| {
+                            d::__private::async_closure_with_step(async move |step: StepContext| {
                                 step.attempt()
                             }),
                         );
@@ -290,9 +290,7 @@ fn inline_steps() {
                 "c",
                 (),
                 {
-                    let __body = ::std::sync::Arc::new(
-                        d::__private::without_step(|| async { 1 }),
-                    );
+                    let __body = ::std::sync::Arc::new(d::__private::closure(|| async { 1 }));
                     move |_, ()| {
                         let __body = ::std::sync::Arc::clone(&__body);
                         async move { __body().await }
@@ -303,7 +301,9 @@ fn inline_steps() {
                 "d",
                 (),
                 {
-                    let __body = ::std::sync::Arc::new(d::__private::with_step(|_| async { 1 }));
+                    let __body = ::std::sync::Arc::new(
+                        d::__private::closure_with_step(|_| async { 1 }),
+                    );
                     move |__step, ()| {
                         let __body = ::std::sync::Arc::clone(&__body);
                         async move { __body(__step).await }
