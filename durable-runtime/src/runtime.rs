@@ -13,7 +13,7 @@ use crate::function::DurableFunction;
 use crate::id::RunId;
 use crate::payload::{Codec, Payload, PayloadError};
 use crate::run::Run;
-use crate::store::{Durability, MemoryStore, Store};
+use crate::store::{Durability, MemoryStore, SledStore, Store};
 use crate::value;
 
 /// Runs durable functions over one store.
@@ -120,9 +120,14 @@ impl Runtime {
             })?
             .0;
         drop(input);
-        let active = engine.start(id, registration, payload.clone(), digest)?;
-        active.attached(F::NAME, Some((&payload, digest))).await?;
-        Ok(Run::of_active(&active))
+        loop {
+            let active = engine.start(id.clone(), registration, payload.clone(), digest)?;
+            let run = Run::of_active(&active);
+            if active.attached(F::NAME, Some((&payload, digest))).await? {
+                return Ok(run);
+            }
+            // A run of this id was being deleted; now it is gone, and another one can be started.
+        }
     }
 
     /// Attaches to a run that exists, running or ended, without its input.
@@ -139,8 +144,10 @@ impl Runtime {
         let id = RunId::new(id)?;
         self.registration(function)?;
         if let Some(active) = engine.active(&id) {
-            active.attached(F::NAME, None).await?;
-            return Ok(Run::of_active(&active));
+            let run = Run::of_active(&active);
+            if active.attached(F::NAME, None).await? {
+                return Ok(run);
+            }
         }
         let failed = |source| StartError::Store { run: id.clone(), source };
         let loaded = engine.load(&id).await.map_err(failed)?.ok_or(StartError::Unknown { run: id.clone() })?;
@@ -264,8 +271,7 @@ impl RuntimeBuilder {
     /// An [`OpenError`]. If the store is locked, damaged or foreign, nothing in the folder was changed.
     pub async fn open(self, folder: impl AsRef<Path>) -> Result<Runtime, OpenError> {
         let (folder, durability) = (folder.as_ref().to_owned(), self.durability);
-        let _ = (folder, durability);
-        self.start(move || Ok(Arc::new(MemoryStore::default()) as Arc<dyn Store>)).await
+        self.start(move || Ok(Arc::new(SledStore::open(&folder, durability)?) as Arc<dyn Store>)).await
     }
 
     /// Opens a store that is gone when the process ends: for tests and experiments.

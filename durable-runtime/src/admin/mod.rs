@@ -8,7 +8,7 @@ use crate::engine::ResumeRefused;
 use crate::error::AdminError;
 use crate::id::RunId;
 use crate::runtime::Runtime;
-use crate::store::{RunStatus, StoreError};
+use crate::store::{RunStatus, Store};
 
 /// The most that one call of [`Runtime::list`] returns.
 pub const LIST_MAX: usize = 1_000;
@@ -169,6 +169,6 @@ impl Runtime {
     /// # }
     /// ```
     pub async fn compact(&self) -> Result<(), AdminError> {
-        self.inner.engine.blocking(|store| store.compact()).await.map_err(|error: StoreError| error.into())
+        Ok(self.inner.engine.blocking(Store::compact).await?)
     }
 }

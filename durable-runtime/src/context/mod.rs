@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 pub(crate) use scope::Scope;
-pub(crate) use shared::{Environment, RunShared, Wants};
+pub(crate) use shared::{Environment, RunShared, Stop, Wants};
 pub use step::Step;
 pub(crate) use step_context::Dependencies;
 pub use step_context::StepContext;

@@ -16,8 +16,11 @@ use crate::halt::{Halt, HaltReason};
 use crate::id::{Position, RunId};
 use crate::journal::{self, Event, Operation, Outcome};
 use crate::payload::Codec;
-use crate::replay::{Begin, ClaimNumber, Delivery, Replay, Request};
+use crate::replay::{Begin, ClaimNumber, Delivery, Divergence, Replay, Request};
 use crate::store::Record;
+
+/// An append is closed when its frames have this many bytes; the last one may go beyond.
+const APPEND_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 
 /// What all runs of a runtime share.
 #[derive(Debug)]
@@ -85,11 +88,20 @@ pub(crate) enum Arrival {
     Begin { attempt: u32, not_before: Option<Timestamp> },
 }
 
+/// Why the run can't go on.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// For this reason.
+    Halt(Halt),
+    /// Code and journal disagree.
+    Diverged(Box<Divergence>),
+}
+
 /// What the driver has to do after the code made no more progress.
 #[derive(Debug)]
 pub(crate) enum Wants {
     /// Stop the run.
-    Halt(Halt),
+    Stop(Stop),
     /// Poll again: a completion was delivered.
     Poll,
     /// Wait for a wake-up: a step's body, a timer, or the committer.
@@ -168,13 +180,11 @@ impl RunShared {
             slot.required = slot.required.max(delivered);
             state.awaited += 1;
         }
-        match state.permission(claim) {
-            Some((attempt, not_before)) => Arrival::Begin { attempt, not_before: not_before.map(Timestamp) },
-            None => {
-                state.park(claim, waker);
-                Arrival::Wait
-            }
+        if let Some((attempt, not_before)) = state.permission(claim) {
+            return Arrival::Begin { attempt, not_before: not_before.map(Timestamp) };
         }
+        state.park(claim, waker);
+        Arrival::Wait
     }
 
     /// The step's present attempt is over: records the fact. The step is then to arrive again.
@@ -245,13 +255,13 @@ impl RunShared {
     }
 
     /// The driver: the code makes no more progress by itself. Delivers the next completion, if there is one (R2, R3).
-    pub(crate) fn settle(&self) -> Result<Wants, crate::replay::Divergence> {
+    pub(crate) fn settle(&self) -> Wants {
         let mut state = self.state.lock();
         if let Some(halt) = state.halt.take() {
-            return Ok(Wants::Halt(halt));
+            return Wants::Stop(Stop::Halt(halt));
         }
         match state.replay.next_delivery() {
-            Delivery::Diverged(divergence) => Err(*divergence),
+            Delivery::Diverged(divergence) => Wants::Stop(Stop::Diverged(divergence)),
             Delivery::Deliver { claim, outcome, replayed } => {
                 if replayed {
                     self.environment.counters.replayed();
@@ -266,27 +276,29 @@ impl RunShared {
                 state.close(claim);
                 drop(state);
                 waker.inspect(Waker::wake_by_ref);
-                Ok(Wants::Poll)
+                Wants::Poll
             }
-            Delivery::Nothing if state.awaited == 0 => Err(state.replay.waits_for_nothing()),
+            Delivery::Nothing if state.awaited == 0 => {
+                Wants::Stop(Stop::Diverged(Box::new(state.replay.waits_for_nothing())))
+            }
             Delivery::Nothing => {
                 let woken = state.open_gates(self.environment.clock.now());
                 drop(state);
                 for waker in woken {
                     waker.wake();
                 }
-                Ok(Wants::Wait)
+                Wants::Wait
             }
         }
     }
 
-    /// The driver: the function returned.
-    pub(crate) fn end(&self) -> Result<Option<Halt>, crate::replay::Divergence> {
+    /// The driver: the function returned; may it?
+    pub(crate) fn end(&self) -> Option<Stop> {
         let mut state = self.state.lock();
-        if let Some(halt) = state.halt.take() {
-            return Ok(Some(halt));
+        match state.halt.take() {
+            Some(halt) => Some(Stop::Halt(halt)),
+            None => state.replay.end().map(|divergence| Stop::Diverged(Box::new(divergence))),
         }
-        state.replay.end().map_or(Ok(None), Err)
     }
 
     /// The driver: appends a fact of the run itself. `None`, and the run is to be halted, if it can't be.
@@ -294,15 +306,30 @@ impl RunShared {
         self.state.lock().append(event, None)
     }
 
-    /// The driver: everything that waits to be committed, and the position of its first record.
+    /// The driver: what is to be committed next, in one append of bounded size, and the position of its
+    /// first record. `None` if nothing waits.
     pub(crate) fn take_outbox(&self) -> Option<(Position, Outbox)> {
         let mut state = self.state.lock();
-        if state.outbox.records.is_empty() {
+        let waiting = state.outbox.records.len();
+        if waiting == 0 {
             return None;
         }
-        let outbox = std::mem::take(&mut state.outbox);
-        let first = state.replay.length().0 - outbox.records.len() as u64;
-        Some((Position(first), outbox))
+        let first = Position(state.replay.length().0 - waiting as u64);
+        let mut bytes = 0;
+        let fits = state.outbox.records.iter().take_while(|record| {
+            let fits = bytes < APPEND_BYTES_MAX;
+            bytes += record.frame.len();
+            fits
+        });
+        let rest = fits.count();
+        let rest = state.outbox.records.split_off(rest);
+        let outbox = std::mem::replace(&mut state.outbox, Outbox { records: rest, clears: Vec::new() });
+        Some((first, outbox))
+    }
+
+    /// The driver: whether all records were handed over.
+    pub(crate) fn is_outbox_empty(&self) -> bool {
+        self.state.lock().outbox.records.is_empty()
     }
 
     /// The driver: the first `length` records are durable.

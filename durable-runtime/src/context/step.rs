@@ -45,12 +45,15 @@ pub struct Step<'a, O> {
     claim: ClaimNumber,
     work: Box<dyn Work<O> + Send + 'a>,
     retry: Option<RetryRule<O>>,
-    timeout: Option<(Duration, fn(TimedOut) -> O)>,
+    timeout: Option<Timeout<O>>,
     stage: Stage,
 }
 
 /// Given what the step returned and the attempt's number: how long to wait before the next attempt.
 type RetryRule<O> = Box<dyn Fn(Option<&O>, u32) -> Option<Duration> + Send>;
+
+/// How long an attempt may take, and what the step returns if none was fast enough.
+type Timeout<O> = (Duration, fn(TimedOut) -> O);
 
 enum Stage {
     /// Waits for its outcome or for permission to begin.
@@ -81,7 +84,7 @@ trait Work<O> {
 }
 
 struct Call<F, A, Fut> {
-    call: F,
+    callee: F,
     arguments: Option<A>,
     body: Option<Pin<Box<Fut>>>,
 }
@@ -94,7 +97,7 @@ where
 {
     fn begin(&mut self, step: StepContext, last: bool) {
         let arguments = if last { self.arguments.take() } else { self.arguments.clone() };
-        self.body = arguments.map(|arguments| Box::pin((self.call)(step, arguments)));
+        self.body = arguments.map(|arguments| Box::pin((self.callee)(step, arguments)));
     }
 
     fn poll(&mut self, task: &mut TaskContext<'_>) -> Poll<Fut::Output> {
@@ -116,7 +119,7 @@ impl<'a, O> Step<'a, O> {
         name: &'static str,
         site: &'static Location<'static>,
         arguments: A,
-        call: F,
+        callee: F,
     ) -> Self
     where
         F: Fn(StepContext, A) -> Fut + Send + 'a,
@@ -140,7 +143,7 @@ impl<'a, O> Step<'a, O> {
         Self {
             shared: Arc::clone(shared),
             claim,
-            work: Box::new(Call { call, arguments: Some(arguments), body: None }),
+            work: Box::new(Call { callee, arguments: Some(arguments), body: None }),
             retry: None,
             timeout: None,
             stage: Stage::Waiting,
@@ -328,12 +331,14 @@ impl<O: Serialize + DeserializeOwned> Step<'_, O> {
         environment.counters.executed();
         self.shared.body_began();
         self.stage = Stage::Running(Running { attempt, began_at, deadline, span });
-        let _scope = Scope::step(self.shared.instance);
         let work = &mut self.work;
         let last = self.retry.is_none();
-        // A callee may panic before its first await, or even when it is only called.
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work.begin(context, last))) {
-            drop(_scope);
+        // A callee may panic when it is only called, before its future is polled.
+        let begun = {
+            let _scope = Scope::step(self.shared.instance);
+            catch_unwind(AssertUnwindSafe(|| work.begin(context, last)))
+        };
+        if let Err(panic) = begun {
             self.conclude_attempt(attempt, began_at, Attempt::Panicked(message_of(&*panic)));
         }
     }

@@ -80,8 +80,9 @@ impl Active {
         Arc::new(Self { id, identity: OnceLock::new(), phase, control: Arc::default() })
     }
 
-    /// Waits until the run is known to the store, and checks that it is the given function on the given input (R1).
-    pub(crate) async fn attached(&self, function: &str, input: Option<(&Payload, u64)>) -> Result<(), StartError> {
+    /// Waits until the run is known to the store, and checks that it is the given function on the given input
+    /// (R1). `false` if there is no such run after all: it was being deleted.
+    pub(crate) async fn attached(&self, function: &str, input: Option<(&Payload, u64)>) -> Result<bool, StartError> {
         let mut phase = self.phase.subscribe();
         let known = phase.wait_for(|phase| !matches!(phase, Phase::Starting)).await;
         if let Ok(phase) = known
@@ -89,7 +90,10 @@ impl Active {
         {
             return Err(error.clone());
         }
-        let Some(identity) = self.identity.get() else { return Ok(()) };
+        let Some(identity) = self.identity.get() else {
+            let over = matches!(&*self.phase.borrow(), Phase::Over(Outcome::Stopped));
+            return Ok(!over);
+        };
         if identity.function != function {
             return Err(StartError::OtherFunction {
                 run: self.id.clone(),
@@ -107,7 +111,7 @@ impl Active {
                 given: input.excerpt(),
             });
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -268,6 +272,13 @@ impl Engine {
                     Ok(Some(loaded)) => {
                         if let Some(started) = loaded.started() {
                             active.identity.get_or_init(|| Identity::of(started));
+                        }
+                        // Recorded by a start that was not acknowledged, and so not driven by anyone.
+                        if loaded.head.status == RunStatus::Running
+                            && self.stuck(&active.id).is_none()
+                            && let Ok(registration) = self.code_of(&loaded)
+                        {
+                            return self.drive(active, registration, loaded, true).await;
                         }
                         self.recorded_outcome(&loaded)
                     }

@@ -11,12 +11,12 @@ use tracing::Instrument as _;
 use super::committer::{CommitError, Committer, Link};
 use super::core::Outcome;
 use super::registry::{Code, Returned};
-use crate::context::{RunShared, Scope, Wants};
+use crate::context::{RunShared, Scope, Stop, Wants};
 use crate::halt::{Halt, HaltReason};
 use crate::id::Fence;
 use crate::journal::{Event, Finished, Halted};
 use crate::panics::message_of;
-use crate::replay::{CodeChange, Divergence};
+use crate::replay::CodeChange;
 use crate::store::{Append, RunStatus};
 
 /// How often the code is polled without a pause before other tasks get a turn.
@@ -60,20 +60,20 @@ impl Control {
         self.waker.wake_by_ref();
     }
 
-    fn requested(&self) -> Stop {
+    fn requested(&self) -> Requested {
         match self.request.load(Ordering::Acquire) {
-            0 => Stop::No,
-            1 => Stop::Drain,
-            _ => Stop::Now,
+            0 => Requested::Nothing,
+            1 => Requested::Drain,
+            _ => Requested::Stop,
         }
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    No,
+enum Requested {
+    Nothing,
     Drain,
-    Now,
+    Stop,
 }
 
 /// Everything a driver works with.
@@ -97,7 +97,7 @@ enum Turn {
     /// The function returned.
     Returned(Result<Returned, String>),
     /// The run is to be halted.
-    Halted(Halt),
+    Stopped(Stop),
 }
 
 impl Driver {
@@ -112,19 +112,22 @@ impl Driver {
         loop {
             match self.turn(&waker) {
                 Turn::Waiting => {}
-                Turn::Yield => self.control.waker.wake_by_ref(),
+                Turn::Yield => {
+                    self.control.waker.wake_by_ref();
+                    tokio::task::yield_now().await;
+                }
                 Turn::Returned(returned) => return self.finish(returned).await,
-                Turn::Halted(halt) => return self.halt(halt).await,
+                Turn::Stopped(stop) => return self.halt(stop).await,
             }
             match self.control.requested() {
-                Stop::No => {}
-                Stop::Drain => {
+                Requested::Nothing => {}
+                Requested::Drain => {
                     self.shared.stop();
                     if self.shared.bodies() == 0 {
                         return self.stop().await;
                     }
                 }
-                Stop::Now => return self.stop().await,
+                Requested::Stop => return self.stop().await,
             }
             self.submit(RunStatus::Running);
             if let Err(error) = self.wait().await {
@@ -141,22 +144,21 @@ impl Driver {
                 Ok(Poll::Pending) => {}
                 Ok(Poll::Ready(returned)) => return Turn::Returned(returned),
                 Err(message) => {
-                    return Turn::Halted(Halt::new(
+                    return Turn::Stopped(Stop::Halt(Halt::new(
                         HaltReason::Panic,
                         None,
                         format!("the function panicked: {message}. Deploy a fix and resume the run"),
-                    ));
+                    )));
                 }
             }
             if self.control.waker.woken.load(Ordering::Acquire) {
                 continue;
             }
             match self.shared.settle() {
-                Ok(Wants::Poll) => {}
-                Ok(Wants::Halt(halt)) => return Turn::Halted(halt),
-                Ok(Wants::Wait) if self.control.waker.woken.load(Ordering::Acquire) => {}
-                Ok(Wants::Wait) => return Turn::Waiting,
-                Err(divergence) => return Turn::Halted(self.diverged(&divergence)),
+                Wants::Poll => {}
+                Wants::Stop(stop) => return Turn::Stopped(stop),
+                Wants::Wait if self.control.waker.woken.load(Ordering::Acquire) => {}
+                Wants::Wait => return Turn::Waiting,
             }
         }
         Turn::Yield
@@ -192,7 +194,8 @@ impl Driver {
                 fence: self.fence,
                 records: outbox.records,
                 clears: outbox.clears,
-                status,
+                // Only the last append of several changes the status.
+                status: if self.shared.is_outbox_empty() { status } else { RunStatus::Running },
             };
             self.committing = true;
             self.committer.submit(append, &self.link);
@@ -230,24 +233,22 @@ impl Driver {
     }
 
     async fn finish(mut self, returned: Result<Returned, String>) -> Outcome {
-        let Returned { result, failed } = match (self.shared.end(), returned) {
-            (Err(divergence), _) => {
-                let halt = self.diverged(&divergence);
-                return self.halt(halt).await;
-            }
-            (Ok(Some(halt)), _) => return self.halt(halt).await,
-            (Ok(None), Err(detail)) => {
+        if let Some(stop) = self.shared.end() {
+            return self.halt(stop).await;
+        }
+        let Returned { result, failed } = match returned {
+            Ok(returned) => returned,
+            Err(detail) => {
                 let message = format!("the function returned, but its result can't be recorded: {detail}");
-                return self.halt(Halt::new(HaltReason::Value, None, message)).await;
+                return self.halt(Stop::Halt(Halt::new(HaltReason::Value, None, message))).await;
             }
-            (Ok(None), Ok(returned)) => returned,
         };
         let at = self.shared.environment.clock.now().0;
         let status = if failed { RunStatus::Failed } else { RunStatus::Completed };
         let kept = Arc::new(result.clone());
         if self.shared.append(Event::Finished(Finished { result, failed, at })).is_none() {
             let halt = Halt::new(HaltReason::Limit, None, "its result can't be recorded");
-            return self.halt(halt).await;
+            return self.halt(Stop::Halt(halt)).await;
         }
         match self.flush(status).await {
             Ok(()) => {
@@ -259,8 +260,16 @@ impl Driver {
         }
     }
 
-    async fn halt(mut self, halt: Halt) -> Outcome {
+    async fn halt(mut self, stop: Stop) -> Outcome {
         self.drop_code();
+        let halt = match stop {
+            Stop::Halt(halt) => halt,
+            Stop::Diverged(divergence) => {
+                let operation = divergence.recorded.as_ref().or(divergence.current.as_ref());
+                let key = operation.map(|operation| operation.key.clone());
+                Halt::new(HaltReason::Divergence, key, divergence.explain(self.change))
+            }
+        };
         tracing::error!(%halt, "run halted");
         let Halt { reason, step, message } = halt.clone();
         let at = self.shared.environment.clock.now().0;
@@ -293,11 +302,6 @@ impl Driver {
         };
         tracing::error!(message, "run interrupted");
         Outcome::Halted(Halt::new(HaltReason::Storage, None, message))
-    }
-
-    fn diverged(&self, divergence: &Divergence) -> Halt {
-        let key = divergence.recorded.as_ref().or(divergence.current.as_ref()).map(|operation| operation.key.clone());
-        Halt::new(HaltReason::Divergence, key, divergence.explain(self.change))
     }
 
     /// Drops the code and the bodies of its steps.

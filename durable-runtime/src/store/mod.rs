@@ -7,11 +7,13 @@
 
 mod error;
 mod memory;
+mod sled;
 
 use std::fmt;
 
 pub use error::StoreError;
 pub use memory::MemoryStore;
+pub use sled::SledStore;
 
 use crate::clock::Timestamp;
 use crate::id::{Fence, Position, RunId};

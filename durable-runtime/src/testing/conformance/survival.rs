@@ -38,14 +38,16 @@ pub fn s02_ok_means_durable(harness: &dyn StoreHarness) {
 /// When the store breaks the rule.
 pub fn s11_corrupt_bytes_give_a_typed_error(harness: &dyn StoreHarness) {
     let ids = ["active", "bystander", "finished", "long"].map(run);
-    let long = vec!["a frame of a long run"; 2_000];
+    let statuses = [RunStatus::Running, RunStatus::Running, RunStatus::Completed, RunStatus::Halted];
     let store = harness.open();
-    let appends = [
-        append(&ids[0], 0, &["frame 0", "frame 1", "frame 2"], RunStatus::Running),
-        append(&ids[1], 0, &["frame 0", "frame 1", "frame 2"], RunStatus::Running),
-        append(&ids[2], 0, &["frame 0", "frame 1", "frame 2"], RunStatus::Completed),
-        append(&ids[3], 0, &long, RunStatus::Halted),
-    ];
+    // No two frames are alike, so that a harness can find one by its bytes.
+    let appends: Vec<Append> = std::iter::zip(&ids, statuses)
+        .map(|(id, status)| {
+            let texts: Vec<String> =
+                (0..if id == &ids[3] { 2_000 } else { 3 }).map(|at| format!("<{id} {at}>")).collect();
+            append(id, 0, &texts.iter().map(String::as_str).collect::<Vec<_>>(), status)
+        })
+        .collect();
     assert!(store.commit(&appends).expect("commit").iter().all(Result::is_ok));
     tidy_up(&*store);
     assert!(store.corrupt().is_empty(), "all is well before the damage");

@@ -1,5 +1,4 @@
 //! `MemoryStore` passes the conformance suite.
-#![cfg(feature = "testing")]
 
 use std::sync::Arc;
 

@@ -1,0 +1,142 @@
+//! Giving space back: sled never does, so what is alive is copied into a new sled folder.
+
+use std::path::Path;
+
+use ::sled::Batch;
+use parking_lot::Mutex;
+
+use super::codec::{self, Entry, Moved};
+use super::disk::{Disk, io};
+use super::layout::{SETTLED, SETTLED_MORE};
+use super::load::{Loaded, load};
+use super::write::{Writer, initialize, put_record};
+use super::{SledStore, State, read};
+use crate::id::Position;
+use crate::store::{Durability, StoreError};
+
+/// How much is handed to sled between two syncs while copying.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// The moments between which a crash makes a difference; tests look at the folder at each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The new folder has only part of it all.
+    Copying,
+    /// The new folder is complete and durable, the old one is current.
+    Copied,
+    /// The new folder is current, the old one still there.
+    Switched,
+    /// The old folder is gone.
+    Removed,
+}
+
+impl SledStore {
+    pub(super) fn compact_all(&self) -> Result<(), StoreError> {
+        self.compact_watched(&mut |_| {})
+    }
+
+    fn compact_watched(&self, reached: &mut dyn FnMut(Stage)) -> Result<(), StoreError> {
+        // First all that can be settled: it is copied as it is, and the log is short.
+        while self.tidy_some()? {}
+        let mut writer = self.writer.lock();
+        writer.fail_if_broken()?;
+        let generation = writer.folder.current().generation + 1;
+        let new_folder = writer.folder.sled_folder(generation);
+        let copied = copy(&self.state.read(), &writer, &new_folder, reached);
+        let (disk, Loaded { index, corrupt, last }) = match copied {
+            Ok(copied) => copied,
+            Err(error) => {
+                // Left behind, it would be removed when opening; but the disk may be full now.
+                let _ = std::fs::remove_dir_all(&new_folder);
+                return Err(error);
+            }
+        };
+        reached(Stage::Copied);
+        // If this fails it is unknown which folder is current, and nothing more may be written to either.
+        let switched = writer.folder.write(generation, last);
+        writer.noted(switched)?;
+        reached(Stage::Switched);
+        writer.last = last;
+        *self.state.write() = State { index, corrupt: Mutex::new(corrupt), disk };
+        writer.folder.remove_other_generations()?;
+        reached(Stage::Removed);
+        Ok(())
+    }
+}
+
+/// Copies what is alive to a new sled folder, durably, and reads it back.
+fn copy(
+    state: &State,
+    writer: &Writer,
+    new_folder: &Path,
+    reached: &mut dyn FnMut(Stage),
+) -> Result<(Disk, Loaded), StoreError> {
+    if new_folder.exists() {
+        std::fs::remove_dir_all(new_folder).map_err(|error| io("removing", new_folder, error))?;
+    }
+    // Nothing is synced while copying, everything before it counts.
+    let disk = Disk::open(new_folder, Durability::Buffered)?;
+    let first = writer.last + 1;
+    initialize(&disk, writer.folder.current().store_id, first)?;
+    copy_settled(state, &disk)?;
+    reached(Stage::Copying);
+    copy_unsettled(state, &disk, first)?;
+    drop(disk);
+    let disk = Disk::open(new_folder, writer.durability)?;
+    writer.folder.sync()?;
+    let loaded = load(&disk, writer.folder.path())?;
+    Ok((disk, loaded))
+}
+
+fn copy_settled(state: &State, disk: &Disk) -> Result<(), StoreError> {
+    let (mut batch, mut bytes) = (Batch::default(), 0);
+    for prefix in [SETTLED, SETTLED_MORE] {
+        for item in state.disk.scan_prefix(prefix) {
+            let (key, value) = item?;
+            bytes += key.len() + value.len();
+            batch.insert(key, value);
+            if bytes >= BATCH_BYTES {
+                disk.apply(std::mem::take(&mut batch))?;
+                disk.sync()?;
+                bytes = 0;
+            }
+        }
+    }
+    disk.apply(batch)?;
+    disk.sync()
+}
+
+/// Writes each unsettled run as one entry, in commits after `first`. A corrupt one can't be copied: it is told, and
+/// the old folder stays.
+fn copy_unsettled(state: &State, disk: &Disk, first: u64) -> Result<(), StoreError> {
+    let (mut moved, mut bytes, mut number) = (Vec::new(), 0, first);
+    let mut runs = state.index.after(None).peekable();
+    while let Some((run, live)) = runs.next() {
+        state.fail_if_corrupt(run)?;
+        let first_position = Position(live.settled);
+        let frames = state.noted(read::log_frames(&state.disk, run, first_position, &live.places))?;
+        bytes += live.log_bytes();
+        moved.push(Moved {
+            run: run.clone(),
+            status: live.status,
+            fence: live.fence,
+            first: first_position,
+            dues: live.dues.clone(),
+            frames,
+        });
+        if bytes >= BATCH_BYTES as u64 || runs.peek().is_none() {
+            number += 1;
+            let entries: Vec<Entry<'_>> = moved.iter().map(Entry::Moved).collect();
+            let mut record = Vec::new();
+            codec::put_commit(&mut record, &entries).ok_or_else(|| read::too_large("a commit"))?;
+            codec::seal_commit(&mut record, number, first);
+            let mut batch = Batch::default();
+            put_record(&mut batch, number, &record);
+            disk.apply(batch)?;
+            disk.sync()?;
+            moved.clear();
+            bytes = 0;
+        }
+    }
+    Ok(())
+}

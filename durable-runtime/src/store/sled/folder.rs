@@ -1,0 +1,266 @@
+//! The folder around sled: who has it open, which sled generation is current, and how far it is known to reach.
+//!
+//! | file | what |
+//! |---|---|
+//! | `lock` | empty; locked while the store is open |
+//! | `CURRENT` | the side file: two slots of [`SLOT_BYTES`], written in turn |
+//! | `sled-<generation>` | sled's folder; compaction makes the next one |
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::disk::{io, sync_path};
+use crate::store::{Durability, StoreError};
+
+/// The format this version writes and reads: of the folder, the keys and the values.
+pub(super) const FORMAT_VERSION: u32 = 1;
+
+const MAGIC: &[u8; 8] = b"durable\n";
+/// A slot fills what a disk writes at once, so that a torn write of one leaves the other alone.
+const SLOT_BYTES: usize = 4_096;
+/// Magic, version, checksum, store id, generation, sequence, acknowledged.
+const FIELDS_BYTES: usize = 8 + 4 + 4 + 16 + 8 + 8 + 8;
+
+const LOCK: &str = "lock";
+const SIDE: &str = "CURRENT";
+const SIDE_NEW: &str = "CURRENT.new";
+const SLED: &str = "sled-";
+
+/// What the side file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Current {
+    pub(super) store_id: [u8; 16],
+    pub(super) generation: u64,
+    /// The highest commit known to have been acknowledged; 0 until the store was created completely.
+    pub(super) acknowledged: u64,
+    sequence: u64,
+}
+
+/// An open folder. Dropping it lets others open it.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    side: File,
+    current: Current,
+    durability: Durability,
+    /// Locked as long as it is open.
+    _lock: File,
+}
+
+impl Folder {
+    /// Opens and locks the folder, or creates it. Changes nothing in a folder that is not ours.
+    pub(super) fn open(path: &Path, durability: Durability) -> Result<Self, StoreError> {
+        recognize(path)?;
+        std::fs::create_dir_all(path).map_err(|error| io("creating", path, error))?;
+        let lock = lock(path)?;
+        // Again, because before the lock was ours somebody else may have been creating the store.
+        let current = match recognize(path)? {
+            Some(current) => current,
+            None => create(path, durability)?,
+        };
+        let side_path = path.join(SIDE);
+        let side = OpenOptions::new().read(true).write(true).open(&side_path);
+        let side = side.map_err(|error| io("opening", &side_path, error))?;
+        Ok(Self { path: path.to_path_buf(), side, current, durability, _lock: lock })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn current(&self) -> Current {
+        self.current
+    }
+
+    pub(super) fn sled_folder(&self, generation: u64) -> PathBuf {
+        self.path.join(format!("{SLED}{generation}"))
+    }
+
+    /// Records, durably, which generation is current and how far it reaches.
+    pub(super) fn write(&mut self, generation: u64, acknowledged: u64) -> Result<(), StoreError> {
+        let next = Current { generation, acknowledged, sequence: self.current.sequence + 1, ..self.current };
+        let offset = (next.sequence % 2) * SLOT_BYTES as u64;
+        let write = |mut side: &File| {
+            side.seek(SeekFrom::Start(offset))?;
+            side.write_all(&slot(next))?;
+            match self.durability {
+                Durability::Sync => side.sync_data(),
+                Durability::Buffered => Ok(()),
+            }
+        };
+        write(&self.side).map_err(|error| io("writing", &self.path.join(SIDE), error))?;
+        self.current = next;
+        Ok(())
+    }
+
+    /// Removes the sled folders of all generations but the current one.
+    pub(super) fn remove_other_generations(&self) -> Result<(), StoreError> {
+        let current = format!("{SLED}{}", self.current.generation);
+        for name in names(&self.path)? {
+            if name.starts_with(SLED) && name != current {
+                let path = self.path.join(name);
+                std::fs::remove_dir_all(&path).map_err(|error| io("removing", &path, error))?;
+            }
+        }
+        self.sync()
+    }
+
+    /// Makes the names of the sled folders durable.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        match self.durability {
+            Durability::Sync => sync_path(&self.path),
+            Durability::Buffered => Ok(()),
+        }
+    }
+}
+
+/// What the side file says; `None` for a folder that is new, empty, or whose creation was cut short.
+fn recognize(path: &Path) -> Result<Option<Current>, StoreError> {
+    let refuse = |detail: String| Err(StoreError::NotAStore { folder: path.to_path_buf(), detail });
+    if !path.exists() {
+        return Ok(None);
+    }
+    if !path.is_dir() {
+        return refuse("it is a file".to_owned());
+    }
+    let names = names(path)?;
+    if names.iter().any(|name| name == SIDE) {
+        return read_side(path).map(Some);
+    }
+    match names.iter().find(|name| *name != LOCK && *name != SIDE_NEW) {
+        None => Ok(None),
+        Some(name) if name.starts_with(SLED) => Err(StoreError::Damaged {
+            folder: path.to_path_buf(),
+            detail: format!("it has {name}, but the file {SIDE} is missing"),
+        }),
+        Some(name) => refuse(format!("it has {name}, and no file {SIDE}")),
+    }
+}
+
+fn read_side(path: &Path) -> Result<Current, StoreError> {
+    let side = path.join(SIDE);
+    let mut bytes = Vec::new();
+    let file = File::open(&side).map_err(|error| io("opening", &side, error))?;
+    let read = file.take(2 * SLOT_BYTES as u64).read_to_end(&mut bytes);
+    read.map_err(|error| io("reading", &side, error))?;
+    let slots = [bytes.get(..SLOT_BYTES).unwrap_or(&bytes), bytes.get(SLOT_BYTES..).unwrap_or_default()];
+    let mut newest: Option<Current> = None;
+    let mut ours = false;
+    for slot in slots {
+        match read_slot(slot) {
+            Slot::Foreign => {}
+            Slot::Torn => ours = true,
+            Slot::Newer(found) => {
+                let folder = path.to_path_buf();
+                return Err(StoreError::UnsupportedFormat { folder, found, supported: FORMAT_VERSION });
+            }
+            Slot::Valid(current) => {
+                if newest.is_none_or(|newest| newest.sequence < current.sequence) {
+                    newest = Some(current);
+                }
+            }
+        }
+    }
+    let folder = path.to_path_buf();
+    match newest {
+        Some(newest) => Ok(newest),
+        None if ours || names(path)?.iter().any(|name| name.starts_with(SLED)) => {
+            Err(StoreError::Damaged { folder, detail: format!("the file {SIDE} can't be read") })
+        }
+        None => Err(StoreError::NotAStore { folder, detail: format!("its file {SIDE} is not one of a store") }),
+    }
+}
+
+enum Slot {
+    Foreign,
+    Torn,
+    Newer(u32),
+    Valid(Current),
+}
+
+/// The fields of a slot; the checksum is over all of them but itself. Every format version keeps this layout.
+fn slot(current: Current) -> Vec<u8> {
+    let mut fields = Vec::with_capacity(SLOT_BYTES);
+    fields.extend(MAGIC);
+    fields.extend(FORMAT_VERSION.to_le_bytes());
+    fields.extend(current.store_id);
+    fields.extend(current.generation.to_le_bytes());
+    fields.extend(current.sequence.to_le_bytes());
+    fields.extend(current.acknowledged.to_le_bytes());
+    let crc = crc32fast::hash(&fields).to_le_bytes();
+    fields.extend(crc);
+    fields.resize(SLOT_BYTES, 0);
+    fields
+}
+
+fn read_slot(slot: &[u8]) -> Slot {
+    let Some((fields, _)) = slot.split_at_checked(FIELDS_BYTES) else { return Slot::Foreign };
+    if !fields.starts_with(MAGIC) {
+        return Slot::Foreign;
+    }
+    let (fields, crc) = fields.split_at(FIELDS_BYTES - 4);
+    if crc != crc32fast::hash(fields).to_le_bytes() {
+        return Slot::Torn;
+    }
+    let u64_at = |at: usize| fields[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
+    let version = fields[8..12].try_into().map_or(0, u32::from_le_bytes);
+    if version > FORMAT_VERSION {
+        return Slot::Newer(version);
+    }
+    let mut store_id = [0; 16];
+    store_id.copy_from_slice(&fields[12..28]);
+    Slot::Valid(Current { store_id, generation: u64_at(28), sequence: u64_at(36), acknowledged: u64_at(44) })
+}
+
+/// Writes the first side file. It comes before the sled folder, so that a sled folder without one is never ours to
+/// overwrite.
+fn create(path: &Path, durability: Durability) -> Result<Current, StoreError> {
+    let current = Current { store_id: new_store_id(), generation: 1, acknowledged: 0, sequence: 0 };
+    let new = path.join(SIDE_NEW);
+    let mut bytes = slot(current);
+    bytes.resize(2 * SLOT_BYTES, 0);
+    let write = || {
+        let mut file = File::create(&new)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&new, path.join(SIDE))
+    };
+    write().map_err(|error| io("creating", &new, error))?;
+    if durability == Durability::Sync {
+        sync_path(path)?;
+        // The folder's own name is in its parent. A relative path of one component has the working directory.
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        sync_path(parent)?;
+    }
+    Ok(current)
+}
+
+/// Sixteen bytes that no other store has.
+fn new_store_id() -> [u8; 16] {
+    use std::hash::BuildHasher;
+    // The standard library seeds each hasher from the system's randomness: good enough to tell stores apart.
+    let half = || std::hash::RandomState::new().hash_one("store id").to_le_bytes();
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&half());
+    id[8..].copy_from_slice(&half());
+    id
+}
+
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let lock_path = path.join(LOCK);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
+    let file = file.map_err(|error| io("opening", &lock_path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { folder: path.to_path_buf() }),
+        Err(TryLockError::Error(error)) => Err(io("locking", &lock_path, error)),
+    }
+}
+
+fn names(path: &Path) -> Result<Vec<String>, StoreError> {
+    let entries = std::fs::read_dir(path).map_err(|error| io("reading", path, error))?;
+    let name =
+        |entry: std::io::Result<std::fs::DirEntry>| entry.map(|entry| entry.file_name().to_string_lossy().into());
+    entries.map(name).collect::<Result<_, _>>().map_err(|error| io("reading", path, error))
+}

@@ -1,0 +1,251 @@
+//! What is kept in memory: where each unsettled run's records are in the log, its timers, and which runs hold back
+//! which commits.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
+
+use super::layout::CHUNK_BYTES;
+use crate::clock::Timestamp;
+use crate::id::{Fence, Position, RunId};
+use crate::store::{DueTimer, RunHead, RunStatus};
+
+/// Where a frame is: in which commit record, and where in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) commit: u64,
+    pub(super) offset: u32,
+    pub(super) bytes: u32,
+}
+
+/// A run with records in the log that are not settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Live {
+    pub(super) status: RunStatus,
+    pub(super) fence: Fence,
+    /// How many records are in the run's settled part; 0 when it has none.
+    pub(super) settled: u64,
+    /// One per record after those.
+    pub(super) places: Vec<Place>,
+    /// The timers that are set.
+    pub(super) dues: Vec<(Position, Timestamp)>,
+    /// The oldest commit that is needed for this run.
+    oldest_commit: u64,
+    /// At least what its log part would take up if it were written anew.
+    log_bytes: u64,
+}
+
+impl Live {
+    pub(super) fn length(&self) -> Position {
+        Position(self.settled + self.places.len() as u64)
+    }
+
+    pub(super) fn head(&self, run: &RunId) -> RunHead {
+        RunHead { run: run.clone(), status: self.status, length: self.length(), fence: self.fence }
+    }
+
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.log_bytes
+    }
+}
+
+/// What an entry takes up in a directory apart from its run id, its records and its timers; and what one of those
+/// does. No less than in fact: a log that is never small enough would be moved forever.
+const ENTRY_BYTES: u64 = 48;
+const RECORD_BYTES: u64 = 5;
+const TIMER_BYTES: u64 = 20;
+
+/// A run as it stands before its log part is applied: nothing, or its settled part.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Base {
+    pub(super) records: u64,
+    pub(super) dues: Vec<(Position, Timestamp)>,
+}
+
+/// The records of one entry, on their way into the index.
+pub(super) struct NewRecords<'a> {
+    pub(super) commit: u64,
+    /// Where in the commit record the first frame begins.
+    pub(super) offset: u32,
+    pub(super) status: RunStatus,
+    pub(super) fence: Fence,
+    pub(super) dues: &'a mut dyn Iterator<Item = (Position, Timestamp)>,
+    pub(super) clears: &'a [Position],
+    pub(super) frame_bytes: &'a mut dyn Iterator<Item = u32>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    live: BTreeMap<RunId, Live>,
+    /// Timers of unfinished runs only.
+    dues: BTreeSet<(Timestamp, RunId, Position)>,
+    /// Which run needs which commit; the first is what holds the log back.
+    by_age: BTreeSet<(u64, RunId)>,
+    /// Runs that finished, in that order. A run may be in it twice, or not be finished any more: look it up.
+    finished: VecDeque<RunId>,
+    /// The lengths of the commit records in the log, the oldest first, without gaps.
+    commit_bytes: VecDeque<u32>,
+    oldest_commit: u64,
+    log_bytes: u64,
+    live_bytes: u64,
+}
+
+impl Index {
+    pub(super) fn get(&self, run: &RunId) -> Option<&Live> {
+        self.live.get(run)
+    }
+
+    /// Unsettled runs after `after`, in the order of their ids.
+    pub(super) fn after(&self, after: Option<&RunId>) -> impl Iterator<Item = (&RunId, &Live)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.live.range::<RunId, _>((from, Bound::Unbounded))
+    }
+
+    pub(super) fn due(&self, now: Timestamp) -> impl Iterator<Item = DueTimer> {
+        let due = self.dues.iter().take_while(move |(due, _, _)| *due <= now);
+        due.map(|(due, run, position)| DueTimer { due: *due, run: run.clone(), position: *position })
+    }
+
+    /// Adds records at the end of a run; `base` is where a run begins that is not live yet.
+    pub(super) fn append(&mut self, run: &RunId, base: Base, new: NewRecords<'_>) {
+        let mut in_dues = true;
+        let live = self.live.entry(run.clone()).or_insert_with(|| {
+            in_dues = false;
+            self.by_age.insert((new.commit, run.clone()));
+            Live {
+                status: new.status,
+                fence: new.fence,
+                settled: base.records,
+                places: Vec::new(),
+                dues: base.dues,
+                oldest_commit: new.commit,
+                log_bytes: 0,
+            }
+        });
+        in_dues &= live.status.is_unfinished();
+        let bytes_before = live.log_bytes;
+        if live.places.is_empty() {
+            live.log_bytes = ENTRY_BYTES + run.as_str().len() as u64 + TIMER_BYTES * live.dues.len() as u64;
+        }
+
+        let mut offset = new.offset;
+        for bytes in new.frame_bytes {
+            live.places.push(Place { commit: new.commit, offset, bytes });
+            live.log_bytes += RECORD_BYTES + u64::from(bytes);
+            offset = offset.saturating_add(bytes);
+        }
+        let key = |(position, due): (Position, Timestamp)| (due, run.clone(), position);
+        for timer in new.dues {
+            live.dues.push(timer);
+            live.log_bytes += TIMER_BYTES;
+            if in_dues {
+                self.dues.insert(key(timer));
+            }
+        }
+        if !new.clears.is_empty() {
+            for timer in live.dues.extract_if(.., |(position, _)| new.clears.contains(position)) {
+                self.dues.remove(&key(timer));
+            }
+        }
+        live.status = new.status;
+        live.fence = new.fence;
+        match (in_dues, live.status.is_unfinished()) {
+            (true, true) | (false, false) => {}
+            (false, true) => self.dues.extend(live.dues.iter().copied().map(key)),
+            (true, false) => live.dues.iter().copied().map(key).for_each(|timer| {
+                self.dues.remove(&timer);
+            }),
+        }
+        if !live.status.is_unfinished() {
+            self.finished.push_back(run.clone());
+        }
+        self.live_bytes += live.log_bytes - bytes_before;
+    }
+
+    /// Replaces the log part of a run, which follows `settled` settled records: `new` holds all of it, and all timers
+    /// of the run.
+    pub(super) fn replace(&mut self, run: &RunId, settled: u64, new: NewRecords<'_>) {
+        self.forget(run);
+        self.append(run, Base { records: settled, dues: Vec::new() }, new);
+    }
+
+    /// Forgets a run: it was settled, moved or deleted.
+    pub(super) fn forget(&mut self, run: &RunId) -> Option<Live> {
+        let live = self.live.remove(run)?;
+        self.by_age.remove(&(live.oldest_commit, run.clone()));
+        for (position, due) in &live.dues {
+            self.dues.remove(&(*due, run.clone(), *position));
+        }
+        self.live_bytes -= live.log_bytes;
+        Some(live)
+    }
+
+    /// Notes that a commit record was added to the log.
+    pub(super) fn committed(&mut self, number: u64, bytes: u32) {
+        if self.commit_bytes.is_empty() {
+            self.oldest_commit = number;
+        }
+        self.commit_bytes.push_back(bytes);
+        self.log_bytes += u64::from(bytes);
+    }
+
+    /// The oldest commit in the log; `next`, the commit about to be written, when it is empty.
+    pub(super) fn oldest_commit(&self, next: u64) -> u64 {
+        if self.commit_bytes.is_empty() { next } else { self.oldest_commit }
+    }
+
+    /// The oldest commit that some run needs, if any does.
+    pub(super) fn oldest_needed(&self) -> Option<u64> {
+        self.by_age.first().map(|(commit, _)| *commit)
+    }
+
+    /// The newest commit in the log.
+    pub(super) fn newest_commit(&self) -> u64 {
+        (self.oldest_commit + self.commit_bytes.len() as u64).saturating_sub(1)
+    }
+
+    /// Whether the log begins with commits that no run needs and that are not the newest, `last`.
+    pub(super) fn has_removable_commits(&self, last: u64) -> bool {
+        self.oldest_commit < self.oldest_needed().map_or(last, |needed| needed.min(last))
+    }
+
+    /// Removes the oldest commit from the index and gives its number and how many chunks it has, if it is
+    /// older than `needed`.
+    pub(super) fn drop_oldest_commit(&mut self, needed: u64) -> Option<(u64, u32)> {
+        if self.oldest_commit >= needed {
+            return None;
+        }
+        let bytes = self.commit_bytes.pop_front()?;
+        let number = self.oldest_commit;
+        self.oldest_commit += 1;
+        self.log_bytes -= u64::from(bytes);
+        Some((number, bytes.div_ceil(u32::try_from(CHUNK_BYTES).unwrap_or(u32::MAX))))
+    }
+
+    /// How many entries wait to be settled (at most; some may be stale).
+    pub(super) fn finished_count(&self) -> usize {
+        self.finished.len()
+    }
+
+    /// The next run that finished, to be settled.
+    pub(super) fn next_finished(&mut self) -> Option<RunId> {
+        while let Some(run) = self.finished.pop_front() {
+            if self.live.get(&run).is_some_and(|live| !live.status.is_unfinished()) {
+                return Some(run);
+            }
+        }
+        None
+    }
+
+    /// Runs by the age of the oldest commit they need.
+    pub(super) fn by_age(&self) -> impl Iterator<Item = (&RunId, &Live)> {
+        self.by_age.iter().filter_map(|(_, run)| Some((run, self.live.get(run)?)))
+    }
+
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.log_bytes
+    }
+
+    pub(super) fn live_bytes(&self) -> u64 {
+        self.live_bytes
+    }
+}

@@ -1,0 +1,209 @@
+//! Opening: the index is rebuilt from the log.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::codec::{self, Added, Change, CommitHeader, ReadEntry};
+use super::disk::Disk;
+use super::index::{Base, Index, NewRecords};
+use super::layout::{LOG, parse_log_key};
+use super::read::{corrupt, settled, settled_header};
+use crate::id::RunId;
+use crate::store::StoreError;
+
+/// What was found in the log.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) index: Index,
+    pub(super) corrupt: BTreeMap<RunId, StoreError>,
+    /// The number of the newest commit; 0 when there is none.
+    pub(super) last: u64,
+}
+
+/// Reads the whole log of a sled database.
+///
+/// # Errors
+/// [`StoreError::Damaged`] when commits are missing in between or a directory can't be read: then it can't be told
+/// which runs are affected. Damage that is limited to known runs is in [`Loaded::corrupt`].
+pub(super) fn load(disk: &Disk, folder: &Path) -> Result<Loaded, StoreError> {
+    let damaged = |detail: String| StoreError::Damaged { folder: folder.to_path_buf(), detail };
+    let empty = Loaded { index: Index::default(), corrupt: BTreeMap::new(), last: 0 };
+    let mut loader = Loader { disk, loaded: empty, settled_through: BTreeMap::new() };
+    let mut ends: Option<(u64, CommitHeader)> = None;
+    let mut commit: Option<Commit> = None;
+    let mut finish = |commit: Option<Commit>| -> Result<(), StoreError> {
+        let Some(commit) = commit else { return Ok(()) };
+        let number = commit.number;
+        let header = loader.commit(&commit)?.ok_or_else(|| damaged(format!("commit {number} can't be read")))?;
+        let first = ends.map_or(number, |(first, _)| first);
+        ends = Some((first, header));
+        Ok(())
+    };
+    for item in disk.scan_prefix(LOG) {
+        let (key, value) = item?;
+        let (number, chunk) = parse_log_key(&key).ok_or_else(|| damaged("a key of the log can't be read".into()))?;
+        match &mut commit {
+            Some(current) if current.number == number => current.add(chunk, &value),
+            _ => {
+                let expected = commit.as_ref().map_or(number, |current| current.number + 1);
+                if (number, chunk) != (expected, 0) {
+                    return Err(damaged(format!("commit {expected} is missing, or its beginning")));
+                }
+                finish(commit.take())?;
+                commit = Some(Commit::begin(number, &value));
+            }
+        }
+    }
+    finish(commit)?;
+    match ends {
+        Some((first, last)) if first != last.oldest => {
+            Err(damaged(format!("the log begins at commit {first} instead of {}", last.oldest)))
+        }
+        _ => Ok(loader.loaded),
+    }
+}
+
+/// A commit whose chunks are being gathered: its beginning up to the frames, and how much there was of it.
+struct Commit {
+    number: u64,
+    beginning: Vec<u8>,
+    next_chunk: u32,
+    bytes: usize,
+    has_gap: bool,
+}
+
+impl Commit {
+    fn begin(number: u64, chunk: &[u8]) -> Self {
+        Self { number, beginning: chunk.to_vec(), next_chunk: 1, bytes: chunk.len(), has_gap: false }
+    }
+
+    fn add(&mut self, chunk: u32, value: &[u8]) {
+        self.has_gap |= chunk != self.next_chunk;
+        self.next_chunk = chunk.saturating_add(1);
+        self.bytes += value.len();
+        let needed = codec::read_commit_header(&self.beginning).map_or(0, CommitHeader::frames_start);
+        if self.beginning.len() < needed {
+            self.beginning.extend_from_slice(value);
+        }
+    }
+}
+
+struct Loader<'a> {
+    disk: &'a Disk,
+    loaded: Loaded,
+    /// Up to which commit runs are settled, of those that were looked up.
+    settled_through: BTreeMap<RunId, u64>,
+}
+
+impl Loader<'_> {
+    /// Applies a commit; `None` when its directory can't be trusted.
+    fn commit(&mut self, commit: &Commit) -> Result<Option<CommitHeader>, StoreError> {
+        let Some(entries) = codec::read_directory(&commit.beginning) else { return Ok(None) };
+        let Some(header) = codec::read_commit_header(&commit.beginning) else { return Ok(None) };
+        let Ok(record_bytes) = u32::try_from(header.record_bytes()) else { return Ok(None) };
+        let Ok(mut offset) = u32::try_from(header.frames_start()) else { return Ok(None) };
+        if header.number != commit.number {
+            return Ok(None);
+        }
+        let is_whole = commit.bytes == header.record_bytes() && !commit.has_gap;
+        for entry in entries {
+            let Some(next) = offset.checked_add(frames_bytes(&entry)) else { return Ok(None) };
+            self.entry(commit.number, offset, entry, is_whole)?;
+            offset = next;
+        }
+        if offset != record_bytes {
+            return Ok(None);
+        }
+        self.loaded.index.committed(commit.number, record_bytes);
+        self.loaded.last = commit.number;
+        Ok(Some(header))
+    }
+
+    fn entry(&mut self, commit: u64, offset: u32, entry: ReadEntry, is_whole: bool) -> Result<(), StoreError> {
+        let ReadEntry { run, change } = entry;
+        if commit <= self.settled_through(&run)? {
+            return Ok(());
+        }
+        let (added, is_moved) = match change {
+            Change::Deleted => {
+                self.loaded.index.forget(&run);
+                self.loaded.corrupt.remove(&run);
+                return Ok(());
+            }
+            Change::Appended(added) => (added, false),
+            Change::Moved(added) => (added, true),
+        };
+        let base = match self.loaded.index.get(&run) {
+            Some(_) => Base::default(),
+            None => self.base(&run)?,
+        };
+        let expected = match self.loaded.index.get(&run) {
+            Some(live) if is_moved => live.settled,
+            Some(live) => live.length().0,
+            None => base.records,
+        };
+        if added.first.0 != expected {
+            let detail = format!("commit {commit} continues at {}, but {expected} records are known", added.first);
+            self.mark(&run, corrupt(&run, Some(added.first), detail));
+        }
+        if !is_whole {
+            let detail = format!("a part of commit {commit} is missing");
+            self.mark(&run, corrupt(&run, Some(added.first), detail));
+        }
+        // A corrupt run stays in the index, too: it holds its part of the log for whoever wants to mend it.
+        let Added { status, fence, frame_bytes, dues, clears, .. } = added;
+        let (mut dues, mut frame_bytes) = (dues.into_iter(), frame_bytes.into_iter());
+        let (dues, frame_bytes) = (&mut dues, &mut frame_bytes);
+        let new = NewRecords { commit, offset, status, fence, dues, clears: &clears, frame_bytes };
+        if is_moved {
+            self.loaded.index.replace(&run, expected, new);
+        } else {
+            self.loaded.index.append(&run, base, new);
+        }
+        Ok(())
+    }
+
+    fn settled_through(&mut self, run: &RunId) -> Result<u64, StoreError> {
+        if let Some(through) = self.settled_through.get(run) {
+            return Ok(*through);
+        }
+        let through = match settled_header(self.disk, run) {
+            Ok(header) => header.map_or(0, |header| header.through),
+            Err(error @ StoreError::Corrupt { .. }) => {
+                self.mark(run, error);
+                0
+            }
+            Err(error) => return Err(error),
+        };
+        self.settled_through.insert(run.clone(), through);
+        Ok(through)
+    }
+
+    /// Where a run begins whose first log entry is met: after its settled part, if it has one.
+    fn base(&mut self, run: &RunId) -> Result<Base, StoreError> {
+        match settled(self.disk, run) {
+            Ok(Some(settled)) => Ok(Base { records: settled.header.length.0, dues: settled.dues }),
+            Ok(None) => Ok(Base::default()),
+            Err(error @ StoreError::Corrupt { .. }) => {
+                self.mark(run, error);
+                Ok(Base::default())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The first thing that is found wrong with a run is what is told.
+    fn mark(&mut self, run: &RunId, error: StoreError) {
+        tracing::error!(%run, %error, "a run can't be read");
+        self.loaded.corrupt.entry(run.clone()).or_insert(error);
+    }
+}
+
+fn frames_bytes(entry: &ReadEntry) -> u32 {
+    match &entry.change {
+        Change::Appended(added) | Change::Moved(added) => {
+            added.frame_bytes.iter().fold(0, |sum: u32, bytes| sum.saturating_add(*bytes))
+        }
+        Change::Deleted => 0,
+    }
+}

@@ -1,0 +1,132 @@
+//! Reading runs back: frames from the log, settled runs, and the taking and removing of the latter's chunks.
+
+use std::sync::Arc;
+
+use ::sled::{Batch, IVec};
+
+use super::codec::{self, Settled, SettledHeader};
+use super::disk::Disk;
+use super::index::Place;
+use super::layout::{CHUNK_BYTES, log_key, settled_key, settled_more_key, settled_more_prefix};
+use crate::id::{Position, RunId};
+use crate::store::StoreError;
+
+pub(super) fn corrupt(run: &RunId, position: Option<Position>, detail: impl Into<String>) -> StoreError {
+    StoreError::Corrupt { run: run.clone(), position, detail: detail.into() }
+}
+
+/// The frames at `places`; the first of them is the run's record `first`.
+pub(super) fn log_frames(
+    disk: &Disk,
+    run: &RunId,
+    first: Position,
+    places: &[Place],
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let mut chunks = Chunks { disk, last: None };
+    let mut frames = Vec::with_capacity(places.len());
+    for (position, place) in (first.0..).zip(places) {
+        let frame = chunks.frame(*place)?;
+        frames.push(frame.ok_or_else(|| {
+            corrupt(run, Some(Position(position)), format!("a part of commit {} is missing", place.commit))
+        })?);
+    }
+    Ok(frames)
+}
+
+/// Looks chunks of the log up; keeps the last, because neighbours are mostly in the same one.
+struct Chunks<'a> {
+    disk: &'a Disk,
+    last: Option<(u64, u32, IVec)>,
+}
+
+impl Chunks<'_> {
+    fn frame(&mut self, place: Place) -> Result<Option<Vec<u8>>, StoreError> {
+        let (mut offset, mut left) = (place.offset as usize, place.bytes as usize);
+        let mut frame = Vec::new();
+        while left > 0 {
+            let Ok(chunk) = u32::try_from(offset / CHUNK_BYTES) else { return Ok(None) };
+            let start = offset % CHUNK_BYTES;
+            let count = left.min(CHUNK_BYTES - start);
+            let Some(chunk) = self.chunk(place.commit, chunk)? else { return Ok(None) };
+            let Some(part) = chunk.get(start..start + count) else { return Ok(None) };
+            frame.extend_from_slice(part);
+            (offset, left) = (offset + count, left - count);
+        }
+        Ok(Some(frame))
+    }
+
+    fn chunk(&mut self, commit: u64, chunk: u32) -> Result<Option<&IVec>, StoreError> {
+        if !matches!(&self.last, Some((last_commit, last_chunk, _)) if (*last_commit, *last_chunk) == (commit, chunk)) {
+            let value = self.disk.get(&log_key(commit, chunk))?;
+            self.last = value.map(|value| (commit, chunk, value));
+        }
+        Ok(self.last.as_ref().map(|(_, _, value)| value))
+    }
+}
+
+/// The header of a settled run; `None` if there is no settled run of this id.
+pub(super) fn settled_header(disk: &Disk, run: &RunId) -> Result<Option<SettledHeader>, StoreError> {
+    let Some(first_chunk) = disk.get(&settled_key(run))? else { return Ok(None) };
+    read_header(run, &first_chunk).map(Some)
+}
+
+pub(super) fn read_header(run: &RunId, first_chunk: &[u8]) -> Result<SettledHeader, StoreError> {
+    codec::read_settled_header(first_chunk)
+        .ok_or_else(|| corrupt(run, None, "the header of its settled part can't be read"))
+}
+
+/// A settled run; `None` if there is no settled run of this id.
+pub(super) fn settled(disk: &Disk, run: &RunId) -> Result<Option<Settled>, StoreError> {
+    let Some(first_chunk) = disk.get(&settled_key(run))? else { return Ok(None) };
+    let bytes_all = settled_bytes(read_header(run, &first_chunk)?);
+    let mut bytes = first_chunk.to_vec();
+    for chunk in 1.. {
+        if bytes.len() as u64 >= bytes_all {
+            break;
+        }
+        match disk.get(&settled_more_key(run, chunk))? {
+            Some(more) if !more.is_empty() => bytes.extend_from_slice(&more),
+            _ => return Err(corrupt(run, None, format!("chunk {chunk} of its settled part is missing"))),
+        }
+    }
+    let settled = codec::read_settled(&bytes);
+    settled.map(Some).ok_or_else(|| corrupt(run, None, "its settled part can't be read"))
+}
+
+fn settled_bytes(header: SettledHeader) -> u64 {
+    (codec::SETTLED_HEADER_BYTES as u64 + u64::from(header.directory_bytes)).saturating_add(header.frames_bytes)
+}
+
+/// Puts a settled run into the batch, in place of the one of `old` if there is one.
+pub(super) fn put_settled(batch: &mut Batch, run: &RunId, bytes: &[u8], old: Option<SettledHeader>) {
+    let mut chunks = bytes.chunks(CHUNK_BYTES);
+    batch.insert(settled_key(run), chunks.next().unwrap_or_default());
+    let mut next = 1;
+    for chunk in chunks {
+        batch.insert(settled_more_key(run, next), chunk);
+        next += 1;
+    }
+    let old_chunks = old.map_or(0, |old| settled_bytes(old).div_ceil(CHUNK_BYTES as u64));
+    for chunk in u64::from(next)..old_chunks {
+        if let Ok(chunk) = u32::try_from(chunk) {
+            batch.remove(settled_more_key(run, chunk));
+        }
+    }
+}
+
+/// Removes a settled run, whatever state it is in. Returns whether there was anything.
+pub(super) fn remove_settled(disk: &Disk, batch: &mut Batch, run: &RunId) -> Result<bool, StoreError> {
+    let first = settled_key(run);
+    let found = disk.get(&first)?.is_some();
+    batch.remove(first);
+    for item in disk.scan_prefix(&settled_more_prefix(run)) {
+        batch.remove(item?.0);
+    }
+    Ok(found)
+}
+
+/// A write that the store refused as impossible, before anything was done.
+pub(super) fn too_large(what: &str) -> StoreError {
+    let error = std::io::Error::new(std::io::ErrorKind::FileTooLarge, "more than 4 GiB in one piece");
+    StoreError::Io { operation: format!("encoding {what}"), source: Arc::new(error) }
+}

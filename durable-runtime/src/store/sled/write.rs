@@ -1,0 +1,319 @@
+//! Committing: which appends apply, the commit record, the batch, the sync.
+
+use std::collections::BTreeMap;
+
+use ::sled::Batch;
+use parking_lot::RwLockWriteGuard;
+
+use super::codec::{self, Entry, Moved};
+use super::disk::Disk;
+use super::folder::Folder;
+use super::index::{Base, Index, NewRecords};
+use super::layout::{CHUNK_BYTES, META, log_key};
+use super::{SledStore, State, meta, read};
+use crate::id::{Fence, Position, RunId};
+use crate::store::{Append, Durability, Refused, StoreError};
+
+/// After how many commits the side file is written again. In between, at most this many of the newest commits could
+/// be lost to damage (not to a crash) without being missed.
+const SIDE_FILE_COMMITS: u64 = 256;
+/// How many keys of the log one commit removes at most, so that no commit takes long.
+const REMOVED_CHUNKS_MAX: u32 = 4_096;
+/// The buffer for commit records is given back when it grew beyond this.
+const RECORD_BYTES_KEPT_MAX: usize = 4 << 20;
+
+/// What only one thread at a time may have: the end of the log.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) folder: Folder,
+    pub(super) durability: Durability,
+    /// The newest commit.
+    pub(super) last: u64,
+    record: Vec<u8>,
+    broken: Option<String>,
+}
+
+impl Writer {
+    pub(super) fn new(folder: Folder, durability: Durability, last: u64) -> Self {
+        Self { folder, durability, last, record: Vec::new(), broken: None }
+    }
+
+    pub(super) fn fail_if_broken(&self) -> Result<(), StoreError> {
+        self.broken.as_ref().map_or(Ok(()), |first| Err(StoreError::Broken { first: first.clone() }))
+    }
+
+    /// Passes on the outcome of a write. After a failed one nothing is written any more: the system may have dropped
+    /// what it could not write, and a later sync would succeed without it.
+    pub(super) fn noted<T>(&mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &answer {
+            self.broken.get_or_insert_with(|| error.to_string());
+        }
+        answer
+    }
+
+    pub(super) fn close(&mut self) {
+        if self.broken.is_some() {
+            return;
+        }
+        if let Err(error) = self.folder.write(self.folder.current().generation, self.last) {
+            tracing::warn!(%error, "the side file was not written when closing");
+        }
+    }
+}
+
+/// Work that shares a commit with appends or has one of its own.
+#[derive(Debug, Default)]
+pub(super) struct Chores {
+    /// Settled runs to write, or to remove.
+    pub(super) batch: Batch,
+    /// Runs that are settled by it, and leave the index.
+    pub(super) settled: Vec<RunId>,
+    pub(super) moved: Vec<Moved>,
+    pub(super) deleted: Option<RunId>,
+    /// Whether to remove the beginning of the log that nobody needs.
+    pub(super) truncate: bool,
+}
+
+impl Chores {
+    pub(super) fn is_empty(&self) -> bool {
+        self.settled.is_empty() && self.moved.is_empty() && self.deleted.is_none() && !self.truncate
+    }
+}
+
+/// An append that applies, and where its run begins if it is not in the index.
+struct Accepted<'a> {
+    append: &'a Append,
+    base: Base,
+}
+
+/// What each append is answered, and those that apply.
+struct Checked<'a> {
+    answers: Vec<Result<(), Refused>>,
+    accepted: Vec<Accepted<'a>>,
+}
+
+/// A run's length and fence while a commit is checked.
+#[derive(Clone, Copy)]
+struct Standing {
+    length: Position,
+    fence: Fence,
+}
+
+/// Makes the first commit of a new database: an empty one, so that a database without any is known to be damaged.
+pub(super) fn initialize(disk: &Disk, store_id: [u8; 16], first: u64) -> Result<(), StoreError> {
+    let mut batch = Batch::default();
+    batch.insert(META, meta(store_id));
+    let mut record = Vec::new();
+    codec::put_commit(&mut record, &[]).ok_or_else(|| read::too_large("the first commit"))?;
+    codec::seal_commit(&mut record, first, first);
+    put_record(&mut batch, first, &record);
+    disk.apply(batch)?;
+    disk.sync()
+}
+
+/// Cuts a commit record into chunks.
+pub(super) fn put_record(batch: &mut Batch, number: u64, record: &[u8]) {
+    for (chunk, bytes) in (0..).zip(record.chunks(CHUNK_BYTES)) {
+        batch.insert(log_key(number, chunk), bytes);
+    }
+}
+
+impl SledStore {
+    pub(super) fn commit_appends(&self, appends: &[Append]) -> Result<Vec<Result<(), Refused>>, StoreError> {
+        let mut writer = self.writer.lock();
+        writer.fail_if_broken()?;
+        let Checked { answers, accepted } = check(&self.state.read(), appends)?;
+        if accepted.is_empty() {
+            return Ok(answers);
+        }
+        let chores = self.overdue_chores(&accepted.iter().map(|accepted| &accepted.append.run).collect())?;
+        self.write(&mut writer, accepted, chores)?;
+        Ok(answers)
+    }
+
+    pub(super) fn delete_run(&self, run: &RunId) -> Result<bool, StoreError> {
+        let mut writer = self.writer.lock();
+        writer.fail_if_broken()?;
+        let mut chores = Chores::default();
+        let is_known = {
+            let state = self.state.read();
+            let is_settled = read::remove_settled(&state.disk, &mut chores.batch, run)?;
+            is_settled || state.index.get(run).is_some() || state.corrupt.lock().contains_key(run)
+        };
+        if is_known {
+            chores.deleted = Some(run.clone());
+            self.write(&mut writer, Vec::new(), chores)?;
+        }
+        Ok(is_known)
+    }
+
+    pub(super) fn write_chores(&self, writer: &mut Writer, chores: Chores) -> Result<(), StoreError> {
+        self.write(writer, Vec::new(), chores)
+    }
+
+    /// Writes one commit.
+    fn write(&self, writer: &mut Writer, accepted: Vec<Accepted<'_>>, chores: Chores) -> Result<(), StoreError> {
+        let number = writer.last + 1;
+        let mut record = std::mem::take(&mut writer.record);
+        let entries: Vec<Entry<'_>> = (chores.moved.iter().map(Entry::Moved))
+            .chain(chores.deleted.iter().map(Entry::Deleted))
+            .chain(accepted.iter().map(|accepted| Entry::Appended(accepted.append)))
+            .collect();
+        codec::put_commit(&mut record, &entries).ok_or_else(|| read::too_large("a commit"))?;
+        let record_bytes = u32::try_from(record.len()).map_err(|_| read::too_large("a commit"))?;
+
+        let mut offset = frames_start(&record) + moved_bytes(&chores.moved);
+        let written = self.put(number, &mut record, chores);
+        writer.noted(written)?;
+        writer.last = number;
+        let mut state = self.state.write();
+        for Accepted { append, base } in accepted {
+            offset = apply(&mut state.index, append, base, number, offset);
+        }
+        state.index.committed(number, record_bytes);
+        drop(state);
+        if record.capacity() <= RECORD_BYTES_KEPT_MAX {
+            writer.record = record;
+        }
+        if writer.last - writer.folder.current().acknowledged >= SIDE_FILE_COMMITS {
+            let written = writer.folder.write(writer.folder.current().generation, writer.last);
+            writer.noted(written)?;
+        }
+        Ok(())
+    }
+
+    /// Hands a commit record to sled and makes it durable. Appends enter the index only after that, so that nobody
+    /// reads what may still be lost.
+    fn put(&self, number: u64, record: &mut [u8], chores: Chores) -> Result<(), StoreError> {
+        let is_plain = chores.is_empty();
+        let Chores { mut batch, settled, moved, deleted, truncate: _ } = chores;
+        if is_plain {
+            let state = self.state.read();
+            codec::seal_commit(record, number, state.index.oldest_commit(number));
+            put_record(&mut batch, number, record);
+            state.disk.apply(batch)?;
+            return state.disk.sync();
+        }
+        // Chores change what readers find through the index, so index and sled change together under the lock. Nobody
+        // can tell a settled or moved run from one that is not; a deletion may be seen before it is durable.
+        let mut state = self.state.write();
+        for run in &settled {
+            state.index.forget(run);
+        }
+        let mut offset = frames_start(record);
+        for moved in &moved {
+            offset = apply_moved(&mut state.index, moved, number, offset);
+        }
+        if let Some(run) = &deleted {
+            state.index.forget(run);
+            state.corrupt.lock().remove(run);
+        }
+        let needed = state.index.oldest_needed().map_or(number, |needed| needed.min(number));
+        let mut removed = 0;
+        while removed < REMOVED_CHUNKS_MAX {
+            let Some((commit, chunks)) = state.index.drop_oldest_commit(needed) else { break };
+            (0..chunks).for_each(|chunk| batch.remove(log_key(commit, chunk)));
+            removed += chunks;
+        }
+        codec::seal_commit(record, number, state.index.oldest_commit(number));
+        put_record(&mut batch, number, record);
+        state.disk.apply(batch)?;
+        RwLockWriteGuard::downgrade(state).disk.sync()
+    }
+}
+
+fn frames_start(record: &[u8]) -> u32 {
+    let start = codec::read_commit_header(record).map_or(0, codec::CommitHeader::frames_start);
+    u32::try_from(start).expect("put_commit made the record no longer than 4 GiB")
+}
+
+/// Decides which appends apply; later ones see the earlier ones (S3).
+fn check<'a>(state: &State, appends: &'a [Append]) -> Result<Checked<'a>, StoreError> {
+    let mut touched: BTreeMap<&RunId, Standing> = BTreeMap::new();
+    let (mut answers, mut accepted) = (Vec::with_capacity(appends.len()), Vec::with_capacity(appends.len()));
+    for append in appends {
+        let (standing, base) = match touched.get(&append.run) {
+            Some(standing) => (*standing, Base::default()),
+            None => standing(state, append)?,
+        };
+        let answer = refusal(append, standing).map_or(Ok(()), Err);
+        if answer.is_ok() {
+            let length = Position(standing.length.0 + append.records.len() as u64);
+            touched.insert(&append.run, Standing { length, fence: append.fence });
+            accepted.push(Accepted { append, base });
+        }
+        answers.push(answer);
+    }
+    Ok(Checked { answers, accepted })
+}
+
+fn refusal(append: &Append, standing: Standing) -> Option<Refused> {
+    let Standing { length, fence } = standing;
+    if append.expected != length {
+        return Some(Refused::WrongPosition { expected: append.expected, found: length });
+    }
+    (append.fence < fence).then_some(Refused::StaleFence { given: append.fence, current: fence })
+}
+
+/// How a run stands before the commit. A run that can't be read refuses everything.
+fn standing(state: &State, append: &Append) -> Result<(Standing, Base), StoreError> {
+    let unreadable = (Standing { length: Position(u64::MAX), fence: Fence(u64::MAX) }, Base::default());
+    let run = &append.run;
+    let head = match state.head(run) {
+        Ok(Some(head)) => head,
+        Ok(None) => return Ok((Standing { length: Position(0), fence: Fence(0) }, Base::default())),
+        Err(StoreError::Corrupt { .. }) => return Ok(unreadable),
+        Err(error) => return Err(error),
+    };
+    let standing = Standing { length: head.length, fence: head.fence };
+    let resumes_settled = state.index.get(run).is_none() && refusal(append, standing).is_none();
+    if !resumes_settled {
+        return Ok((standing, Base::default()));
+    }
+    match state.noted(read::settled(&state.disk, run)) {
+        Ok(settled) => {
+            let dues = settled.map(|settled| settled.dues).unwrap_or_default();
+            Ok((standing, Base { records: head.length.0, dues }))
+        }
+        Err(StoreError::Corrupt { .. }) => Ok(unreadable),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts a written append into the index and returns where the next one's frames begin.
+fn apply(index: &mut Index, append: &Append, base: Base, commit: u64, offset: u32) -> u32 {
+    // Lengths that did not fit were refused by `put_commit`.
+    let bytes = |frame: &Vec<u8>| u32::try_from(frame.len()).unwrap_or(u32::MAX);
+    let positions = (append.expected.0..).map(Position);
+    let new = NewRecords {
+        commit,
+        offset,
+        status: append.status,
+        fence: append.fence,
+        dues: &mut positions.zip(&append.records).filter_map(|(position, record)| Some((position, record.due?))),
+        clears: &append.clears,
+        frame_bytes: &mut append.records.iter().map(|record| bytes(&record.frame)),
+    };
+    index.append(&append.run, base, new);
+    offset + append.records.iter().map(|record| bytes(&record.frame)).sum::<u32>()
+}
+
+fn apply_moved(index: &mut Index, moved: &Moved, commit: u64, offset: u32) -> u32 {
+    let bytes = |frame: &Vec<u8>| u32::try_from(frame.len()).unwrap_or(u32::MAX);
+    let new = NewRecords {
+        commit,
+        offset,
+        status: moved.status,
+        fence: moved.fence,
+        dues: &mut moved.dues.iter().copied(),
+        clears: &[],
+        frame_bytes: &mut moved.frames.iter().map(bytes),
+    };
+    index.replace(&moved.run, moved.first.0, new);
+    offset + moved_bytes(std::slice::from_ref(moved))
+}
+
+fn moved_bytes(moved: &[Moved]) -> u32 {
+    let frames = moved.iter().flat_map(|moved| &moved.frames);
+    frames.map(|frame| u32::try_from(frame.len()).unwrap_or(u32::MAX)).sum()
+}

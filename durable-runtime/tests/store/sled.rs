@@ -1,0 +1,5 @@
+//! `SledStore` passes the conformance suite.
+
+use crate::support::Sled;
+
+durable_runtime::store_conformance!(Sled::new());
