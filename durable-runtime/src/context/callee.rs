@@ -25,12 +25,12 @@ pub fn async_closure_with_step<F: AsyncFn(StepContext) -> O, O>(body: F) -> F {
 }
 
 /// As [`async_closure`], for a closure that returns a future: `|| async { … }`.
-pub fn closure<F: Fn() -> R, R: Future>(body: F) -> F {
+pub fn closure<F: Fn() -> R, R>(body: F) -> F {
     body
 }
 
 /// As [`closure`], for one that takes the [`StepContext`].
-pub fn closure_with_step<F: Fn(StepContext) -> R, R: Future>(body: F) -> F {
+pub fn closure_with_step<F: Fn(StepContext) -> R, R>(body: F) -> F {
     body
 }
 
