@@ -20,9 +20,6 @@ pub(crate) const ARGUMENT: &str = "--worker";
 /// How many runs a worker keeps going at once.
 const LANES: usize = 8;
 
-/// How many ended runs a worker visits again.
-const VISITS: usize = 6;
-
 /// What a worker is to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Life {
@@ -33,10 +30,11 @@ pub(crate) struct Life {
     pub(crate) forgetful: bool,
     /// The first order to start, and the one to stop at.
     pub(crate) orders: (u64, u64),
-    /// Whether to compact the store again and again.
+    /// Whether to compact the store after each start.
     pub(crate) compacts: bool,
-    /// Ended runs after this one are visited again.
+    /// Ended runs after this one are visited again, so many of them.
     pub(crate) visit_after: Option<String>,
+    pub(crate) visits: usize,
     /// Whether to wait to be killed once nothing is left to do.
     pub(crate) lingers: bool,
 }
@@ -77,17 +75,17 @@ impl Worker {
             }
         }
         let ended = known.iter().filter(|run| run.status != RunStatus::Running);
-        let visited = ended.filter(|run| Some(run.id.as_str()) > life.visit_after.as_deref()).take(VISITS);
+        let visited = ended.filter(|run| Some(run.id.as_str()) > life.visit_after.as_deref()).take(life.visits);
         for (run, again) in visited.zip([true, false].into_iter().cycle()) {
             let run = run.id.as_str().to_owned();
             match Order::of_run_id(&run) {
                 // The same id with the same input attaches (R1).
-                Some(order) if again => drop(tasks.spawn(worker.clone().start(order))),
+                Some(order) if again => drop(tasks.spawn(worker.clone().start(order, false))),
                 _ => drop(tasks.spawn(worker.clone().attach(run))),
             }
         }
         let next = Arc::new(AtomicU64::new(life.orders.0));
-        for lane in 0..LANES {
+        for _ in 0..LANES {
             let (worker, next) = (worker.clone(), Arc::clone(&next));
             tasks.spawn(async move {
                 loop {
@@ -95,10 +93,7 @@ impl Worker {
                     if number >= life.orders.1 {
                         return;
                     }
-                    worker.clone().start(Order { number }).await;
-                    if life.compacts && lane == 0 {
-                        worker.compact().await;
-                    }
+                    worker.clone().start(Order { number }, life.compacts).await;
                 }
             });
         }
@@ -115,11 +110,14 @@ impl Worker {
         worker.world.tell(&Fact::Done);
     }
 
-    async fn start(self, order: Order) {
+    async fn start(self, order: Order, compacts: bool) {
         let run = order.run_id();
         match self.runtime.start(&run, fulfil, order).await {
             Ok(handle) => {
                 self.world.tell(&Fact::Started { run: run.clone() });
+                if compacts {
+                    self.compact().await;
+                }
                 self.finished(run, handle).await;
             }
             Err(error) => self.failed(&format!("start {run}"), &error),

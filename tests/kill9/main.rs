@@ -53,7 +53,7 @@ fn buffered_records_survive_kill_9() {
 
 fn survives(durability: Durability) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let trial = Trial { seed: seed(), durability, forgetful: false, kills: 45, folder: folder.path().join("store") };
+    let trial = Trial { seed: seed(), durability, forgetful: false, kills: 36, folder: folder.path().join("store") };
     println!("  {durability:?}, DURABLE_SEED={}", trial.seed);
     let survived = trial.run().and_then(|(ledger, deaths)| {
         let found = inspect::inspect(&trial, &ledger)?;
@@ -63,11 +63,12 @@ fn survives(durability: Durability) {
         Ok((ledger, deaths, found)) => {
             let by = |death| deaths.iter().filter(|other| **other == death).count();
             println!(
-                "  {} kills ({} while opening, {} right after it, {} at work, {} while tidying), {} lives",
+                "  {} kills ({} while opening, {} right after it, {} at work, {} while compacting, {} while tidying), {} lives",
                 deaths.len(),
                 by(Death::Opening),
                 by(Death::Early),
                 by(Death::AtWork),
+                by(Death::Compacting),
                 by(Death::Idle),
                 deaths.len() + 1
             );

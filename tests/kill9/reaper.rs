@@ -23,6 +23,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// How many orders a worker starts that is to come to an end.
 const ORDERS_OF_A_WHOLE_LIFE: u64 = 8;
 
+/// How many ended runs a worker visits again.
+const VISITS: usize = 6;
+
 /// `SIGKILL`.
 const KILLED: i32 = 9;
 
@@ -54,6 +57,8 @@ pub(crate) enum Death {
     Early,
     /// In the middle of things.
     AtWork,
+    /// While the store was being compacted, or right after it.
+    Compacting,
     /// When everything was done and the store was tidying itself up.
     Idle,
 }
@@ -61,27 +66,32 @@ pub(crate) enum Death {
 /// After which words a worker is killed, and how much later.
 struct Moment {
     death: Death,
-    /// How many facts it may still tell, once it has told `Opening`, or `Idle`.
+    /// The first fact to wait for.
+    trigger: Fact,
+    /// How many further facts to wait for.
     facts: usize,
-    /// How long to listen for a further fact.
+    /// How long to listen for yet another one: so the kill comes at any time between two facts, too.
     patience: Duration,
-    /// How often to give way to other threads before the kill.
-    yields: usize,
 }
 
 impl Moment {
     fn of(random: &mut Random) -> Self {
-        let (death, facts) = match random.below(10) {
-            0 | 1 => (Death::Opening, 0),
-            2 | 3 => (Death::Early, 1 + random.below(20)),
-            4 => (Death::Idle, 0),
-            _ => (Death::AtWork, 20 + random.below(400)),
+        let death = match random.below(10) {
+            0 | 1 => Death::Opening,
+            2 | 3 => Death::Early,
+            4 => Death::Idle,
+            5 => Death::Compacting,
+            _ => Death::AtWork,
         };
-        // Tidying begins when nothing was committed for 50 ms.
-        let patience = if death == Death::Idle { 20 + random.below(100) } else { 0 };
-        let patience = Duration::from_millis(patience as u64);
-        let yields_max = if random.one_in(2) { 10_000 } else { 50 };
-        Self { death, facts, patience, yields: random.below(yields_max) }
+        let (trigger, facts, microseconds_max) = match death {
+            Death::Opening => (Fact::Opening, 0, 30_000),
+            Death::Early => (Fact::Opening, 1 + random.below(20), 2_000),
+            Death::AtWork => (Fact::Opening, 20 + random.below(500), 2_000),
+            Death::Compacting => (Fact::Compacting, random.below(10), 20_000),
+            // Tidying begins when nothing was committed for 50 ms.
+            Death::Idle => (Fact::Idle, 0, 120_000),
+        };
+        Self { death, trigger, facts, patience: Duration::from_micros(random.below(microseconds_max) as u64) }
     }
 }
 
@@ -109,17 +119,19 @@ impl Trial {
         let first = ledger.first_unknown_order();
         let end = match death {
             None | Some(Death::Idle) => first + ORDERS_OF_A_WHOLE_LIFE,
-            Some(Death::Opening | Death::Early | Death::AtWork) => u64::MAX,
+            Some(Death::Opening | Death::Early | Death::AtWork | Death::Compacting) => u64::MAX,
         };
-        let known = usize::try_from(first).unwrap_or(usize::MAX);
+        let random_order = Order { number: random.below(usize::try_from(first).unwrap_or(usize::MAX)) as u64 };
         Life {
             number,
             folder: self.folder.clone(),
             buffered: self.durability == Durability::Buffered,
             forgetful: self.forgetful,
             orders: (first, end),
-            compacts: random.one_in(3),
-            visit_after: (known > 0).then(|| Order { number: random.below(known) as u64 }.run_id()),
+            compacts: death == Some(Death::Compacting) || random.one_in(4),
+            // At the end all are visited: a run may have finished, and the worker not have lived to say so.
+            visit_after: death.map(|_| random_order.run_id()),
+            visits: death.map_or(usize::MAX, |_| VISITS),
             lingers: death == Some(Death::Idle),
         }
     }
@@ -175,21 +187,17 @@ impl Worker {
 
     /// Listens until the moment has come, kills, and hears what was still in the pipe: it was told before the kill.
     fn kill_at(mut self, moment: &Moment, ledger: &mut Ledger) -> Result<(), Violation> {
-        let trigger = if moment.death == Death::Idle { Fact::Idle } else { Fact::Opening };
         let mut left = None;
         while left != Some(0) {
             let Some(fact) = self.next(ledger)? else { break };
             left = match left {
                 Some(left) => Some(left - 1),
-                None => (fact == trigger).then_some(moment.facts),
+                None => (fact == moment.trigger).then_some(moment.facts),
             };
         }
-        if !moment.patience.is_zero()
-            && let Ok(fact) = self.facts.recv_timeout(moment.patience)
-        {
+        if let Ok(fact) = self.facts.recv_timeout(moment.patience) {
             self.heard(fact, ledger)?;
         }
-        (0..moment.yields).for_each(|_| std::thread::yield_now());
         let status = self.kill()?;
         while self.next(ledger)?.is_some() {}
         if status.signal() == Some(KILLED) {
