@@ -8,7 +8,7 @@ use durable_runtime::{RunInfo, RunStatus, Runtime, StepInfo, StepStatus};
 
 use crate::fact::Refusal;
 use crate::ledger::{Ledger, Run, Step, Violation};
-use crate::life::{list_all, open_folder};
+use crate::life::list_all;
 use crate::order::{Receipt, filling, fulfil};
 use crate::reaper::Trial;
 
@@ -35,7 +35,7 @@ pub(crate) fn inspect(trial: &Trial, ledger: &Ledger) -> Result<Found, Violation
 }
 
 async fn look(trial: &Trial, ledger: &Ledger) -> Result<Found, String> {
-    let opened = open_folder(Runtime::builder(), &trial.folder, trial.durability).await;
+    let opened = trial.store.open(Runtime::builder(), &trial.folder).await;
     let runtime = opened.map_err(|error| error.to_string())?;
     let unfinished = runtime.recovery();
     if unfinished.resumed != 0 || !unfinished.skipped.is_empty() {

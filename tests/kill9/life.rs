@@ -25,9 +25,7 @@ const LANES: usize = 8;
 pub(crate) struct Life {
     pub(crate) number: u32,
     pub(crate) folder: PathBuf,
-    pub(crate) buffered: bool,
-    /// With a store that breaks its word.
-    pub(crate) forgetful: bool,
+    pub(crate) store: StoreKind,
     /// The first order to start, and the one to stop at.
     pub(crate) orders: (u64, u64),
     /// Whether to compact the store after each start.
@@ -37,6 +35,31 @@ pub(crate) struct Life {
     pub(crate) visits: usize,
     /// Whether to wait to be killed once nothing is left to do.
     pub(crate) lingers: bool,
+}
+
+/// Which store a worker opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum StoreKind {
+    /// Sled, synced.
+    Synced,
+    /// Sled, trusting the operating system.
+    Buffered,
+    /// Sled behind a mistake: see [`Forgetful`].
+    Forgetful,
+}
+
+impl StoreKind {
+    /// Opens a runtime on the store in `folder`.
+    pub(crate) async fn open(self, runtime: RuntimeBuilder, folder: &Path) -> Result<Runtime, OpenError> {
+        match self {
+            Self::Synced => runtime.open(folder).await,
+            Self::Buffered => runtime.durability(Durability::Buffered).open(folder).await,
+            Self::Forgetful => {
+                let store = SledStore::open(folder, Durability::Sync)?;
+                runtime.open_store(Arc::new(Forgetful::new(store))).await
+            }
+        }
+    }
 }
 
 /// Lives the life that the argument describes.
@@ -58,7 +81,7 @@ impl Worker {
         let world = Arc::new(World::of_stdout(life.number));
         world.tell(&Fact::Opening);
         let builder = Runtime::builder().shared_dependency(Arc::clone(&world));
-        let runtime = match open(builder, &life).await {
+        let runtime = match life.store.open(builder, &life.folder).await {
             Ok(runtime) => runtime,
             Err(error) => return world.tell(&Fact::Failed { what: "open".to_owned(), error: error.to_string() }),
         };
@@ -155,26 +178,6 @@ impl Worker {
 }
 
 type Outcome = Result<Vec<crate::fact::Execution>, crate::fact::Refusal>;
-
-/// Opens the runtime that a life describes.
-async fn open(builder: RuntimeBuilder, life: &Life) -> Result<Runtime, OpenError> {
-    let durability = if life.buffered { Durability::Buffered } else { Durability::Sync };
-    if life.forgetful {
-        let store = SledStore::open(&life.folder, durability)?;
-        builder.open_store(Arc::new(Forgetful::new(store))).await
-    } else {
-        open_folder(builder, &life.folder, durability).await
-    }
-}
-
-/// Opens a runtime on a folder as users do.
-pub(crate) async fn open_folder(
-    builder: RuntimeBuilder,
-    folder: &Path,
-    durability: Durability,
-) -> Result<Runtime, OpenError> {
-    builder.durability(durability).open(folder).await
-}
 
 /// All runs that the store knows.
 pub(crate) async fn list_all(runtime: &Runtime) -> Vec<RunSummary> {

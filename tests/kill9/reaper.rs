@@ -1,5 +1,7 @@
 //! The parent: starts one worker after the other, listens, and kills.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
@@ -9,16 +11,15 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use durable_runtime::Durability;
 use durable_runtime::testing::Random;
 
 use crate::fact::Fact;
 use crate::ledger::{Ledger, Violation};
-use crate::life::{ARGUMENT, Life};
+use crate::life::{ARGUMENT, Life, StoreKind};
 use crate::order::Order;
 
 /// A worker that says nothing for so long hangs.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+const SILENCE_MAX: Duration = Duration::from_mins(1);
 
 /// How many orders a worker starts that is to come to an end.
 const ORDERS_OF_A_WHOLE_LIFE: u64 = 8;
@@ -41,15 +42,19 @@ pub(crate) fn seed() -> u64 {
 #[derive(Debug)]
 pub(crate) struct Trial {
     pub(crate) seed: u64,
-    pub(crate) durability: Durability,
-    /// Whether the workers' store breaks its word.
-    pub(crate) forgetful: bool,
-    pub(crate) kills: u32,
+    pub(crate) store: StoreKind,
     pub(crate) folder: PathBuf,
 }
 
+/// What a trial's workers told, and how they died.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) ledger: Ledger,
+    pub(crate) deaths: Vec<Death>,
+}
+
 /// When a worker was killed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Death {
     /// While it opened the store.
     Opening,
@@ -83,6 +88,10 @@ impl Moment {
             5 => Death::Compacting,
             _ => Death::AtWork,
         };
+        Self::of_death(death, random)
+    }
+
+    fn of_death(death: Death, random: &mut Random) -> Self {
         let (trigger, facts, microseconds_max) = match death {
             Death::Opening => (Fact::Opening, 0, 30_000),
             Death::Early => (Fact::Opening, 1 + random.below(20), 2_000),
@@ -96,23 +105,39 @@ impl Moment {
 }
 
 impl Trial {
-    /// Lives, kills, and lives again; the last life comes to an end. Returns what was heard.
-    pub(crate) fn run(&self) -> Result<(Ledger, Vec<Death>), Violation> {
+    pub(crate) fn new(seed: u64, store: StoreKind, folder: PathBuf) -> Self {
+        Self { seed, store, folder }
+    }
+
+    /// Lives, kills, and lives again, so many times; the last life comes to an end. Returns what was heard.
+    pub(crate) fn run(&self, kills: usize) -> Result<Told, Violation> {
+        let mut random = Random::new(self.seed);
+        let mut told = Told { ledger: Ledger::default(), deaths: Vec::new() };
+        for number in (1..).take(kills) {
+            let moment = Moment::of(&mut random);
+            let life = self.life(number, &told.ledger, &mut random, Some(moment.death));
+            Worker::start(&life)?.kill_at(&moment, &mut told.ledger)?;
+            told.deaths.push(moment.death);
+        }
+        let last = self.life(u32::MAX, &told.ledger, &mut random, None);
+        Worker::start(&last)?.let_end(&mut told.ledger)?;
+        match told.ledger.runs.iter().find(|(_, run)| run.result.is_none()) {
+            Some((run, _)) => Err(Violation::BrokenPromise(format!("{run} was acknowledged, but never finished"))),
+            None => Ok(told),
+        }
+    }
+
+    /// Kills the first life while it opens the store.
+    pub(crate) fn kill_while_opening(&self) -> Result<Ledger, Violation> {
         let mut random = Random::new(self.seed);
         let mut ledger = Ledger::default();
-        let mut deaths = Vec::new();
-        for number in 1..=self.kills {
-            let moment = Moment::of(&mut random);
-            let life = self.life(number, &ledger, &mut random, Some(moment.death));
-            Worker::start(&life)?.kill_at(&moment, &mut ledger)?;
-            deaths.push(moment.death);
-        }
-        let last = self.life(self.kills + 1, &ledger, &mut random, None);
-        Worker::start(&last)?.let_end(&mut ledger)?;
-        match ledger.runs.iter().find(|(_, run)| run.result.is_none()) {
-            Some((run, _)) => Err(Violation::BrokenPromise(format!("{run} was acknowledged, but never finished"))),
-            None => Ok((ledger, deaths)),
-        }
+        let moment = Moment::of_death(Death::Opening, &mut random);
+        let mut life = self.life(1, &ledger, &mut random, Some(moment.death));
+        // Starts nothing, should it come so far.
+        life.orders = (0, 0);
+        life.lingers = true;
+        Worker::start(&life)?.kill_at(&moment, &mut ledger)?;
+        Ok(ledger)
     }
 
     fn life(&self, number: u32, ledger: &Ledger, random: &mut Random, death: Option<Death>) -> Life {
@@ -125,8 +150,7 @@ impl Trial {
         Life {
             number,
             folder: self.folder.clone(),
-            buffered: self.durability == Durability::Buffered,
-            forgetful: self.forgetful,
+            store: self.store,
             orders: (first, end),
             compacts: death == Some(Death::Compacting) || random.one_in(4),
             // At the end all are visited: a run may have finished, and the worker not have lived to say so.
@@ -134,6 +158,15 @@ impl Trial {
             visits: death.map_or(usize::MAX, |_| VISITS),
             lingers: death == Some(Death::Idle),
         }
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut deaths = BTreeMap::<Death, usize>::new();
+        self.deaths.iter().for_each(|death| *deaths.entry(*death).or_default() += 1);
+        writeln!(f, "{} kills {deaths:?}, {} lives", self.deaths.len(), self.deaths.len() + 1)?;
+        write!(f, "  told:  {}", self.ledger.counts())
     }
 }
 
