@@ -21,7 +21,7 @@ mod runner;
 use std::process::ExitCode;
 
 use crate::life::StoreKind;
-use crate::reaper::{Trial, seed};
+use crate::reaper::{Death, Trial, seed};
 
 const TESTS: &[runner::Test] = &[
     ("each_broken_promise_is_noticed", ledger::each_broken_promise_is_noticed),
@@ -76,18 +76,27 @@ fn survives(store: StoreKind, kills: usize) {
 
 /// A store whose creation was cut short is created anew, or opened as what it is: empty.
 fn a_store_killed_while_it_is_created_opens() {
+    const ROUNDS: u64 = 40;
     let seed = seed();
-    println!("  DURABLE_SEED={seed}");
-    for round in 0..12 {
+    let mut cut_short = 0;
+    for round in 0..ROUNDS {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = if round % 2 == 0 { StoreKind::Synced } else { StoreKind::Buffered };
         let trial = Trial::new(seed.wrapping_add(round), store, folder.path().join("store"));
-        let opened = trial.kill_while_opening().and_then(|ledger| inspect::inspect(&trial, &ledger));
-        if let Err(violation) = opened {
-            let kept = folder.keep();
-            panic!("{violation}\nDURABLE_SEED={seed}, round {round}, the store is kept in {}", kept.display());
+        let opened = trial.kill_while_opening().and_then(|told| {
+            inspect::inspect(&trial, &told.ledger)?;
+            Ok(told.deaths)
+        });
+        match opened {
+            Ok(deaths) => cut_short += usize::from(deaths == [Death::Opening]),
+            Err(violation) => {
+                let kept = folder.keep();
+                panic!("{violation}\nDURABLE_SEED={seed}, round {round}, the store is kept in {}", kept.display());
+            }
         }
     }
+    println!("  DURABLE_SEED={seed}, {cut_short} of {ROUNDS} creations were cut short");
+    assert!(cut_short > 0, "no kill hit a creation");
 }
 
 /// The trial can fail: with a store that says `Ok` before it has written, a kill loses what was acknowledged.

@@ -116,8 +116,7 @@ impl Trial {
         for number in (1..).take(kills) {
             let moment = Moment::of(&mut random);
             let life = self.life(number, &told.ledger, &mut random, Some(moment.death));
-            Worker::start(&life)?.kill_at(&moment, &mut told.ledger)?;
-            told.deaths.push(moment.death);
+            told.deaths.push(Worker::start(&life)?.kill_at(&moment, &mut told.ledger)?);
         }
         let last = self.life(u32::MAX, &told.ledger, &mut random, None);
         Worker::start(&last)?.let_end(&mut told.ledger)?;
@@ -127,8 +126,8 @@ impl Trial {
         }
     }
 
-    /// Kills the first life while it opens the store.
-    pub(crate) fn kill_while_opening(&self) -> Result<Ledger, Violation> {
+    /// Kills the first life while it opens the store. Whether that had succeeded is told by the death.
+    pub(crate) fn kill_while_opening(&self) -> Result<Told, Violation> {
         let mut random = Random::new(self.seed);
         let mut ledger = Ledger::default();
         let moment = Moment::of_death(Death::Opening, &mut random);
@@ -136,8 +135,8 @@ impl Trial {
         // Starts nothing, should it come so far.
         life.orders = (0, 0);
         life.lingers = true;
-        Worker::start(&life)?.kill_at(&moment, &mut ledger)?;
-        Ok(ledger)
+        let death = Worker::start(&life)?.kill_at(&moment, &mut ledger)?;
+        Ok(Told { ledger, deaths: vec![death] })
     }
 
     fn life(&self, number: u32, ledger: &Ledger, random: &mut Random, death: Option<Death>) -> Life {
@@ -219,7 +218,9 @@ impl Worker {
     }
 
     /// Listens until the moment has come, kills, and hears what was still in the pipe: it was told before the kill.
-    fn kill_at(mut self, moment: &Moment, ledger: &mut Ledger) -> Result<(), Violation> {
+    /// Returns in the middle of what the worker died.
+    fn kill_at(mut self, moment: &Moment, ledger: &mut Ledger) -> Result<Death, Violation> {
+        let mut death = moment.death;
         let mut left = None;
         while left != Some(0) {
             let Some(fact) = self.next(ledger)? else { break };
@@ -230,11 +231,18 @@ impl Worker {
         }
         if let Ok(fact) = self.facts.recv_timeout(moment.patience) {
             self.heard(fact, ledger)?;
+            if death == Death::Opening {
+                death = Death::Early;
+            }
         }
         let status = self.kill()?;
-        while self.next(ledger)?.is_some() {}
+        while let Some(fact) = self.next(ledger)? {
+            if death == Death::Opening && matches!(fact, Fact::Opened { .. }) {
+                death = Death::Early;
+            }
+        }
         if status.signal() == Some(KILLED) {
-            Ok(())
+            Ok(death)
         } else {
             Err(Violation::Trouble(format!("life {} ended by itself before it was killed: {status}", self.life)))
         }
