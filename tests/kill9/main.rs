@@ -43,12 +43,12 @@ fn main() -> ExitCode {
 }
 
 fn synced_records_survive_kill_9() {
-    survives(StoreKind::Synced, 36);
+    survives(StoreKind::Synced, 32);
 }
 
 /// What the operating system has taken over outlives the process.
 fn buffered_records_survive_kill_9() {
-    survives(StoreKind::Buffered, 36);
+    survives(StoreKind::Buffered, 32);
 }
 
 fn survives(store: StoreKind, kills: usize) {
@@ -76,7 +76,7 @@ fn survives(store: StoreKind, kills: usize) {
 
 /// A store whose creation was cut short is created anew, or opened as what it is: empty.
 fn a_store_killed_while_it_is_created_opens() {
-    const ROUNDS: u64 = 40;
+    const ROUNDS: u64 = 24;
     let seed = seed();
     let mut cut_short = 0;
     for round in 0..ROUNDS {

@@ -93,7 +93,8 @@ impl Moment {
 
     fn of_death(death: Death, random: &mut Random) -> Self {
         let (trigger, facts, microseconds_max) = match death {
-            Death::Opening => (Fact::Opening, 0, 30_000),
+            // The files are made first, then sled takes its time, then its first records are written.
+            Death::Opening => (Fact::Opening, 0, [5_000, 50_000, 400_000][random.below(3)]),
             Death::Early => (Fact::Opening, 1 + random.below(20), 2_000),
             Death::AtWork => (Fact::Opening, 20 + random.below(500), 2_000),
             Death::Compacting => (Fact::Compacting, random.below(10), 20_000),
