@@ -90,7 +90,15 @@ impl SledStore {
         if !is_new && !sled_folder.join("db").exists() {
             return Err(lost(0));
         }
-        let disk = Disk::open(&sled_folder, durability)?;
+        let disk = match Disk::open(&sled_folder, durability) {
+            // The process died while sled was creating its files, and sled can't open what it left. Nothing was
+            // acknowledged yet, so they are created again.
+            Err(StoreError::Damaged { .. }) if is_new => {
+                folder.remove_generation(current.generation)?;
+                Disk::open(&sled_folder, durability)?
+            }
+            disk => disk?,
+        };
         match disk.get(META)? {
             Some(meta) => check_meta(&meta, folder.path(), current.store_id)?,
             None if is_new => write::initialize(&disk, current.store_id, 1)?,
@@ -244,5 +252,26 @@ impl Drop for SledStore {
     fn drop(&mut self) {
         // So that whatever is lost from now on is noticed when opening. If this fails, less is noticed, nothing is lost.
         self.writer.get_mut().close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found with `kill -9` at every system call of a creation: sled writes its file `conf`, and then its checksum.
+    #[test]
+    fn a_creation_killed_while_sled_wrote_its_configuration_is_begun_anew() -> Result<(), Box<dyn std::error::Error>> {
+        let temporary = tempfile::tempdir()?;
+        let path = temporary.path().join("store");
+        let folder = Folder::open(&path, Durability::Sync)?;
+        let sled_folder = folder.sled_folder(folder.current().generation);
+        drop(folder);
+        std::fs::create_dir_all(sled_folder.join("blobs"))?;
+        std::fs::write(sled_folder.join("conf"), "a configuration without its checksum")?;
+
+        let store = SledStore::open(&path, Durability::Sync)?;
+        assert_eq!(store.list(None, None, 10)?, []);
+        Ok(())
     }
 }
