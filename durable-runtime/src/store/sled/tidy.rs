@@ -130,7 +130,8 @@ fn settle(state: &State, chores: &mut Chores, run: &RunId, live: &Live) -> Resul
     let Some(stored) = state.read(run)? else { return Ok(()) };
     let old = if live.settled > 0 { read::settled_header(&state.disk, run)? } else { None };
     let through = state.index.newest_commit();
-    let bytes = codec::put_settled(live.status, live.fence, through, &live.dues, &stored.frames);
+    let ordinal = u32::try_from(chores.settled.len()).map_err(|_| read::too_large("that many settled runs"))?;
+    let bytes = codec::put_settled(live.status, live.fence, (through, ordinal), &live.dues, &stored.frames);
     let bytes = bytes.ok_or_else(|| read::too_large("a settled run"))?;
     read::put_settled(&mut chores.batch, run, &bytes, old);
     chores.settled.push(run.clone());
