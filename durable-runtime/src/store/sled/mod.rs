@@ -33,6 +33,7 @@ use self::folder::{FORMAT_VERSION, Folder};
 use self::index::Index;
 use self::layout::{META, SETTLED, parse_settled_key, settled_key};
 use self::load::{Loaded, load};
+use self::tidy::Limits;
 use self::write::Writer;
 use super::{Append, DueTimer, Durability, Refused, RunHead, RunStatus, Store, StoreError, StoredRun};
 use crate::clock::Timestamp;
@@ -57,6 +58,7 @@ pub struct SledStore {
     // The order matters: sled is closed before the writer's folder is unlocked.
     state: RwLock<State>,
     writer: Mutex<Writer>,
+    limits: Limits,
 }
 
 /// What reading needs. Held for reading as long as a read takes, so that nothing is removed under it.
@@ -78,7 +80,11 @@ impl SledStore {
     /// nothing was changed in it. [`StoreError::Damaged`], [`StoreError::LostCommits`]: it can't be used.
     /// [`StoreError::Io`]: the system refused something.
     pub fn open(folder: impl AsRef<Path>, durability: Durability) -> Result<Self, StoreError> {
-        let mut folder = Folder::open(folder.as_ref(), durability)?;
+        Self::open_with(folder.as_ref(), durability, Limits::default())
+    }
+
+    fn open_with(folder: &Path, durability: Durability, limits: Limits) -> Result<Self, StoreError> {
+        let mut folder = Folder::open(folder, durability)?;
         let current = folder.current();
         let lost = |found: u64| StoreError::LostCommits {
             folder: folder.path().to_path_buf(),
@@ -112,7 +118,7 @@ impl SledStore {
         folder.write(current.generation, last)?;
         folder.remove_other_generations()?;
         let state = State { index, corrupt: Mutex::new(corrupt), disk };
-        Ok(Self { state: RwLock::new(state), writer: Mutex::new(Writer::new(folder, durability, last)) })
+        Ok(Self { state: RwLock::new(state), writer: Mutex::new(Writer::new(folder, durability, last)), limits })
     }
 }
 
