@@ -18,9 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use durable_runtime::store::{
-    Append, DueTimer, Refused, RunHead, SledStore, Store, StoreError, StoredRun,
-};
+use durable_runtime::store::{Append, DueTimer, Refused, RunHead, SledStore, Store, StoreError, StoredRun};
 use durable_runtime::{Context, Durability, RunId, RunStatus, Runtime, Timestamp, durable};
 
 type Failure = Box<dyn std::error::Error>;
@@ -107,12 +105,7 @@ impl Store for Recorder {
         self.store.read(run)
     }
 
-    fn list(
-        &self,
-        status: Option<RunStatus>,
-        after: Option<&RunId>,
-        limit: usize,
-    ) -> Result<Vec<RunHead>, StoreError> {
+    fn list(&self, status: Option<RunStatus>, after: Option<&RunId>, limit: usize) -> Result<Vec<RunHead>, StoreError> {
         self.store.list(status, after, limit)
     }
 
@@ -188,7 +181,9 @@ fn quotient(dividend: usize, divisor: usize) -> f64 {
 fn bare_file(path: &Path, commits: &[Vec<Append>]) -> Result<Duration, Failure> {
     let groups: Vec<Vec<u8>> = commits
         .iter()
-        .map(|commit| commit.iter().flat_map(|append| &append.records).flat_map(|record| record.frame.clone()).collect())
+        .map(|commit| {
+            commit.iter().flat_map(|append| &append.records).flat_map(|record| record.frame.clone()).collect()
+        })
         .collect();
     let bytes: usize = groups.iter().map(Vec::len).sum();
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
@@ -246,7 +241,15 @@ impl Bench {
         Ok((runtime, recorder))
     }
 
-    fn line(&self, workload: String, count: usize, unit: &'static str, took: Duration, runs: usize, recorder: &Recorder) -> Line {
+    fn line(
+        &self,
+        workload: String,
+        count: usize,
+        unit: &'static str,
+        took: Duration,
+        runs: usize,
+        recorder: &Recorder,
+    ) -> Line {
         let commits = std::mem::take(&mut *recorder.commits.lock().expect("no panic holds it"));
         Line { workload, count, unit, took, percentiles: None, commits, runs }
     }
@@ -362,7 +365,8 @@ fn reached() -> tokio::sync::oneshot::Receiver<()> {
 async fn main() -> Result<(), Failure> {
     let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let is_chosen = |workload: &str| chosen.is_empty() || chosen.iter().any(|name| name == workload);
-    let folder = tempfile::tempdir_in(std::env::var_os("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from))?;
+    let folder =
+        tempfile::tempdir_in(std::env::var_os("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from))?;
     let mut bench = Bench { folder: folder.path().to_owned(), opened: 0 };
     println!("| workload | measured | p50 / p99 | syncs per run | sled per record | ratio | bare file | ratio |");
     println!("|---|---|---|---|---|---|---|---|");
