@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use durable_runtime::{
     Codec, Context, DurableFunction, HaltReason, Limits, Retry, RunStatus, StartError, StepContext, StepStatus, durable,
 };
-use durable_tests::{Disk, Effects, World, copy, journal, patch};
+use durable_tests::{Effects, World, copy, frames, journal, patch, write};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::steps::halted;
@@ -209,11 +209,12 @@ async fn a_recorded_input_that_does_not_decode_halts_the_run() {
     let process = world.open().await;
     process.runtime.start("r", value_awkward, 0).await.unwrap().await.unwrap_err();
     // The input's JSON is the digit `0`; with a quote in its place it can't be read any more.
-    let memory = patch(&copy(&world.disk.memory, "r", 1), "r", 0, |body| {
-        let digit = body.iter().rposition(|byte| *byte == b'0').unwrap();
-        body[digit] = b'"';
+    let started = patch(&frames(&world.disk.memory, "r")[0], |event| {
+        let digit = event.iter().rposition(|byte| *byte == b'0').unwrap();
+        event[digit] = b'"';
     });
-    let world = World { disk: Disk { memory }, ..World::default() };
+    let world = World::default();
+    write(&world.disk.memory, "r", vec![started]);
     let process = world.open().await;
     let halt = halted(process.runtime.attach("r", value_awkward).await.unwrap().await, HaltReason::Value);
     assert!(halt.message.contains("recorded input"), "{halt}");
@@ -271,7 +272,7 @@ async fn the_live_value_is_the_recorded_one() {
         let length = journal(&world.disk.memory, "r").len();
         assert_eq!(length, 3);
         for length in 1..length {
-            let again = World { disk: Disk { memory: copy(&world.disk.memory, "r", length) }, ..World::default() };
+            let again = World::with(copy(&world.disk.memory, "r", length));
             // With the other codec: what was recorded stays readable.
             let process = again.open().await;
             let (replayed, _) = process.runtime.attach("r", value_measured).await.unwrap().await.unwrap();

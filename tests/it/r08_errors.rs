@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use durable_runtime::{AdminError, Context, HaltReason, Retry, RunStatus, StepContext, StepStatus, durable};
-use durable_tests::{Disk, Effects, Kind, World, copy, journal};
+use durable_tests::{Effects, Kind, World, copy, journal};
 use serde::{Deserialize, Serialize};
 
 use crate::steps::{gated, halted, note};
@@ -51,7 +51,7 @@ async fn the_typed_error_of_a_step_comes_back_on_replay() {
         let process = world.open().await;
         assert_eq!(process.runtime.start("r", error_handled, which).await.unwrap().await.unwrap(), expected);
         for length in 1..journal(&world.disk.memory, "r").len() {
-            let again = World { disk: Disk { memory: copy(&world.disk.memory, "r", length) }, ..World::default() };
+            let again = World::with(copy(&world.disk.memory, "r", length));
             let process = again.open().await;
             assert_eq!(process.runtime.attach("r", error_handled).await.unwrap().await.unwrap(), expected);
             assert_eq!(again.effects.count("r:pay"), usize::from(length == 1));
