@@ -99,3 +99,7 @@ pub async fn patiently<T>(what: impl std::fmt::Debug, happening: impl Future<Out
         Err(_) => panic!("waited in vain for {what:?}"),
     }
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../durable-macros/src/durable.md")]
+mod attribute {}

@@ -67,7 +67,7 @@ static REACHED: Mutex<Option<tokio::sync::oneshot::Sender<()>>> = Mutex::new(Non
 async fn last(_text: &str) -> u32 {
     if let Some(reached) = REACHED.lock().expect("no panic holds it").take() {
         // The receiver may be gone already.
-        drop(reached.send(()));
+        let _ = reached.send(());
     }
     if HOLD.load(Ordering::SeqCst) {
         std::future::pending::<()>().await;
