@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub(crate) use divergence::{CodeChange, Difference, Divergence};
 pub(crate) use legality::{Illegal, Legality, Stage};
 
+use crate::clock::Timestamp;
 use crate::id::Position;
 use crate::journal::{CallSite, Event, Operation, OperationKind, Outcome};
 
@@ -101,6 +102,16 @@ pub(crate) enum Begin {
     Wait,
     /// Begin this attempt, not before this time.
     Attempt { attempt: u32, not_before: Option<u64> },
+}
+
+impl Begin {
+    /// Whether an attempt would begin right now.
+    pub(crate) fn is_due(self, now: Timestamp) -> bool {
+        match self {
+            Self::Wait => false,
+            Self::Attempt { not_before, .. } => not_before.is_none_or(|due| due <= now.0),
+        }
+    }
 }
 
 impl Replay {
