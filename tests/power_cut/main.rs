@@ -7,6 +7,7 @@
 //!
 //! Mounting needs a privilege. Where there is none the test says that it did not run, and passes.
 
+mod full_disk;
 mod image;
 mod workload;
 
@@ -65,7 +66,7 @@ fn writer() {
     let mut workload = Workload::new(number("DURABLE_POWER_CUT_SEED"));
     let mut out = std::io::stdout();
     for operation in 1..=workload::OPERATIONS {
-        workload.next(&store);
+        workload.next(&store).expect("the operation");
         writeln!(out, "acknowledged {operation}").and_then(|()| out.flush()).expect("the parent listens");
     }
     // Wait for the end.
@@ -90,9 +91,9 @@ impl Cut {
     fn possible_states(&self) -> Vec<Vec<StoredRun>> {
         let model = MemoryStore::default();
         let mut workload = Workload::new(self.seed);
-        (0..self.acknowledged).for_each(|_| workload.next(&model));
+        (0..self.acknowledged).for_each(|_| workload.next(&model).expect("the model"));
         let acknowledged = everything(&model);
-        workload.next(&model);
+        workload.next(&model).expect("the model");
         vec![acknowledged, everything(&model)]
     }
 }
@@ -106,8 +107,7 @@ fn cut_the_power(seed: u64, durability: Durability) -> Option<Cut> {
     let (image, mounted) = match prepared {
         Ok(prepared) => prepared,
         Err(reason) => {
-            // Directly, so that it is seen although the test passes.
-            writeln!(std::io::stderr(), "power cut: NOT RUN here: {reason}").expect("standard error");
+            not_run(&reason);
             return None;
         }
     };
@@ -142,6 +142,11 @@ fn spawn_writer(folder: &Path, seed: u64, durability: Durability) -> Child {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the writer starts")
+}
+
+fn not_run(reason: &str) {
+    // Directly, so that it is seen although the test passes.
+    writeln!(std::io::stderr(), "power cut: NOT RUN here: {reason}").expect("standard error");
 }
 
 fn everything(store: &dyn Store) -> Vec<StoredRun> {
