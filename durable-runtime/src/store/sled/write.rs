@@ -1,6 +1,6 @@
 //! Committing: which appends apply, the commit record, the batch, the sync.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ::sled::Batch;
 use parking_lot::RwLockWriteGuard;
@@ -62,7 +62,7 @@ pub(super) struct Chores {
     /// Settled runs to write, or to remove.
     pub(super) batch: Batch,
     /// Runs that are settled by it, and leave the index.
-    pub(super) settled: Vec<RunId>,
+    pub(super) settled: BTreeSet<RunId>,
     pub(super) moved: Vec<Moved>,
     pub(super) deleted: Option<RunId>,
     /// Whether to remove the beginning of the log that nobody needs.
@@ -76,8 +76,8 @@ impl Chores {
 }
 
 /// An append that applies, and where its run begins if it is not in the index.
-struct Accepted<'a> {
-    append: &'a Append,
+pub(super) struct Accepted<'a> {
+    pub(super) append: &'a Append,
     base: Base,
 }
 
@@ -121,7 +121,7 @@ impl SledStore {
         if accepted.is_empty() {
             return Ok(answers);
         }
-        let chores = self.overdue_chores(&accepted.iter().map(|accepted| &accepted.append.run).collect())?;
+        let chores = self.overdue_chores(&accepted)?;
         self.write(&mut writer, accepted, chores)?;
         Ok(answers)
     }
