@@ -14,3 +14,9 @@ mod r08_errors;
 mod r09_divergence;
 mod r10_misuse;
 mod r11_retries;
+mod r12_recovery;
+mod r13_one_owner;
+mod r14_limits;
+
+mod admin;
+mod shutdown;
