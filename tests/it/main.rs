@@ -20,3 +20,5 @@ mod r14_limits;
 
 mod admin;
 mod shutdown;
+
+mod programs;
