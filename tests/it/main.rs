@@ -22,3 +22,7 @@ mod admin;
 mod shutdown;
 
 mod programs;
+
+mod bad_input;
+mod tracing_lines;
+mod traps;
