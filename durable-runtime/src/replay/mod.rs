@@ -151,7 +151,7 @@ impl Replay {
     /// # Errors
     /// [`Illegal`]: the fact can't follow those before it; nothing was changed.
     pub(crate) fn apply(&mut self, event: Event) -> Result<Position, Illegal> {
-        let position = self.legality.admit(&event, &self.recorded_view(&event))?;
+        let position = self.legality.admit(&event, self.recorded_view(&event).as_ref())?;
         match event {
             Event::AttemptFailed(event) => {
                 let recorded = self.recorded_entry(event.operation);
@@ -217,7 +217,7 @@ impl Replay {
     pub(crate) fn claim(&mut self, request: Request) -> ClaimNumber {
         self.seal();
         let number = u32::try_from(self.claims.len()).unwrap_or(u32::MAX);
-        let key = self.next_key(&request.name);
+        let key = self.next_key(request.name.clone());
         let Request { name, kind, digest, site } = request;
         self.claims.push(Operation { claim: number, key, kind, digest, site });
         self.unsealed = Some(Unsealed { name });
@@ -234,7 +234,7 @@ impl Replay {
         if let Some(count) = self.names.get_mut(&unsealed.name) {
             *count -= 1;
         }
-        let key = self.next_key(&name);
+        let key = self.next_key(name.clone());
         if let Some(operation) = self.claims.last_mut() {
             operation.key = key;
         }
@@ -242,12 +242,13 @@ impl Replay {
         true
     }
 
-    fn next_key(&mut self, name: &Cow<'static, str>) -> Arc<str> {
-        let count = self.names.entry(name.clone()).or_insert(0);
+    fn next_key(&mut self, name: Cow<'static, str>) -> Arc<str> {
+        let shown = name.clone();
+        let count = self.names.entry(name).or_insert(0);
         *count += 1;
         match *count {
-            1 => Arc::from(&**name),
-            count => format!("{name}#{count}").into(),
+            1 => Arc::from(&*shown),
+            count => format!("{shown}#{count}").into(),
         }
     }
 
