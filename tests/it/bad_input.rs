@@ -187,3 +187,19 @@ async fn values_that_are_nested_too_deeply_are_refused_wherever_they_appear() {
         }
     }
 }
+
+#[durable]
+async fn hostile_number(ctx: Context, number: f64) -> f64 {
+    ctx.run(note, 1).await;
+    number
+}
+
+#[tokio::test]
+async fn an_input_that_does_not_come_back_as_it_went_in_takes_no_id() {
+    let runtime = World::default().open().await.runtime;
+    let refused = runtime.start("r", hostile_number, f64::NAN).await.unwrap_err();
+    assert!(matches!(refused, StartError::Input { .. }), "{refused}");
+    assert_eq!(runtime.get("r").await.unwrap(), None);
+    let number = runtime.start("r", hostile_number, 0.1).await.unwrap().await.unwrap();
+    assert!((number - 0.1).abs() < f64::EPSILON);
+}

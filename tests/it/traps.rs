@@ -244,7 +244,7 @@ async fn a_missing_dependency_halts_the_run_and_is_no_reason_to_lose_it() {
     let world = World::default();
     let process = world.open().await;
     let run = process.runtime.start("ord_abc123", trap_refund_order, order(119)).await.unwrap();
-    let halt = halted(run.await, HaltReason::Panic);
+    let halt = halted(run.await, HaltReason::Misuse);
     assert!(halt.message.contains("Outside") && halt.message.contains(".dependency("), "{halt}");
     process.crash().await;
     let outside = Arc::default();
