@@ -67,8 +67,8 @@ async fn get_shows_all_that_is_recorded() {
     let outputs: Vec<_> = info.steps.iter().map(|step| step.output.as_ref().unwrap().text()).collect();
     assert_eq!(outputs, ["1", "{\"Ok\":2}", "4", "{\"Err\":\"no\"}"]);
     let statuses: Vec<_> = info.steps.iter().map(|step| &step.status).collect();
-    use StepStatus::{Completed, Failed};
-    assert_eq!(statuses, [&Completed, &Completed, &Completed, &Failed]);
+    let completed = &StepStatus::Completed;
+    assert_eq!(statuses, [completed, completed, completed, &StepStatus::Failed]);
     let failed = &info.steps[1].failed_attempts;
     assert_eq!((failed.len(), failed[0].attempt, failed[0].at), (1, 1, began));
     assert_eq!(failed[0].error, "{\"Err\":\"busy\"}");

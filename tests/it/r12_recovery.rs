@@ -82,6 +82,8 @@ async fn a_run_of_an_unknown_function_is_kept_and_reported_and_the_others_go_on(
     assert!(process.runtime.delete("a").await.unwrap());
 }
 
+type Corrupt = fn(&mut Vec<Vec<u8>>);
+
 #[tokio::test]
 async fn a_corrupt_run_is_halted_by_name_and_position_and_the_others_go_on() {
     let world = World::default();
@@ -90,7 +92,7 @@ async fn a_corrupt_run_is_halted_by_name_and_position_and_the_others_go_on() {
     world.gates.arrived("gated", 1).await;
     process.crash().await;
     let good = frames(&world.disk.memory, "good");
-    let corruptions: [(&str, fn(&mut Vec<Vec<u8>>)); 4] = [
+    let corruptions: [(&str, Corrupt); 4] = [
         ("flipped bit", |frames| *frames[1].last_mut().unwrap() ^= 1),
         ("cut", |frames| frames[1].truncate(3)),
         ("unknown version", |frames| frames[1][0] = 77),
