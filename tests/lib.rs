@@ -94,10 +94,8 @@ impl Process {
 /// # Panics
 /// If it takes longer than any machine would need.
 pub async fn patiently<T>(what: impl std::fmt::Debug, happening: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(Duration::from_secs(60), happening).await {
-        Ok(happened) => happened,
-        Err(_) => panic!("waited in vain for {what:?}"),
-    }
+    let patience = tokio::time::timeout(Duration::from_mins(1), happening);
+    patience.await.unwrap_or_else(|_| panic!("waited in vain for {what:?}"))
 }
 
 #[cfg(doctest)]

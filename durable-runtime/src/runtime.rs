@@ -113,6 +113,8 @@ impl Runtime {
         let refused = |source| StartError::Input { run: id.clone(), source: Arc::new(source) };
         let payload = Payload::encode(engine.environment.codec, &input, engine.environment.limits.payload_bytes)
             .map_err(refused)?;
+        // What can't be read back would be a run that can never begin, under an id that is taken.
+        payload.decode::<F::Input>().map_err(refused)?;
         let digest = value::digest(&input)
             .map_err(|error| {
                 let (type_name, codec) = (std::any::type_name::<F::Input>(), engine.environment.codec);

@@ -14,3 +14,15 @@ mod r08_errors;
 mod r09_divergence;
 mod r10_misuse;
 mod r11_retries;
+mod r12_recovery;
+mod r13_one_owner;
+mod r14_limits;
+
+mod admin;
+mod shutdown;
+
+mod programs;
+
+mod bad_input;
+mod tracing_lines;
+mod traps;

@@ -88,9 +88,9 @@ async fn runs_share_commits() {
     yield_often().await;
     process.handle.release();
     try_join_all(starts).await.unwrap();
-    let stats = process.runtime.stats();
-    assert_eq!(stats.appends, 100);
-    assert!(stats.commits <= 60, "50 starts took more than their share of {} commits", stats.commits);
+    let done = process.runtime.stats();
+    assert_eq!(done.appends, 100);
+    assert!(done.commits <= 60, "50 starts took more than their share of {} commits", done.commits);
 }
 
 #[tokio::test]

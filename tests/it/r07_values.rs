@@ -221,6 +221,7 @@ async fn a_recorded_input_that_does_not_decode_halts_the_run() {
     assert_eq!(world.effects.keys(), [""; 0]);
 }
 
+#[expect(clippy::option_option, reason = "the two are one in JSON, and so they are live")]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Measured {
     single: f32,

@@ -138,9 +138,9 @@ async fn diverging_foreign_wait(ctx: Context) -> u32 {
         return first;
     }
     let (sender, receiver) = oneshot::channel::<u32>();
-    let (received, step) = tokio::join!(receiver, ctx.run(gated, 2));
+    let (foreign, step) = tokio::join!(receiver, ctx.run(gated, 2));
     drop(sender);
-    received.unwrap_or(0) + step
+    foreign.unwrap_or(0) + step
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ async fn failing(step: StepContext) -> Result<u32, String> {
 
 #[durable]
 async fn retry_three_times(ctx: Context) -> Result<u32, String> {
-    ctx.run(failing).retry(Retry::fixed(Duration::from_secs(60)).max_attempts(3)).await
+    ctx.run(failing).retry(Retry::fixed(Duration::from_mins(1)).max_attempts(3)).await
 }
 
 async fn yield_often() {
@@ -26,7 +26,7 @@ async fn three_attempts_over_two_processes_with_the_whole_backoff() {
     let world = World::default();
     let process = world.open().await;
     process.runtime.start("r", retry_three_times, ()).await.unwrap().id();
-    let second = world.clock.now().after(Duration::from_secs(60));
+    let second = world.clock.now().after(Duration::from_mins(1));
     world.clock.asked_for(second).await;
     world.clock.advance(Duration::from_secs(20));
     process.crash().await;
@@ -41,10 +41,10 @@ async fn three_attempts_over_two_processes_with_the_whole_backoff() {
     yield_often().await;
     assert_eq!(world.effects.count("r:failing"), 1, "the wait was shortened by the restart");
     world.clock.advance(Duration::from_secs(1));
-    let third = second.after(Duration::from_secs(60));
+    let third = second.after(Duration::from_mins(1));
     world.clock.asked_for(third).await;
     assert_eq!(world.effects.count("r:failing"), 2, "the wait was begun anew by the restart");
-    world.clock.advance(Duration::from_secs(60));
+    world.clock.advance(Duration::from_mins(1));
     let result = process.runtime.attach("r", retry_three_times).await.unwrap().await.unwrap();
     assert_eq!(result, Err("attempt 3".to_owned()));
     let attempts: Vec<_> = world.effects.executions().into_iter().map(|(_, attempt)| attempt).collect();
@@ -56,12 +56,12 @@ async fn an_attempt_whose_time_has_passed_while_nobody_ran_begins_at_once() {
     let world = World::default();
     let process = world.open().await;
     process.runtime.start("r", retry_three_times, ()).await.unwrap().id();
-    let second = world.clock.now().after(Duration::from_secs(60));
+    let second = world.clock.now().after(Duration::from_mins(1));
     world.clock.asked_for(second).await;
     process.crash().await;
-    world.clock.advance(Duration::from_secs(3_600));
+    world.clock.advance(Duration::from_hours(1));
     let process = world.open().await;
-    world.clock.asked_for(world.clock.now().after(Duration::from_secs(60))).await;
+    world.clock.asked_for(world.clock.now().after(Duration::from_mins(1))).await;
     assert_eq!(world.effects.count("r:failing"), 2);
     process.crash().await;
 }
@@ -72,7 +72,7 @@ async fn waiting_for_the_next_attempt_through_many_restarts_is_no_crash_loop() {
     world.limits.recoveries_without_progress = 3;
     let process = world.open().await;
     process.runtime.start("r", retry_three_times, ()).await.unwrap().id();
-    let second = world.clock.now().after(Duration::from_secs(60));
+    let second = world.clock.now().after(Duration::from_mins(1));
     world.clock.asked_for(second).await;
     process.crash().await;
     for _ in 0..10 {
@@ -80,10 +80,10 @@ async fn waiting_for_the_next_attempt_through_many_restarts_is_no_crash_loop() {
         yield_often().await;
         process.runtime.shutdown(Duration::from_secs(1)).await;
     }
-    world.clock.advance(Duration::from_secs(60));
+    world.clock.advance(Duration::from_mins(1));
     let process = world.open().await;
-    world.clock.asked_for(second.after(Duration::from_secs(60))).await;
-    world.clock.advance(Duration::from_secs(60));
+    world.clock.asked_for(second.after(Duration::from_mins(1))).await;
+    world.clock.advance(Duration::from_mins(1));
     let result = process.runtime.attach("r", retry_three_times).await.unwrap().await.unwrap();
     assert_eq!(result, Err("attempt 3".to_owned()));
 }

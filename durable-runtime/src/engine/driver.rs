@@ -176,7 +176,7 @@ impl Driver {
         };
         if self.shared.is_repeating() {
             // These lines were logged when the code came here first.
-            tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), poll)
+            tracing::dispatcher::with_default(&tracing::Dispatch::none(), poll)
         } else {
             poll()
         }
