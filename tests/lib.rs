@@ -1,1 +1,88 @@
-//! What the integration tests share.
+//! What the integration tests share: a world in which processes live, die and are started again.
+
+mod clock;
+mod disk;
+mod effects;
+mod gates;
+mod journal;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use durable_runtime::{Limits, Runtime, RuntimeBuilder};
+
+pub use clock::ManualClock;
+pub use disk::{Disk, Handle, Loss};
+pub use effects::Effects;
+pub use gates::Gates;
+pub use journal::{Entry, Kind, copy, journal, patch};
+
+/// What outlives a process: its disk, the clock, and the outside world its steps have effects on.
+#[derive(Debug, Default)]
+pub struct World {
+    /// What was made durable.
+    pub disk: Disk,
+    /// The time of all processes.
+    pub clock: ManualClock,
+    /// What the steps of all processes did.
+    pub effects: Arc<Effects>,
+    /// Where steps wait for the test.
+    pub gates: Arc<Gates>,
+    /// The limits of the processes opened from now on.
+    pub limits: Limits,
+}
+
+impl World {
+    /// Starts a process on the disk; its unfinished runs go on.
+    ///
+    /// # Panics
+    /// If the runtime can't be opened.
+    pub async fn open(&self) -> Process {
+        self.open_on(self.disk.open()).await
+    }
+
+    /// Starts a process whose disk fails after `commits` commits, in the way of `loss`.
+    ///
+    /// # Panics
+    /// If the runtime can't be opened.
+    pub async fn open_failing(&self, commits: usize, loss: Loss) -> Process {
+        let handle = self.disk.open();
+        handle.fail_after(commits, loss);
+        self.open_on(handle).await
+    }
+
+    async fn open_on(&self, handle: Arc<Handle>) -> Process {
+        let runtime = self.builder().open_store(handle.clone()).await.expect("the disk opens");
+        Process { runtime, handle }
+    }
+
+    /// A runtime's configuration with everything that this world has.
+    pub fn builder(&self) -> RuntimeBuilder {
+        Runtime::builder()
+            .clock(self.clock.clone())
+            .limits(self.limits)
+            .shared_dependency(Arc::clone(&self.effects))
+            .shared_dependency(Arc::clone(&self.gates))
+    }
+}
+
+/// One process: a runtime and its hold on the disk.
+#[derive(Debug)]
+pub struct Process {
+    /// The runtime.
+    pub runtime: Runtime,
+    /// Its disk.
+    pub handle: Arc<Handle>,
+}
+
+impl Process {
+    /// The process dies where it is: nothing more reaches the disk, running steps are gone.
+    pub async fn crash(self) {
+        self.handle.fail_after(0, Loss::Whole);
+        self.runtime.shutdown(Duration::ZERO).await;
+    }
+}
+
+#[cfg(doctest)]
+#[doc = include_str!("../durable-macros/src/durable.md")]
+mod attribute {}

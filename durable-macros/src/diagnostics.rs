@@ -17,9 +17,9 @@ macro_rules! refusals {
         }
 
         impl Refusal {
-            /// The variants' names, in the order of the table.
+            /// The table: each variant's name, and its message with the holes left open.
             #[cfg(test)]
-            pub(crate) const NAMES: &[&str] = &[$(stringify!($variant)),+];
+            pub(crate) const TABLE: &[(&str, &str)] = &[$((stringify!($variant), $message)),+];
         }
 
         impl fmt::Display for Refusal {

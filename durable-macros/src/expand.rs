@@ -79,14 +79,13 @@ impl Expansion<'_> {
         let parameters: Vec<Ident> =
             (0..self.shape.inputs.len()).map(|index| format_ident!("__p{index}", span = site)).collect();
         let inputs = &self.shape.inputs;
-        let (input_type, input) = match (inputs.as_slice(), parameters.as_slice()) {
-            ([only], [parameter]) => (only.to_token_stream(), parameter.to_token_stream()),
-            _ => {
-                // An error about one of several types is shown at all parameters.
-                let mut tuple = Group::new(Delimiter::Parenthesis, quote!(#(#inputs),*));
-                tuple.set_span(site.located_at(signature.paren_token.span.join()));
-                (tuple.into_token_stream(), quote_spanned!(site=> (#(#parameters),*)))
-            }
+        let (input_type, input) = if let ([only], [parameter]) = (inputs.as_slice(), parameters.as_slice()) {
+            (only.to_token_stream(), parameter.to_token_stream())
+        } else {
+            // An error about one of several types is shown at all parameters.
+            let mut tuple = Group::new(Delimiter::Parenthesis, quote!(#(#inputs),*));
+            tuple.set_span(site.located_at(signature.paren_token.span.join()));
+            (tuple.into_token_stream(), quote_spanned!(site=> (#(#parameters),*)))
         };
         let output = match &signature.output {
             ReturnType::Default => quote_spanned!(site=> ()),
@@ -184,7 +183,7 @@ impl Expansion<'_> {
         let attributes = self.attributes(|path| is_on_type(path) || is_on_every_item(path));
         quote_spanned! {generated_at(name)=>
             #(#attributes)*
-            #[allow(non_camel_case_types, dead_code)]
+            #[allow(non_camel_case_types, dead_code, clippy::exhaustive_structs)]
             #[derive(Clone, Copy, Debug)]
             #visibility struct #name;
         }

@@ -1,4 +1,16 @@
 //! The `#[durable]` attribute. Use it through `durable_runtime::durable`.
+//!
+//! # How it works
+//!
+//! The macro is four stages over tokens, one file each; none needs a compiler to be tested.
+//!
+//! 1. `parse`: the signature becomes a syntax tree, the body stays tokens.
+//! 2. `check`: what the signature makes of the function, and what it may not say.
+//! 3. `rewrite`: every `ctx.run(…)` becomes a call of the runtime.
+//! 4. `expand`: the parts become the code that takes the function's place.
+//!
+//! A stage goes on after a mistake, so that all are reported at once, and the function is always there afterwards, so
+//! that nothing else fails because of it. All messages are in one table, in `diagnostics`.
 
 mod check;
 mod diagnostics;
@@ -15,7 +27,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use proc_macro::TokenStream;
 
-/// Makes an `async fn` durable.
+#[doc = include_str!("durable.md")]
 #[proc_macro_attribute]
 pub fn durable(options: TokenStream, item: TokenStream) -> TokenStream {
     let untouched = item.clone();

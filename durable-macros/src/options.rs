@@ -7,6 +7,7 @@ use syn::punctuated::Punctuated;
 use syn::{Expr, ExprLit, Lit, Path, Token};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Refusal, refused_name, unraw};
+use crate::paths::ungroup;
 
 /// The options as given; what is missing has a default.
 #[derive(Default)]
@@ -59,7 +60,7 @@ impl Options {
         let Some(value) = value else {
             return diagnostics.refuse(&option, &Refusal::OptionWithoutValue { option: text });
         };
-        match (text.as_str(), &value) {
+        match (text.as_str(), ungroup(&value)) {
             ("name", Expr::Lit(ExprLit { lit: Lit::Str(name), .. })) => match refused_name(&name.value()) {
                 Some(refusal) => diagnostics.refuse(name, &refusal),
                 None => self.name = Some(Given { option, value: name.value() }),
@@ -100,7 +101,7 @@ impl Parse for OneOption {
 
 /// A plain number from 1; a suffix (`2u64`) is refused with the rest.
 fn version(value: &Expr) -> Option<u32> {
-    let Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) = value else { return None };
+    let Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) = ungroup(value) else { return None };
     let is_plain = number.suffix().is_empty();
     number.base10_parse().ok().filter(|version| is_plain && *version > 0)
 }

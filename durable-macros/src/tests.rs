@@ -6,6 +6,7 @@ use quote::quote;
 
 use crate::diagnostics::Refusal;
 use crate::expand::durable;
+use crate::options::Options;
 
 /// The expansion of `#[durable] item`, as rustfmt would show it.
 fn expansion(options: &str, item: &str) -> String {
@@ -58,7 +59,7 @@ fn a_durable_function() {
             /// Charges an order.
             #[deprecated]
             #[allow(clippy::pedantic)]
-            #[allow(non_camel_case_types, dead_code)]
+            #[allow(non_camel_case_types, dead_code, clippy::exhaustive_structs)]
             #[derive(Clone, Copy, Debug)]
             pub(crate) struct process_order;
             #[allow(clippy::pedantic)]
@@ -124,7 +125,7 @@ fn options_and_no_parameters() {
         "#[cfg(unix)] async fn r#match(_: Context) {}",
         &expect![[r##"
             #[cfg(unix)]
-            #[allow(non_camel_case_types, dead_code)]
+            #[allow(non_camel_case_types, dead_code, clippy::exhaustive_structs)]
             #[derive(Clone, Copy, Debug)]
             struct r#match;
             #[cfg(unix)]
@@ -261,7 +262,7 @@ fn inline_steps() {
                     (),
                     {
                         let __body = ::std::sync::Arc::new(
-                            d::__private::without_step(async || fetch(&order).await),
+                            d::__private::async_closure(async || fetch(&order).await),
                         );
                         move |_, ()| {
                             let __body = ::std::sync::Arc::clone(&__body);
@@ -275,7 +276,7 @@ fn inline_steps() {
                     (),
                     {
                         let __body = ::std::sync::Arc::new(
-                            d::__private::with_step(async move |step: StepContext| {
+                            d::__private::async_closure_with_step(async move |step: StepContext| {
                                 step.attempt()
                             }),
                         );
@@ -290,9 +291,7 @@ fn inline_steps() {
                 "c",
                 (),
                 {
-                    let __body = ::std::sync::Arc::new(
-                        d::__private::without_step(|| async { 1 }),
-                    );
+                    let __body = ::std::sync::Arc::new(d::__private::closure(|| async { 1 }));
                     move |_, ()| {
                         let __body = ::std::sync::Arc::clone(&__body);
                         async move { __body().await }
@@ -303,7 +302,9 @@ fn inline_steps() {
                 "d",
                 (),
                 {
-                    let __body = ::std::sync::Arc::new(d::__private::with_step(|_| async { 1 }));
+                    let __body = ::std::sync::Arc::new(
+                        d::__private::closure_with_step(|_| async { 1 }),
+                    );
                     move |__step, ()| {
                         let __body = ::std::sync::Arc::clone(&__body);
                         async move { __body(__step).await }
@@ -426,7 +427,7 @@ fn a_refused_durable_function_can_still_be_used() {
         "/// Docs. \n pub fn process<T>(ctx: Context, order: &Order) -> impl Sized { ctx.run() }",
         &expect![[r#"
             /// Docs.
-            #[allow(non_camel_case_types, dead_code)]
+            #[allow(non_camel_case_types, dead_code, clippy::exhaustive_structs)]
             #[derive(Clone, Copy, Debug)]
             pub struct process;
             #[allow(unused, clippy::all, clippy::pedantic)]
@@ -611,6 +612,58 @@ fn a_substituted_name_or_body_is_found_through_its_invisible_group() {
     let expanded = durable(TokenStream::new(), &quote!(async fn f(ctx: &Context) { #body })).to_string();
     assert!(expanded.contains("__step (\"charge\""), "{expanded}");
     assert!(expanded.contains("__step (\"inline\""), "{expanded}");
+}
+
+/// The UI tests, where the compiler says what it thinks of all this.
+fn ui_tests(folder: &str) -> std::path::PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "..", "tests", "ui", folder].iter().collect()
+}
+
+#[test]
+fn every_refusal_has_a_ui_test_that_shows_its_message() {
+    let mut tests: Vec<String> = std::fs::read_dir(ui_tests("refused"))
+        .unwrap()
+        .filter_map(|file| file.unwrap().file_name().to_str()?.strip_suffix(".rs").map(str::to_owned))
+        .collect();
+    for (variant, message) in Refusal::TABLE {
+        let name = snake_case(variant);
+        let path = ui_tests("refused").join(format!("{name}.stderr"));
+        let shown = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let is_shown = shown.lines().any(|line| fits(line.strip_prefix("error: ").unwrap_or_default(), message));
+        assert!(is_shown, "{name}.stderr does not show `{message}`");
+        tests.retain(|test| *test != name);
+    }
+    // What only the compiler can refuse, and mistakes that come together, have tests of their own.
+    tests.retain(|test| !test.starts_with("compiler_") && test != "several_mistakes");
+    assert_eq!(tests, [""; 0], "these tests belong to no refusal");
+}
+
+#[test]
+fn every_option_has_a_ui_test() {
+    let program = std::fs::read_to_string(ui_tests("accepted").join("options.rs")).unwrap();
+    for option in Options::NAMES {
+        let is_used = program.lines().any(|line| line.contains("#[durable(") && line.contains(&format!("{option} = ")));
+        assert!(is_used, "accepted/options.rs does not use `{option}`");
+    }
+}
+
+/// `NotAsync` is `not_async`.
+fn snake_case(variant: &str) -> String {
+    let mut name = String::new();
+    for character in variant.chars() {
+        if character.is_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.extend(character.to_lowercase());
+    }
+    name
+}
+
+/// True when `text` is `message` with something in place of each `{…}`.
+fn fits(text: &str, message: &str) -> bool {
+    let mut parts = message.split('{').map(|part| part.split_once('}').map_or(part, |(_, after)| after));
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    parts.all(|part| rest.find(part).map(|at| rest = &rest[at + part.len()..]).is_some())
 }
 
 /// No item, however broken, makes the macro panic: every token of a large example is left out, doubled and replaced.

@@ -2,10 +2,7 @@
 
 use std::pin::Pin;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use crate::Context;
+use crate::{Context, Recorded};
 
 /// A function annotated with `#[durable]`: the attribute makes a unit struct of the function's name and
 /// implements this trait for it. Not meant to be implemented by hand.
@@ -29,9 +26,9 @@ use crate::Context;
 )]
 pub trait DurableFunction: Copy + Send + Sync + 'static {
     /// What a run is started with: `()`, the one parameter, or a tuple of the parameters after `ctx`.
-    type Input: Serialize + DeserializeOwned + Send + 'static;
+    type Input: Recorded;
     /// What the function returns.
-    type Output: Serialize + DeserializeOwned + Send + 'static;
+    type Output: Recorded;
     /// The name under which runs are recorded: the function's own unless `#[durable(name = "…")]` says otherwise.
     const NAME: &'static str;
     /// The version given with `#[durable(version = …)]`, 1 if none.

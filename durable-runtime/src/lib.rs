@@ -302,6 +302,7 @@ pub use run::Run;
 pub use runtime::{Runtime, RuntimeBuilder, Shutdown};
 pub use store::{Durability, RunStatus};
 pub use timed_out::TimedOut;
+pub use value::Recorded;
 pub use value::digest::Digest;
 
 /// What `#[durable]` expands to. Not for use by hand: anything here may change at any time.

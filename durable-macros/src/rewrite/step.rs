@@ -126,10 +126,17 @@ fn closure_body(rewriter: &Rewriter<'_>, closure: &ExprClosure) -> Result<TokenS
     // What is no future is shown at what the closure returns.
     let result = generated_at(&closure.body);
     let step = Ident::new("__step", site);
-    let (bound, parameter, arguments) = if closure.inputs.is_empty() {
-        (quote_spanned!(site=> without_step), quote_spanned!(site=> _), TokenStream::new())
+    let bound = match (closure.asyncness.is_some(), closure.inputs.is_empty()) {
+        (true, true) => "async_closure",
+        (true, false) => "async_closure_with_step",
+        (false, true) => "closure",
+        (false, false) => "closure_with_step",
+    };
+    let bound = Ident::new(bound, site);
+    let (parameter, arguments) = if closure.inputs.is_empty() {
+        (quote_spanned!(site=> _), TokenStream::new())
     } else {
-        (quote_spanned!(site=> with_step), step.to_token_stream(), step.to_token_stream())
+        (step.to_token_stream(), step.to_token_stream())
     };
     let awaited = quote_spanned!(result=> __body(#arguments).await);
     Ok(quote_spanned! {site=>

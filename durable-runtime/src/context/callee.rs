@@ -14,13 +14,23 @@ pub struct Plain;
 #[derive(Debug)]
 pub struct WithStep;
 
-/// Tells the compiler that a closure takes nothing and may run again, before it looks into the closure.
-pub fn without_step<F: AsyncFn() -> O, O>(body: F) -> F {
+/// Tells the compiler that an async closure takes nothing and may run again, before it looks into the closure.
+pub fn async_closure<F: AsyncFn() -> O, O>(body: F) -> F {
     body
 }
 
-/// Tells the compiler that a closure takes the [`StepContext`] and may run again, before it looks into the closure.
-pub fn with_step<F: AsyncFn(StepContext) -> O, O>(body: F) -> F {
+/// As [`async_closure`], for one that takes the [`StepContext`].
+pub fn async_closure_with_step<F: AsyncFn(StepContext) -> O, O>(body: F) -> F {
+    body
+}
+
+/// As [`async_closure`], for a closure that returns a future: `|| async { … }`.
+pub fn closure<F: Fn() -> R, R>(body: F) -> F {
+    body
+}
+
+/// As [`closure`], for one that takes the [`StepContext`].
+pub fn closure_with_step<F: Fn(StepContext) -> R, R>(body: F) -> F {
     body
 }
 

@@ -18,7 +18,7 @@ pub use step::Step;
 pub(crate) use step_context::Dependencies;
 pub use step_context::StepContext;
 
-use crate::RunId;
+use crate::{Recorded, RunId};
 
 /// A durable function's hold on its run: the first parameter of every `#[durable]` function.
 ///
@@ -79,7 +79,7 @@ impl Context {
     where
         F: Fn(StepContext, A) -> Fut + Send + 'a,
         A: Serialize + Clone + Send + 'a,
-        Fut: Future + Send + 'a,
+        Fut: Future<Output: Recorded> + Send + 'a,
     {
         Step::claim(&self.shared, name, std::panic::Location::caller(), arguments, call)
     }

@@ -10,7 +10,6 @@ use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tracing::Span;
 
 use super::StepContext;
@@ -26,7 +25,7 @@ use crate::payload::Payload;
 use crate::replay::{ClaimNumber, Request};
 use crate::retry::{Retry, RetryOn};
 use crate::timed_out::TimedOut;
-use crate::value;
+use crate::value::{self, Recorded};
 
 /// A step that was asked for with `ctx.run(…)`; await it for what the step returns.
 ///
@@ -254,7 +253,7 @@ where
     }
 }
 
-impl<O: Serialize + DeserializeOwned> Future for Step<'_, O> {
+impl<O: Recorded> Future for Step<'_, O> {
     type Output = O;
 
     fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<O> {
@@ -319,7 +318,7 @@ impl Running {
     }
 }
 
-impl<O: Serialize + DeserializeOwned> Step<'_, O> {
+impl<O: Recorded> Step<'_, O> {
     fn begin(&mut self, attempt: u32) {
         let environment = &self.shared.environment;
         let Some(operation) = self.shared.operation(self.claim) else { return };
@@ -327,7 +326,7 @@ impl<O: Serialize + DeserializeOwned> Step<'_, O> {
         let deadline = self.timeout.map(|(limit, _)| environment.clock.sleep_until(began_at.after(limit)));
         let span = tracing::info_span!("step", key = %operation.key, attempt);
         let context =
-            StepContext::new(self.shared.id.clone(), operation.key, attempt, Arc::clone(&environment.dependencies));
+            StepContext::new(Arc::clone(&self.shared), operation.key, attempt);
         environment.counters.executed();
         self.shared.body_began();
         self.stage = Stage::Running(Running { attempt, began_at, deadline, span });

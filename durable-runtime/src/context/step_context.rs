@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use super::shared::RunShared;
 use crate::RunId;
+use crate::halt::{Halt, HaltReason};
 
 /// What a step may ask for: its key, its attempt, the application's dependencies.
 ///
@@ -37,21 +39,20 @@ pub struct StepContext {
 }
 
 struct Inner {
-    run: RunId,
+    shared: Arc<RunShared>,
     key: Arc<str>,
     attempt: u32,
-    dependencies: Arc<Dependencies>,
     idempotency_key: OnceLock<String>,
 }
 
 impl StepContext {
-    pub(crate) fn new(run: RunId, key: Arc<str>, attempt: u32, dependencies: Arc<Dependencies>) -> Self {
-        Self { inner: Arc::new(Inner { run, key, attempt, dependencies, idempotency_key: OnceLock::new() }) }
+    pub(crate) fn new(shared: Arc<RunShared>, key: Arc<str>, attempt: u32) -> Self {
+        Self { inner: Arc::new(Inner { shared, key, attempt, idempotency_key: OnceLock::new() }) }
     }
 
     /// The id of the run that the step belongs to.
     pub fn run_id(&self) -> &RunId {
-        &self.inner.run
+        &self.inner.shared.id
     }
 
     /// The step's key within its run: `charge_card`, or `charge_card#2` for the second of that name.
@@ -62,7 +63,7 @@ impl StepContext {
     /// `<run id>:<key>`, such as `ord_abc123:charge_card`: the same on every attempt, after every crash
     /// and on every replay (R4). Pass it to whatever the step talks to, so that it can tell a repetition.
     pub fn idempotency_key(&self) -> &str {
-        self.inner.idempotency_key.get_or_init(|| format!("{}:{}", self.inner.run.as_str(), self.inner.key))
+        self.inner.idempotency_key.get_or_init(|| format!("{}:{}", self.run_id().as_str(), self.inner.key))
     }
 
     /// Which attempt this is, from 1; counted across restarts.
@@ -76,20 +77,23 @@ impl StepContext {
     /// If there is none. The run is then halted with a message that says so, and can be resumed once
     /// the dependency is there.
     pub fn dependency<T: Send + Sync + 'static>(&self) -> Arc<T> {
-        match self.inner.dependencies.get::<T>() {
-            Some(dependency) => dependency,
-            None => panic!(
-                "no dependency of type `{}` was given to this runtime: add `.dependency(…)` to `Runtime::builder()`, restart, and resume the run",
+        let shared = &self.inner.shared;
+        shared.environment.dependencies.get::<T>().unwrap_or_else(|| {
+            let message = format!(
+                "there is no dependency of type `{}`: add `.dependency(…)` to `Runtime::builder()`, restart, and resume the run",
                 type_name::<T>()
-            ),
-        }
+            );
+            // Said here as well, because a retry policy would try again after the panic.
+            shared.halt(Halt::new(HaltReason::Misuse, Some(Arc::clone(&self.inner.key)), message.clone()));
+            panic!("[{}] {message}", HaltReason::Misuse.code())
+        })
     }
 }
 
 impl fmt::Debug for StepContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StepContext")
-            .field("run", &self.inner.run)
+            .field("run", self.run_id())
             .field("key", &self.inner.key)
             .field("attempt", &self.inner.attempt)
             .finish_non_exhaustive()

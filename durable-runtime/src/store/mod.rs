@@ -13,6 +13,8 @@ use std::fmt;
 
 pub use error::StoreError;
 pub use memory::MemoryStore;
+#[cfg(feature = "testing")]
+pub(crate) use memory::Runs;
 pub use sled::SledStore;
 
 use crate::clock::Timestamp;

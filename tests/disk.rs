@@ -1,0 +1,140 @@
+//! A disk that outlives processes, and a process's hold on it, which fails on command.
+
+use std::sync::Arc;
+
+use durable_runtime::store::{Append, DueTimer, MemoryStore, Refused, RunHead, Store, StoreError, StoredRun};
+use durable_runtime::{RunId, RunStatus, Timestamp};
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::watch;
+
+/// What was made durable. Clones are the same disk.
+#[derive(Debug, Clone, Default)]
+pub struct Disk {
+    /// The records.
+    pub memory: MemoryStore,
+}
+
+impl Disk {
+    /// One process's hold on the disk; it works until it is told to fail.
+    pub fn open(&self) -> Arc<Handle> {
+        Arc::new(Handle {
+            memory: self.memory.clone(),
+            state: Mutex::new(State { commits_left: usize::MAX, loss: Loss::Whole, held: false }),
+            released: Condvar::new(),
+            waiting: watch::Sender::default(),
+        })
+    }
+}
+
+/// What becomes of the commit that fails. Nothing after it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// Nothing of it is written.
+    Whole,
+    /// All of it is written, but nobody is told.
+    Acknowledgement,
+}
+
+/// A store that fails, or waits, when the test says so.
+#[derive(Debug)]
+pub struct Handle {
+    memory: MemoryStore,
+    state: Mutex<State>,
+    released: Condvar,
+    waiting: watch::Sender<usize>,
+}
+
+#[derive(Debug)]
+struct State {
+    commits_left: usize,
+    loss: Loss,
+    held: bool,
+}
+
+impl Handle {
+    /// The next `commits` commits succeed, the one after them fails in the way of `loss`, and so do all later ones.
+    pub fn fail_after(&self, commits: usize, loss: Loss) {
+        let mut state = self.state.lock();
+        (state.commits_left, state.loss) = (commits, loss);
+    }
+
+    /// Commits and deletions wait from now on.
+    pub fn hold(&self) {
+        self.state.lock().held = true;
+    }
+
+    /// Lets what waits go on.
+    pub fn release(&self) {
+        self.state.lock().held = false;
+        self.released.notify_all();
+    }
+
+    /// Waits until a commit or a deletion is being held.
+    ///
+    /// # Panics
+    /// Never: the handle keeps the channel open.
+    pub async fn held(&self) {
+        self.waiting.subscribe().wait_for(|waiting| *waiting > 0).await.expect("the handle holds the sender");
+    }
+
+    fn pass(&self) -> parking_lot::MutexGuard<'_, State> {
+        let mut state = self.state.lock();
+        self.waiting.send_modify(|waiting| *waiting += usize::from(state.held));
+        let held = state.held;
+        self.released.wait_while(&mut state, |state| state.held);
+        self.waiting.send_modify(|waiting| *waiting -= usize::from(held));
+        state
+    }
+}
+
+fn broken() -> StoreError {
+    StoreError::Broken { first: "the test pulled the plug".to_owned() }
+}
+
+impl Store for Handle {
+    fn commit(&self, appends: &[Append]) -> Result<Vec<Result<(), Refused>>, StoreError> {
+        let mut state = self.pass();
+        if let Some(left) = state.commits_left.checked_sub(1) {
+            state.commits_left = left;
+            return self.memory.commit(appends);
+        }
+        if state.loss == Loss::Acknowledgement {
+            state.loss = Loss::Whole;
+            self.memory.commit(appends)?;
+        }
+        Err(broken())
+    }
+
+    fn head(&self, run: &RunId) -> Result<Option<RunHead>, StoreError> {
+        self.memory.head(run)
+    }
+
+    fn read(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
+        self.memory.read(run)
+    }
+
+    fn list(&self, status: Option<RunStatus>, after: Option<&RunId>, limit: usize) -> Result<Vec<RunHead>, StoreError> {
+        self.memory.list(status, after, limit)
+    }
+
+    fn corrupt(&self) -> Vec<StoreError> {
+        self.memory.corrupt()
+    }
+
+    fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<DueTimer>, StoreError> {
+        self.memory.due(now, limit)
+    }
+
+    fn delete(&self, run: &RunId) -> Result<bool, StoreError> {
+        let _state = self.pass();
+        self.memory.delete(run)
+    }
+
+    fn tidy(&self) -> Result<bool, StoreError> {
+        self.memory.tidy()
+    }
+
+    fn compact(&self) -> Result<(), StoreError> {
+        self.memory.compact()
+    }
+}

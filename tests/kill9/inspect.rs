@@ -1,0 +1,122 @@
+//! The store at the end, opened by the parent: everything it heard is there, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use durable_runtime::{RunInfo, RunStatus, Runtime, StepInfo, StepStatus};
+
+use crate::fact::Refusal;
+use crate::ledger::{Ledger, Run, Step, Violation};
+use crate::life::{list_all, open_folder};
+use crate::order::{Receipt, filling, fulfil};
+use crate::reaper::Trial;
+
+/// How much was found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    runs: usize,
+    checkpoints: usize,
+    failed_attempts: usize,
+    bytes: usize,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { runs, checkpoints, failed_attempts, bytes } = self;
+        write!(f, "{runs} runs, {checkpoints} checkpoints of {bytes} bytes, {failed_attempts} failed attempts")
+    }
+}
+
+/// Compares the store with what was heard.
+pub(crate) fn inspect(trial: &Trial, ledger: &Ledger) -> Result<Found, Violation> {
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    tokio.expect("a thread to look into the store").block_on(look(trial, ledger)).map_err(Violation::BrokenPromise)
+}
+
+async fn look(trial: &Trial, ledger: &Ledger) -> Result<Found, String> {
+    let opened = open_folder(Runtime::builder(), &trial.folder, trial.durability).await;
+    let runtime = opened.map_err(|error| error.to_string())?;
+    let unfinished = runtime.recovery();
+    if unfinished.resumed != 0 || !unfinished.skipped.is_empty() {
+        return Err(format!("all runs had finished, but {unfinished:?}"));
+    }
+    let listed: BTreeSet<String> = list_all(&runtime).await.iter().map(|run| run.id.as_str().to_owned()).collect();
+    let heard: BTreeSet<String> = ledger.runs.keys().cloned().collect();
+    if listed != heard {
+        return Err(format!("runs heard of and listed: {:?}", heard.symmetric_difference(&listed)));
+    }
+    let mut found = Found { runs: listed.len(), ..Found::default() };
+    for (id, run) in &ledger.runs {
+        let attached = runtime.attach(id, fulfil).await.map_err(|error| error.to_string())?;
+        let result = attached.await.map_err(|error| error.to_string())?;
+        if run.result.as_ref() != Some(&result) {
+            return Err(format!("{id} returned {:?}, now {result:?}", run.result));
+        }
+        let info = runtime.get(id).await.map_err(|error| error.to_string())?;
+        let info = info.ok_or_else(|| format!("{id} is not in the store"))?;
+        found.compare_run(run, &info).map_err(|difference| format!("{id}: {difference}"))?;
+    }
+    if runtime.stats().steps_executed != 0 {
+        return Err(format!("looking made steps run: {:?}", runtime.stats()));
+    }
+    runtime.shutdown(Duration::from_secs(1)).await;
+    Ok(found)
+}
+
+impl Found {
+    fn compare_run(&mut self, run: &Run, info: &RunInfo) -> Result<(), String> {
+        let status = match &run.result {
+            Some(Ok(_)) => RunStatus::Completed,
+            Some(Err(_)) => RunStatus::Failed,
+            None => RunStatus::Running,
+        };
+        if info.status != status || info.halt.is_some() {
+            return Err(format!("it is {}, {:?}, and should be {status}", info.status, info.halt));
+        }
+        let recorded: BTreeMap<&str, &StepInfo> = info.steps.iter().map(|step| (&*step.key, step)).collect();
+        let heard: BTreeSet<&str> = run.steps.keys().map(String::as_str).collect();
+        if recorded.len() != info.steps.len() || !heard.iter().copied().eq(recorded.keys().copied()) {
+            return Err(format!("recorded are the steps {:?}, heard of were {heard:?}", recorded.keys()));
+        }
+        for (step, recorded) in run.steps.values().zip(recorded.values()) {
+            self.compare_step(step, recorded).map_err(|difference| format!("{}: {difference}", recorded.key))?;
+        }
+        Ok(())
+    }
+
+    fn compare_step(&mut self, step: &Step, recorded: &StepInfo) -> Result<(), String> {
+        let outcome = step.outcome.as_ref().ok_or("it has no outcome")?;
+        let output = recorded.output.as_ref().ok_or("its outcome is not recorded")?;
+        let by = match recorded.status {
+            StepStatus::Completed => {
+                let receipt: Receipt = output.decode().map_err(|error| error.to_string())?;
+                if receipt.filling != filling(&receipt.by, receipt.filling.len()) {
+                    return Err(format!("its payload is garbled: {}", receipt.filling));
+                }
+                receipt.by
+            }
+            StepStatus::Failed => output.decode::<Refusal>().map_err(|error| error.to_string())?.by,
+            ref other => return Err(format!("it is {other:?}")),
+        };
+        if by != *outcome || recorded.attempts != by.attempt {
+            return Err(format!("recorded is {by:?} after {} attempts, heard was {outcome:?}", recorded.attempts));
+        }
+        let attempts: Vec<u32> = recorded.failed_attempts.iter().map(|failed| failed.attempt).collect();
+        if !attempts.iter().copied().eq(1..by.attempt) {
+            return Err(format!("before attempt {} the attempts {attempts:?} failed", by.attempt));
+        }
+        for failed in &recorded.failed_attempts {
+            let Refusal { by } = serde_json::from_str(&failed.error).map_err(|error| error.to_string())?;
+            // Of a failed attempt that was repeated, the last execution is the one that was recorded.
+            let last = step.executions.iter().rfind(|execution| execution.attempt == failed.attempt);
+            if last != Some(&by) {
+                return Err(format!("attempt {} is recorded of {by:?}, the last one was {last:?}", failed.attempt));
+            }
+        }
+        self.checkpoints += 1;
+        self.failed_attempts += attempts.len();
+        self.bytes += output.bytes().len();
+        Ok(())
+    }
+}

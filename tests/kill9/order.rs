@@ -1,0 +1,131 @@
+//! The durable function under test: steps in sequence, joined, raced, tried again, with small and large results.
+
+use std::time::Duration;
+
+use durable_runtime::{Context, Retry, StepContext, durable};
+use futures::StreamExt as _;
+use futures::future::try_join_all;
+use futures::stream::FuturesUnordered;
+use serde::{Deserialize, Serialize};
+
+use crate::fact::{Execution, Fact, Refusal, World};
+
+const SMALL: usize = 40;
+const LARGE: usize = 20 * 1_024;
+
+/// An order's input; everything about it follows from its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) number: u64,
+}
+
+impl Order {
+    /// The id of its run; ids and numbers have the same order.
+    pub(crate) fn run_id(self) -> String {
+        format!("order-{:06}", self.number)
+    }
+
+    /// The order of a run.
+    pub(crate) fn of_run_id(run: &str) -> Option<Self> {
+        let number = run.strip_prefix("order-")?.parse().ok()?;
+        Some(Self { number })
+    }
+
+    /// Whether its last step fails for good, and the order with it.
+    pub(crate) fn is_refused(self) -> bool {
+        self.number % 7 == 3
+    }
+
+    /// How many bytes its large results have.
+    fn bytes(self) -> usize {
+        [SMALL, 900, 5_000, LARGE][(self.number % 4) as usize]
+    }
+}
+
+/// What a step returns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Receipt {
+    pub(crate) by: Execution,
+    /// As [`filling`] says.
+    pub(crate) filling: String,
+}
+
+/// What a step is to do.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Effect {
+    /// How many attempts fail.
+    failures: u32,
+    /// The length of the result's filling.
+    bytes: usize,
+}
+
+const QUICK: Effect = Effect { failures: 0, bytes: SMALL };
+
+/// `bytes` bytes that only this execution returns.
+pub(crate) fn filling(by: &Execution, bytes: usize) -> String {
+    let Execution { key, life, attempt } = by;
+    let pattern = format!("{key} {life} {attempt} ");
+    pattern.chars().cycle().take(bytes).collect()
+}
+
+/// Changes the world: tells the parent, and first that all it depends on is durable, since it has begun (R5).
+async fn effect(step: StepContext, inputs: &[Receipt], effect: Effect) -> Result<Receipt, Refusal> {
+    let world = step.dependency::<World>();
+    for input in inputs {
+        world.tell(&Fact::Durable(input.by.clone()));
+    }
+    let by = Execution { key: step.idempotency_key().to_owned(), life: world.life, attempt: step.attempt() };
+    world.tell(&Fact::Effect(by.clone()));
+    // Lets other steps in between, and a kill between the effect and its record.
+    tokio::task::yield_now().await;
+    if by.attempt <= effect.failures {
+        return Err(Refusal { by });
+    }
+    Ok(Receipt { filling: filling(&by, effect.bytes), by })
+}
+
+/// Returns who did what, in the order in which the code learned of it.
+#[durable]
+pub(crate) async fn fulfil(ctx: Context, order: Order) -> Result<Vec<Execution>, Refusal> {
+    let at_once = Retry::fixed(Duration::ZERO).max_attempts(4);
+    let patient = Retry::exponential(Duration::from_millis(2)).max_attempts(4);
+    let large = Effect { bytes: order.bytes(), ..QUICK };
+    let failing = Effect { failures: (order.number % 4) as u32, ..QUICK };
+
+    let reserved = vec![ctx.run(effect, &Vec::new(), QUICK).named("reserve").await?];
+    let charged = vec![ctx.run(effect, &reserved, failing).named("charge").retry(patient).await?];
+
+    let pack = async {
+        let picked = vec![ctx.run(effect, &charged, large).named("pick").await?];
+        let packed = ctx.run(effect, &picked, large).named("pack").await?;
+        Ok([picked, vec![packed]].concat())
+    };
+    let label = async {
+        let addressed = vec![ctx.run(effect, &charged, failing).named("address").retry(at_once).await?];
+        let printed = ctx.run(effect, &addressed, QUICK).named("print").await?;
+        Ok([addressed, vec![printed]].concat())
+    };
+    let (packed, labelled, invoiced) =
+        tokio::try_join!(pack, label, ctx.run(effect, &charged, large).named("invoice"))?;
+    let mut known = [reserved, charged, packed, labelled, vec![invoiced]].concat();
+
+    let mut here = known.clone();
+    for _ in 0..order.number % 5 {
+        here = vec![ctx.run(effect, &here, QUICK).named("leg").await?];
+        known.extend(here.clone());
+    }
+
+    let stamps =
+        (0..4).map(|failures| ctx.run(effect, &here, Effect { failures, ..QUICK }).named("stamp").retry(at_once));
+    let stamps = try_join_all(stamps).await?;
+    known.extend(stamps.clone());
+
+    let mut offers: FuturesUnordered<_> = (0..3).map(|_| ctx.run(effect, &stamps, large).named("offer")).collect();
+    while let Some(offer) = offers.next().await {
+        known.push(offer?);
+    }
+
+    let last = Effect { failures: if order.is_refused() { 2 } else { 1 }, ..QUICK };
+    known.push(ctx.run(effect, &known, last).named("confirm").retry(at_once.max_attempts(2)).await?);
+    Ok(known.into_iter().map(|receipt| receipt.by).collect())
+}

@@ -1,0 +1,84 @@
+//! Parts of a run that are functions of their own.
+#![deny(warnings, clippy::pedantic, missing_docs)]
+
+use std::fmt::Display;
+
+use durable_runtime::{Context, durable};
+use serde::Serialize;
+
+use crate::{run, run_and_inspect};
+
+async fn show<T: Display + Sync + ?Sized>(value: &T) -> String {
+    tokio::task::yield_now().await;
+    value.to_string()
+}
+
+/// Borrows and is generic, as any function may be.
+#[durable]
+async fn all<'a, T, const N: usize>(ctx: &Context, values: &'a [T; N], separator: impl Display) -> (String, &'a T)
+where
+    T: Display + Serialize + Send + Sync,
+{
+    let mut text = String::new();
+    for value in values {
+        text += &ctx.run(show::<T>, value).await;
+        text += &separator.to_string();
+    }
+    (text, &values[0])
+}
+
+#[durable]
+async fn retried<F, R>(ctx: &Context, times: u32, work: F) -> Result<u32, String>
+where
+    F: Fn(u32) -> R + Send + Sync,
+    R: Future<Output = Result<u32, String>> + Send,
+{
+    let mut result = Err("never tried".to_owned());
+    for attempt in 1..=times {
+        result = ctx.run(&work, attempt).named("work").await;
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
+#[durable]
+async fn recursive(context: &Context, depth: u32) -> u32 {
+    let next = context.run("next", async || depth + 1).await;
+    if next < 3 { Box::pin(recursive(context, next)).await } else { next }
+}
+
+/// Something with helpers of its own.
+pub struct Shop;
+
+impl Shop {
+    /// A helper without `self`.
+    #[durable]
+    pub async fn open(ctx: &Context, name: &str) -> String {
+        ctx.run(show::<str>, name).await
+    }
+}
+
+/// Uses all of them.
+#[durable]
+pub async fn caller(ctx: Context) -> Result<Vec<String>, String> {
+    let values = [3, 4];
+    let (text, first) = all(&ctx, &values, '-').await;
+    let second = retried(&ctx, 3, async |number| if number > 1 { Ok(number) } else { Err("too early".to_owned()) });
+    let second = second.await?;
+    let (third, fourth) = tokio::join!(recursive(&ctx, 0), Shop::open(&ctx, "shop"));
+    Ok(vec![text, first.to_string(), second.to_string(), third.to_string(), fourth])
+}
+
+#[tokio::test]
+async fn helpers_are_part_of_the_run() {
+    let (output, steps) = run_and_inspect(caller, ()).await;
+    assert_eq!(output.expect("it works"), ["3-4-", "3", "2", "3", "shop"]);
+    assert_eq!(steps.len(), 8);
+}
+
+#[tokio::test]
+async fn helpers_run_again() {
+    assert_eq!(run(caller, ()).await.map(|list| list.len()), Ok(5));
+}
