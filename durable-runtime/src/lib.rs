@@ -83,7 +83,7 @@
 //! }
 //!
 //! async fn charge(step: StepContext, cents: u64) -> String {
-//!     let _gateway = step.dependency::<Gateway>(); // panics when there is none
+//!     let _gateway = step.dependency::<Gateway>(); // there is none yet
 //!     format!("{cents} cents under {}", step.idempotency_key())
 //! }
 //!
