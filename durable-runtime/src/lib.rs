@@ -35,12 +35,12 @@
 //! let runtime = Runtime::open(&folder).await?; // continues what is unfinished, by itself
 //! let run = runtime.start("ord_abc123", checkout, 3).await?; // from here on it ends, whatever happens to us
 //! assert_eq!(run.await?, "750 cents charged, thank you");
+//! // Start, first step, second step, and third step together with the result: four commits, one sync each.
+//! assert_eq!(runtime.stats().commits, 4);
 //!
 //! // The same id again is the same run: the recorded result, and no step runs.
 //! assert_eq!(runtime.start("ord_abc123", checkout, 3).await?.await?, "750 cents charged, thank you");
 //! assert_eq!(runtime.stats().steps_executed, 3);
-//! // Start, first step, second step, and third step together with the result: four commits, one sync each.
-//! assert_eq!(runtime.stats().commits, 4);
 //! # Ok(())
 //! # }
 //! ```

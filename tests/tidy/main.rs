@@ -24,8 +24,13 @@ const PANICS: &[(&str, &str)] = &[
     ("durable-runtime/src/context/shared.rs", "a misused operation has no value to return (R10); the run is halted"),
     ("durable-runtime/src/context/step_context.rs", "a missing dependency; the step's panic halts the run (R8)"),
     ("durable-runtime/src/store/sled/disk.rs", "the database is there until the store is dropped"),
+    ("durable-runtime/src/store/sled/write.rs", "a commit record just made has less than 4 GiB"),
     ("durable-runtime/src/testing/", "a test kit reports by panicking"),
 ];
+
+/// Commands of the README that the gate does not run, each with why.
+const NOT_IN_THE_GATE: &[(&str, &str)] =
+    &[("cargo run --example order_processing", "whether the gate takes its time is not decided yet")];
 
 #[test]
 fn replay_is_pure() {
@@ -75,7 +80,7 @@ fn files_are_short() {
 #[test]
 fn the_library_panics_only_where_it_is_documented() {
     let panics = [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "unreachable!("];
-    let mut used = BTreeSet::new();
+    let mut used: BTreeSet<&str> = BTreeSet::new();
     for file in files("durable-runtime/src", "rs") {
         let place = PANICS.iter().find(|(path, _)| file.path.starts_with(path));
         for (number, line) in file.code() {
@@ -95,7 +100,10 @@ fn the_commands_of_the_readme_are_run_by_the_gate() {
     let gate = read(".ci/run");
     let gate: BTreeSet<&str> = gate.lines().map(uncommented).collect();
     for command in commands {
-        assert!(gate.contains(command), "README.md says `{command}`, .ci/run does not run it");
+        match NOT_IN_THE_GATE.iter().any(|(excepted, _)| *excepted == command) {
+            true => assert!(!gate.contains(command), "the gate runs `{command}`: drop it from NOT_IN_THE_GATE"),
+            false => assert!(gate.contains(command), "README.md says `{command}`, .ci/run does not run it"),
+        }
     }
 }
 
@@ -114,10 +122,15 @@ fn every_example_is_in_the_readme() {
     }
 }
 
+/// Everything that is written to be read.
+fn pages() -> Vec<SourceFile> {
+    let outer = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(SourceFile::of);
+    files("docs", "md").into_iter().chain(outer).collect()
+}
+
 #[test]
 fn links_lead_somewhere() {
-    let outer = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(SourceFile::of);
-    for page in files("docs", "md").into_iter().chain(outer) {
+    for page in pages() {
         let folder = root().join(&page.path).parent().expect("a page is in a folder").to_owned();
         for link in source::links(&page.text).filter(|link| !link.contains("://")) {
             let (path, heading) = link.split_once('#').unwrap_or((link, ""));
@@ -127,6 +140,19 @@ fn links_lead_somewhere() {
                 let text = std::fs::read_to_string(&target).expect("a page");
                 assert!(source::headings(&text).any(|one| one == heading), "{}: {link} names no heading", page.path);
             }
+        }
+    }
+}
+
+/// A name in backticks with two or more `_` is that of a function of ours, or of a program in `tests/ui`.
+#[test]
+fn names_in_the_docs_exist() {
+    let sources = ["durable-macros", "durable-runtime", "examples", "tests"].map(|folder| files(folder, "rs")).concat();
+    let mut existing: BTreeSet<&str> = sources.iter().flat_map(|file| source::functions(&file.text)).collect();
+    existing.extend(sources.iter().filter_map(|file| file.path.strip_suffix(".rs")?.rsplit('/').next()));
+    for page in pages() {
+        for name in page.text.split('`').skip(1).step_by(2).filter(|name| source::is_long_name(name)) {
+            assert!(existing.contains(name), "{} names {name}, which does not exist", page.path);
         }
     }
 }

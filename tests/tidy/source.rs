@@ -71,6 +71,12 @@ pub(crate) fn functions(text: &str) -> impl Iterator<Item = &str> {
     text.split("fn ").skip(1).filter_map(|rest| words(rest).next())
 }
 
+/// Whether this can only be a name of ours: `no_step_begins_before_the_journal_is_replayed`.
+pub(crate) fn is_long_name(text: &str) -> bool {
+    let is_name = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    is_name && !text.starts_with('_') && text.matches('_').count() >= 2
+}
+
 /// The contents of the code blocks in this language.
 pub(crate) fn code_blocks<'a>(page: &'a str, language: &str) -> impl Iterator<Item = &'a str> {
     let fence = format!("```{language}\n");
