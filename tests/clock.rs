@@ -6,6 +6,8 @@ use std::time::Duration;
 use durable_runtime::{Clock, Sleep, Timestamp};
 use tokio::sync::watch;
 
+use crate::patiently;
+
 /// A clock that stands still until it is moved. Clones are the same clock.
 #[derive(Debug, Clone)]
 pub struct ManualClock {
@@ -28,10 +30,11 @@ impl ManualClock {
     /// Waits until somebody has asked to be woken at `due`.
     ///
     /// # Panics
-    /// Never: the clock keeps the channel open.
+    /// If nobody does.
     pub async fn asked_for(&self, due: Timestamp) {
         let mut asked = self.asked.subscribe();
-        asked.wait_for(|asked| asked.contains(&due)).await.expect("the clock holds the sender");
+        let asking = asked.wait_for(|asked| asked.contains(&due));
+        patiently(due, asking).await.expect("the clock holds the sender");
     }
 }
 

@@ -7,6 +7,8 @@ use durable_runtime::{RunId, RunStatus, Timestamp};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
+use crate::patiently;
+
 /// What was made durable. Clones are the same disk.
 #[derive(Debug, Clone, Default)]
 pub struct Disk {
@@ -72,9 +74,11 @@ impl Handle {
     /// Waits until a commit or a deletion is being held.
     ///
     /// # Panics
-    /// Never: the handle keeps the channel open.
+    /// If none is.
     pub async fn held(&self) {
-        self.waiting.subscribe().wait_for(|waiting| *waiting > 0).await.expect("the handle holds the sender");
+        let mut waiting = self.waiting.subscribe();
+        let held = waiting.wait_for(|waiting| *waiting > 0);
+        patiently("a commit", held).await.expect("the handle holds the sender");
     }
 
     fn pass(&self) -> parking_lot::MutexGuard<'_, State> {

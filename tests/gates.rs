@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::watch;
 
+use crate::patiently;
+
 /// Named gates, closed until they are opened.
 #[derive(Debug, Default)]
 pub struct Gates {
@@ -24,11 +26,11 @@ impl Gates {
     /// Waits until `count` steps in all have come to the gate.
     ///
     /// # Panics
-    /// Never: the gates hold the sender.
+    /// If they do not.
     pub async fn arrived(&self, gate: &str, count: usize) {
         let mut arrivals = self.arrivals.subscribe();
         let enough = |arrivals: &BTreeMap<String, usize>| arrivals.get(gate).is_some_and(|arrived| *arrived >= count);
-        arrivals.wait_for(enough).await.expect("the gates hold the sender");
+        patiently(gate, arrivals.wait_for(enough)).await.expect("the gates hold the sender");
     }
 
     /// Opens the gate for good.

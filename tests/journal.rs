@@ -1,6 +1,6 @@
 //! Reading and damaging journals by their documented format, `docs/journal-format.md`.
 
-use durable_runtime::store::{Append, MemoryStore, Record, Store, StoredRun};
+use durable_runtime::store::{Append, MemoryStore, Record, Store};
 use durable_runtime::{Fence, Position, RunId, RunStatus};
 
 /// What a record is about.
@@ -64,9 +64,13 @@ fn number(bytes: &[u8]) -> (usize, &[u8]) {
     }
 }
 
-fn read(store: &dyn Store, run: &str) -> StoredRun {
+/// The frames of a run.
+///
+/// # Panics
+/// If there is no such run.
+pub fn frames(store: &dyn Store, run: &str) -> Vec<Vec<u8>> {
     let run = RunId::new(run).expect("an id");
-    store.read(&run).expect("a store that works").expect("a run")
+    store.read(&run).expect("a store that works").expect("a run").frames
 }
 
 /// The records of a run.
@@ -74,7 +78,7 @@ fn read(store: &dyn Store, run: &str) -> StoredRun {
 /// # Panics
 /// If there is no such run, or its journal is not in the documented format.
 pub fn journal(store: &dyn Store, run: &str) -> Vec<Entry> {
-    read(store, run).frames.iter().map(|frame| Entry::of(frame)).collect()
+    frames(store, run).iter().map(|frame| Entry::of(frame)).collect()
 }
 
 /// A disk with nothing but the first `length` records of a run, as after a crash right behind them.
@@ -82,38 +86,40 @@ pub fn journal(store: &dyn Store, run: &str) -> Vec<Entry> {
 /// # Panics
 /// If there is no such run.
 pub fn copy(store: &dyn Store, run: &str, length: usize) -> MemoryStore {
-    let StoredRun { head, mut frames } = read(store, run);
+    let mut frames = frames(store, run);
     frames.truncate(length);
-    write(head.run, frames)
+    let copy = MemoryStore::default();
+    write(&copy, run, frames);
+    copy
 }
 
-/// A disk with a run in which record `position` was changed, with its checksum put right.
+/// Writes a run that did not exist, as unfinished.
 ///
 /// # Panics
-/// If there is no such run or record.
-pub fn patch(store: &dyn Store, run: &str, position: usize, change: impl FnOnce(&mut Vec<u8>)) -> MemoryStore {
-    let StoredRun { head, mut frames } = read(store, run);
-    let frame = &mut frames[position];
-    let version = frame[0];
-    let mut body = frame.split_off(HEADER_BYTES);
-    change(&mut body);
-    let mut checksum = crc32fast::Hasher::new();
-    checksum.update(&[version]);
-    checksum.update(&body);
-    *frame = [&[version][..], &checksum.finalize().to_le_bytes(), &body].concat();
-    write(head.run, frames)
-}
-
-fn write(run: RunId, frames: Vec<Vec<u8>>) -> MemoryStore {
-    let store = MemoryStore::default();
+/// If it exists.
+pub fn write(store: &dyn Store, run: &str, frames: Vec<Vec<u8>>) {
     let append = Append {
-        run,
+        run: RunId::new(run).expect("an id"),
         expected: Position(0),
         fence: Fence(1),
         records: frames.into_iter().map(|frame| Record { frame, due: None }).collect(),
         clears: Vec::new(),
         status: RunStatus::Running,
     };
-    store.commit(&[append]).expect("memory does not fail")[0].expect("an empty store refuses nothing");
-    store
+    store.commit(&[append]).expect("a store that works")[0].expect("a new run");
+}
+
+/// The frame with another event, its checksum put right.
+///
+/// # Panics
+/// If it is no frame.
+#[must_use]
+pub fn patch(frame: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let version = frame[0];
+    let mut event = frame[HEADER_BYTES..].to_vec();
+    change(&mut event);
+    let mut checksum = crc32fast::Hasher::new();
+    checksum.update(&[version]);
+    checksum.update(&event);
+    [&[version][..], &checksum.finalize().to_le_bytes(), &event].concat()
 }

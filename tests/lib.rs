@@ -9,13 +9,14 @@ mod journal;
 use std::sync::Arc;
 use std::time::Duration;
 
+use durable_runtime::store::MemoryStore;
 use durable_runtime::{Limits, Runtime, RuntimeBuilder};
 
 pub use clock::ManualClock;
 pub use disk::{Disk, Handle, Loss};
 pub use effects::Effects;
 pub use gates::Gates;
-pub use journal::{Entry, Kind, copy, journal, patch};
+pub use journal::{Entry, Kind, copy, frames, journal, patch, write};
 
 /// What outlives a process: its disk, the clock, and the outside world its steps have effects on.
 #[derive(Debug, Default)]
@@ -33,6 +34,11 @@ pub struct World {
 }
 
 impl World {
+    /// A world with what was copied from the disk of another one.
+    pub fn with(memory: MemoryStore) -> Self {
+        Self { disk: Disk { memory }, ..Self::default() }
+    }
+
     /// Starts a process on the disk; its unfinished runs go on.
     ///
     /// # Panics
@@ -80,6 +86,17 @@ impl Process {
     pub async fn crash(self) {
         self.handle.fail_after(0, Loss::Whole);
         self.runtime.shutdown(Duration::ZERO).await;
+    }
+}
+
+/// Waits for what a test made happen; if it does not, the test fails instead of hanging.
+///
+/// # Panics
+/// If it takes longer than any machine would need.
+pub async fn patiently<T>(what: impl std::fmt::Debug, happening: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(Duration::from_secs(60), happening).await {
+        Ok(happened) => happened,
+        Err(_) => panic!("waited in vain for {what:?}"),
     }
 }
 

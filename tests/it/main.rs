@@ -11,3 +11,6 @@ mod r05_output_commit;
 mod r06_guarantee;
 mod r07_values;
 mod r08_errors;
+mod r09_divergence;
+mod r10_misuse;
+mod r11_retries;

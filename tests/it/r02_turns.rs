@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use durable_runtime::{Context, StepContext, durable};
-use durable_tests::{Disk, Gates, World, copy, journal};
+use durable_tests::{Gates, World, copy, journal};
 use futures::StreamExt as _;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
@@ -85,8 +85,7 @@ where
     };
 
     for length in 1..whole.len() {
-        let memory = copy(&world.disk.memory, "r", length);
-        let again = World { disk: Disk { memory }, ..World::default() };
+        let again = World::with(copy(&world.disk.memory, "r", length));
         all.iter().rev().for_each(|gate| again.gates.open(gate));
         let before = steps(&again);
         let process = again.open().await;
@@ -150,7 +149,7 @@ async fn a_thousand_steps_at_once_are_recovered_from_any_part_of_them() {
     assert_eq!(process.runtime.start("r", turns_wide, ()).await.unwrap().await.unwrap(), 499_500);
     assert_eq!(journal(&world.disk.memory, "r").len(), 1_002);
     for length in [1, 2, 500, 1_001] {
-        let again = World { disk: Disk { memory: copy(&world.disk.memory, "r", length) }, ..World::default() };
+        let again = World::with(copy(&world.disk.memory, "r", length));
         let process = again.open().await;
         assert_eq!(process.runtime.attach("r", turns_wide).await.unwrap().await.unwrap(), 499_500);
         assert_eq!(again.effects.keys().len(), 1_001 - length);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use durable_runtime::{Context, HaltReason, Retry, StepContext, durable};
-use durable_tests::{Disk, Effects, World, copy, journal};
+use durable_tests::{Effects, World, copy, journal};
 
 use crate::steps::{halted, note};
 
@@ -61,8 +61,7 @@ async fn keys_are_the_same_after_a_crash_at_every_record() {
     let length = journal(&world.disk.memory, "ord_abc123").len();
     assert_eq!(length, 12);
     for length in 1..length {
-        let memory = copy(&world.disk.memory, "ord_abc123", length);
-        let again = World { disk: Disk { memory }, ..World::default() };
+        let again = World::with(copy(&world.disk.memory, "ord_abc123", length));
         let process = again.open().await;
         let run = process.runtime.attach("ord_abc123", keys_of_all_sorts).await.unwrap();
         assert_eq!(run.await.unwrap(), KEYS, "after {length} records");

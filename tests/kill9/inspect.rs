@@ -8,7 +8,7 @@ use durable_runtime::{RunInfo, RunStatus, Runtime, StepInfo, StepStatus};
 
 use crate::fact::Refusal;
 use crate::ledger::{Ledger, Run, Step, Violation};
-use crate::life::{list_all, open_folder};
+use crate::life::list_all;
 use crate::order::{Receipt, filling, fulfil};
 use crate::reaper::Trial;
 
@@ -35,7 +35,7 @@ pub(crate) fn inspect(trial: &Trial, ledger: &Ledger) -> Result<Found, Violation
 }
 
 async fn look(trial: &Trial, ledger: &Ledger) -> Result<Found, String> {
-    let opened = open_folder(Runtime::builder(), &trial.folder, trial.durability).await;
+    let opened = trial.store.open(Runtime::builder(), &trial.folder).await;
     let runtime = opened.map_err(|error| error.to_string())?;
     let unfinished = runtime.recovery();
     if unfinished.resumed != 0 || !unfinished.skipped.is_empty() {
@@ -88,16 +88,17 @@ impl Found {
     fn compare_step(&mut self, step: &Step, recorded: &StepInfo) -> Result<(), String> {
         let outcome = step.outcome.as_ref().ok_or("it has no outcome")?;
         let output = recorded.output.as_ref().ok_or("its outcome is not recorded")?;
-        let by = match recorded.status {
-            StepStatus::Completed => {
-                let receipt: Receipt = output.decode().map_err(|error| error.to_string())?;
-                if receipt.filling != filling(&receipt.by, receipt.filling.len()) {
-                    return Err(format!("its payload is garbled: {}", receipt.filling));
+        let output_bytes = output.bytes().len();
+        let output: Result<Receipt, Refusal> = output.decode().map_err(|error| error.to_string())?;
+        let by = match (&recorded.status, output) {
+            (StepStatus::Completed, Ok(Receipt { by, filling: bytes })) => {
+                if bytes != filling(&by, bytes.len()) {
+                    return Err(format!("its payload is garbled: {bytes}"));
                 }
-                receipt.by
+                by
             }
-            StepStatus::Failed => output.decode::<Refusal>().map_err(|error| error.to_string())?.by,
-            ref other => return Err(format!("it is {other:?}")),
+            (StepStatus::Failed, Err(refusal)) => refusal.by,
+            (status, output) => return Err(format!("it is {status:?} with {output:?}")),
         };
         if by != *outcome || recorded.attempts != by.attempt {
             return Err(format!("recorded is {by:?} after {} attempts, heard was {outcome:?}", recorded.attempts));
@@ -107,16 +108,17 @@ impl Found {
             return Err(format!("before attempt {} the attempts {attempts:?} failed", by.attempt));
         }
         for failed in &recorded.failed_attempts {
-            let Refusal { by } = serde_json::from_str(&failed.error).map_err(|error| error.to_string())?;
+            let error: Result<Receipt, Refusal> =
+                serde_json::from_str(&failed.error).map_err(|error| error.to_string())?;
             // Of a failed attempt that was repeated, the last execution is the one that was recorded.
             let last = step.executions.iter().rfind(|execution| execution.attempt == failed.attempt);
-            if last != Some(&by) {
-                return Err(format!("attempt {} is recorded of {by:?}, the last one was {last:?}", failed.attempt));
+            if last != error.as_ref().err().map(|refusal| &refusal.by) {
+                return Err(format!("attempt {} is recorded as {error:?}, the last was {last:?}", failed.attempt));
             }
         }
         self.checkpoints += 1;
         self.failed_attempts += attempts.len();
-        self.bytes += output.bytes().len();
+        self.bytes += output_bytes;
         Ok(())
     }
 }

@@ -102,7 +102,7 @@ impl Ledger {
             }
             Fact::Effect(execution) => self.effect(execution),
             Fact::Durable(outcome) => self.durable(&outcome),
-            Fact::Finished { run, result } => self.finished(run, result),
+            Fact::Finished { run, result } => self.finished(&run, result),
             Fact::Failed { what, error } => Err(Violation::Trouble(format!("life {life}: {what} failed: {error}"))),
         }
     }
@@ -165,12 +165,12 @@ impl Ledger {
         }
     }
 
-    fn finished(&mut self, run: String, result: Result<Vec<Execution>, Refusal>) -> Result<(), Violation> {
+    fn finished(&mut self, run: &str, result: Result<Vec<Execution>, Refusal>) -> Result<(), Violation> {
         match &result {
             Ok(executions) => executions.iter().try_for_each(|outcome| self.durable(outcome))?,
             Err(refusal) => self.durable(&refusal.by)?,
         }
-        let known = self.runs.entry(run.clone()).or_default();
+        let known = self.runs.entry(run.to_owned()).or_default();
         if let Some(first) = &known.result {
             self.visits += 1;
             return if *first == result { Ok(()) } else { broken(format!("{run} returned {first:?}, now {result:?}")) };
@@ -178,7 +178,7 @@ impl Ledger {
         if let Some((key, step)) = known.steps.iter().find(|(_, step)| step.outcome.is_none()) {
             return broken(format!("{run} finished, but {key} has no outcome: {:?}", step.executions));
         }
-        if Order::of_run_id(&run).is_none_or(|order| order.is_refused() != result.is_err()) {
+        if Order::of_run_id(run).is_none_or(|order| order.is_refused() != result.is_err()) {
             return broken(format!("{run} returned {result:?}"));
         }
         known.result = Some(result);

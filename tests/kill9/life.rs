@@ -20,25 +20,46 @@ pub(crate) const ARGUMENT: &str = "--worker";
 /// How many runs a worker keeps going at once.
 const LANES: usize = 8;
 
-/// How many ended runs a worker visits again.
-const VISITS: usize = 6;
-
 /// What a worker is to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Life {
     pub(crate) number: u32,
     pub(crate) folder: PathBuf,
-    pub(crate) buffered: bool,
-    /// With a store that breaks its word.
-    pub(crate) forgetful: bool,
+    pub(crate) store: StoreKind,
     /// The first order to start, and the one to stop at.
     pub(crate) orders: (u64, u64),
-    /// Whether to compact the store again and again.
+    /// Whether to compact the store after each start.
     pub(crate) compacts: bool,
-    /// Ended runs after this one are visited again.
+    /// Ended runs after this one are visited again, so many of them.
     pub(crate) visit_after: Option<String>,
+    pub(crate) visits: usize,
     /// Whether to wait to be killed once nothing is left to do.
     pub(crate) lingers: bool,
+}
+
+/// Which store a worker opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum StoreKind {
+    /// Sled, synced.
+    Synced,
+    /// Sled, trusting the operating system.
+    Buffered,
+    /// Sled behind a mistake: see [`Forgetful`].
+    Forgetful,
+}
+
+impl StoreKind {
+    /// Opens a runtime on the store in `folder`.
+    pub(crate) async fn open(self, runtime: RuntimeBuilder, folder: &Path) -> Result<Runtime, OpenError> {
+        match self {
+            Self::Synced => runtime.open(folder).await,
+            Self::Buffered => runtime.durability(Durability::Buffered).open(folder).await,
+            Self::Forgetful => {
+                let store = SledStore::open(folder, Durability::Sync)?;
+                runtime.open_store(Arc::new(Forgetful::new(store))).await
+            }
+        }
+    }
 }
 
 /// Lives the life that the argument describes.
@@ -60,7 +81,7 @@ impl Worker {
         let world = Arc::new(World::of_stdout(life.number));
         world.tell(&Fact::Opening);
         let builder = Runtime::builder().shared_dependency(Arc::clone(&world));
-        let runtime = match open(builder, &life).await {
+        let runtime = match life.store.open(builder, &life.folder).await {
             Ok(runtime) => runtime,
             Err(error) => return world.tell(&Fact::Failed { what: "open".to_owned(), error: error.to_string() }),
         };
@@ -77,17 +98,17 @@ impl Worker {
             }
         }
         let ended = known.iter().filter(|run| run.status != RunStatus::Running);
-        let visited = ended.filter(|run| Some(run.id.as_str()) > life.visit_after.as_deref()).take(VISITS);
+        let visited = ended.filter(|run| Some(run.id.as_str()) > life.visit_after.as_deref()).take(life.visits);
         for (run, again) in visited.zip([true, false].into_iter().cycle()) {
             let run = run.id.as_str().to_owned();
             match Order::of_run_id(&run) {
                 // The same id with the same input attaches (R1).
-                Some(order) if again => drop(tasks.spawn(worker.clone().start(order))),
+                Some(order) if again => drop(tasks.spawn(worker.clone().start(order, false))),
                 _ => drop(tasks.spawn(worker.clone().attach(run))),
             }
         }
         let next = Arc::new(AtomicU64::new(life.orders.0));
-        for lane in 0..LANES {
+        for _ in 0..LANES {
             let (worker, next) = (worker.clone(), Arc::clone(&next));
             tasks.spawn(async move {
                 loop {
@@ -95,10 +116,7 @@ impl Worker {
                     if number >= life.orders.1 {
                         return;
                     }
-                    worker.clone().start(Order { number }).await;
-                    if life.compacts && lane == 0 {
-                        worker.compact().await;
-                    }
+                    worker.clone().start(Order { number }, life.compacts).await;
                 }
             });
         }
@@ -115,11 +133,14 @@ impl Worker {
         worker.world.tell(&Fact::Done);
     }
 
-    async fn start(self, order: Order) {
+    async fn start(self, order: Order, compacts: bool) {
         let run = order.run_id();
         match self.runtime.start(&run, fulfil, order).await {
             Ok(handle) => {
                 self.world.tell(&Fact::Started { run: run.clone() });
+                if compacts {
+                    self.compact().await;
+                }
                 self.finished(run, handle).await;
             }
             Err(error) => self.failed(&format!("start {run}"), &error),
@@ -157,26 +178,6 @@ impl Worker {
 }
 
 type Outcome = Result<Vec<crate::fact::Execution>, crate::fact::Refusal>;
-
-/// Opens the runtime that a life describes.
-async fn open(builder: RuntimeBuilder, life: &Life) -> Result<Runtime, OpenError> {
-    let durability = if life.buffered { Durability::Buffered } else { Durability::Sync };
-    if life.forgetful {
-        let store = SledStore::open(&life.folder, durability)?;
-        builder.open_store(Arc::new(Forgetful::new(store))).await
-    } else {
-        open_folder(builder, &life.folder, durability).await
-    }
-}
-
-/// Opens a runtime on a folder as users do.
-pub(crate) async fn open_folder(
-    builder: RuntimeBuilder,
-    folder: &Path,
-    durability: Durability,
-) -> Result<Runtime, OpenError> {
-    builder.durability(durability).open(folder).await
-}
 
 /// All runs that the store knows.
 pub(crate) async fn list_all(runtime: &Runtime) -> Vec<RunSummary> {

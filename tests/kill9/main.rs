@@ -20,8 +20,7 @@ mod runner;
 
 use std::process::ExitCode;
 
-use durable_runtime::Durability;
-
+use crate::life::StoreKind;
 use crate::reaper::{Death, Trial, seed};
 
 const TESTS: &[runner::Test] = &[
@@ -30,6 +29,7 @@ const TESTS: &[runner::Test] = &[
         "records_acknowledged_before_they_are_written_are_missed",
         records_acknowledged_before_they_are_written_are_missed,
     ),
+    ("a_store_killed_while_it_is_created_opens", a_store_killed_while_it_is_created_opens),
     ("synced_records_survive_kill_9", synced_records_survive_kill_9),
     ("buffered_records_survive_kill_9", buffered_records_survive_kill_9),
 ];
@@ -43,38 +43,28 @@ fn main() -> ExitCode {
 }
 
 fn synced_records_survive_kill_9() {
-    survives(Durability::Sync);
+    survives(StoreKind::Synced, 32);
 }
 
 /// What the operating system has taken over outlives the process.
 fn buffered_records_survive_kill_9() {
-    survives(Durability::Buffered);
+    survives(StoreKind::Buffered, 32);
 }
 
-fn survives(durability: Durability) {
+fn survives(store: StoreKind, kills: usize) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let trial = Trial { seed: seed(), durability, forgetful: false, kills: 45, folder: folder.path().join("store") };
-    println!("  {durability:?}, DURABLE_SEED={}", trial.seed);
-    let survived = trial.run().and_then(|(ledger, deaths)| {
-        let found = inspect::inspect(&trial, &ledger)?;
-        Ok((ledger, deaths, found))
+    let trial = Trial::new(seed(), store, folder.path().join("store"));
+    println!("  {store:?}, DURABLE_SEED={}", trial.seed);
+    let survived = trial.run(kills).and_then(|told| {
+        let found = inspect::inspect(&trial, &told.ledger)?;
+        Ok((told, found))
     });
     match survived {
-        Ok((ledger, deaths, found)) => {
-            let by = |death| deaths.iter().filter(|other| **other == death).count();
-            println!(
-                "  {} kills ({} while opening, {} right after it, {} at work, {} while tidying), {} lives",
-                deaths.len(),
-                by(Death::Opening),
-                by(Death::Early),
-                by(Death::AtWork),
-                by(Death::Idle),
-                deaths.len() + 1
-            );
-            println!("  told:  {}", ledger.counts());
+        Ok((told, found)) => {
+            println!("  {told}");
             println!("  found: {found}");
-            assert!(deaths.len() >= 30, "only {} kills", deaths.len());
-            let counts = ledger.counts();
+            assert_eq!(told.deaths.len(), kills);
+            let counts = told.ledger.counts();
             assert!(counts.recovered > 0 && counts.repeated > 0, "no kill hit any work: {counts}");
         }
         Err(violation) => {
@@ -84,15 +74,38 @@ fn survives(durability: Durability) {
     }
 }
 
+/// A store whose creation was cut short is created anew, or opened as what it is: empty.
+fn a_store_killed_while_it_is_created_opens() {
+    const ROUNDS: u64 = 24;
+    let seed = seed();
+    let mut cut_short = 0;
+    for round in 0..ROUNDS {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = if round % 2 == 0 { StoreKind::Synced } else { StoreKind::Buffered };
+        let trial = Trial::new(seed.wrapping_add(round), store, folder.path().join("store"));
+        let opened = trial.kill_while_opening().and_then(|told| {
+            inspect::inspect(&trial, &told.ledger)?;
+            Ok(told.deaths)
+        });
+        match opened {
+            Ok(deaths) => cut_short += usize::from(deaths == [Death::Opening]),
+            Err(violation) => {
+                let kept = folder.keep();
+                panic!("{violation}\nDURABLE_SEED={seed}, round {round}, the store is kept in {}", kept.display());
+            }
+        }
+    }
+    println!("  DURABLE_SEED={seed}, {cut_short} of {ROUNDS} creations were cut short");
+    assert!(cut_short > 0, "no kill hit a creation");
+}
+
 /// The trial can fail: with a store that says `Ok` before it has written, a kill loses what was acknowledged.
 fn records_acknowledged_before_they_are_written_are_missed() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (seed, durability) = (seed(), Durability::Sync);
-    let trial = Trial { seed, durability, forgetful: true, kills: 20, folder: folder.path().join("store") };
-    let violation = match trial.run() {
-        Ok((ledger, deaths)) => {
-            panic!("DURABLE_SEED={seed}: {} kills went unnoticed: {}", deaths.len(), ledger.counts())
-        }
+    let seed = seed();
+    let trial = Trial::new(seed, StoreKind::Forgetful, folder.path().join("store"));
+    let violation = match trial.run(20) {
+        Ok(told) => panic!("it went unnoticed, DURABLE_SEED={seed}: {told}"),
         Err(violation) => violation,
     };
     println!("  noticed, as it should be: {violation}");

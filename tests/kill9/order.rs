@@ -96,9 +96,9 @@ pub(crate) async fn fulfil(ctx: Context, order: Order) -> Result<Vec<Execution>,
     let charged = vec![ctx.run(effect, &reserved, failing).named("charge").retry(patient).await?];
 
     let pack = async {
-        let picked = vec![ctx.run(effect, &charged, large).named("pick").await?];
-        let packed = ctx.run(effect, &picked, large).named("pack").await?;
-        Ok([picked, vec![packed]].concat())
+        let found = vec![ctx.run(effect, &charged, large).named("pick").await?];
+        let packed = ctx.run(effect, &found, large).named("pack").await?;
+        Ok([found, vec![packed]].concat())
     };
     let label = async {
         let addressed = vec![ctx.run(effect, &charged, failing).named("address").retry(at_once).await?];

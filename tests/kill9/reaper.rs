@@ -1,5 +1,7 @@
 //! The parent: starts one worker after the other, listens, and kills.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
@@ -9,19 +11,21 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use durable_runtime::Durability;
 use durable_runtime::testing::Random;
 
 use crate::fact::Fact;
 use crate::ledger::{Ledger, Violation};
-use crate::life::{ARGUMENT, Life};
+use crate::life::{ARGUMENT, Life, StoreKind};
 use crate::order::Order;
 
 /// A worker that says nothing for so long hangs.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+const SILENCE_MAX: Duration = Duration::from_mins(1);
 
 /// How many orders a worker starts that is to come to an end.
 const ORDERS_OF_A_WHOLE_LIFE: u64 = 8;
+
+/// How many ended runs a worker visits again.
+const VISITS: usize = 6;
 
 /// `SIGKILL`.
 const KILLED: i32 = 9;
@@ -38,15 +42,19 @@ pub(crate) fn seed() -> u64 {
 #[derive(Debug)]
 pub(crate) struct Trial {
     pub(crate) seed: u64,
-    pub(crate) durability: Durability,
-    /// Whether the workers' store breaks its word.
-    pub(crate) forgetful: bool,
-    pub(crate) kills: u32,
+    pub(crate) store: StoreKind,
     pub(crate) folder: PathBuf,
 }
 
+/// What a trial's workers told, and how they died.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) ledger: Ledger,
+    pub(crate) deaths: Vec<Death>,
+}
+
 /// When a worker was killed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Death {
     /// While it opened the store.
     Opening,
@@ -54,6 +62,8 @@ pub(crate) enum Death {
     Early,
     /// In the middle of things.
     AtWork,
+    /// While the store was being compacted, or right after it.
+    Compacting,
     /// When everything was done and the store was tidying itself up.
     Idle,
 }
@@ -61,67 +71,102 @@ pub(crate) enum Death {
 /// After which words a worker is killed, and how much later.
 struct Moment {
     death: Death,
-    /// How many facts it may still tell, once it has told `Opening`, or `Idle`.
+    /// The first fact to wait for.
+    trigger: Fact,
+    /// How many further facts to wait for.
     facts: usize,
-    /// How long to listen for a further fact.
+    /// How long to listen for yet another one: so the kill comes at any time between two facts, too.
     patience: Duration,
-    /// How often to give way to other threads before the kill.
-    yields: usize,
 }
 
 impl Moment {
     fn of(random: &mut Random) -> Self {
-        let (death, facts) = match random.below(10) {
-            0 | 1 => (Death::Opening, 0),
-            2 | 3 => (Death::Early, 1 + random.below(20)),
-            4 => (Death::Idle, 0),
-            _ => (Death::AtWork, 20 + random.below(400)),
+        let death = match random.below(10) {
+            0 | 1 => Death::Opening,
+            2 | 3 => Death::Early,
+            4 => Death::Idle,
+            5 => Death::Compacting,
+            _ => Death::AtWork,
         };
-        // Tidying begins when nothing was committed for 50 ms.
-        let patience = if death == Death::Idle { 20 + random.below(100) } else { 0 };
-        let patience = Duration::from_millis(patience as u64);
-        let yields_max = if random.one_in(2) { 10_000 } else { 50 };
-        Self { death, facts, patience, yields: random.below(yields_max) }
+        Self::of_death(death, random)
+    }
+
+    fn of_death(death: Death, random: &mut Random) -> Self {
+        let (trigger, facts, microseconds_max) = match death {
+            // The files are made first, then sled takes its time, then its first records are written.
+            Death::Opening => (Fact::Opening, 0, [5_000, 50_000, 400_000][random.below(3)]),
+            Death::Early => (Fact::Opening, 1 + random.below(20), 2_000),
+            Death::AtWork => (Fact::Opening, 20 + random.below(500), 2_000),
+            Death::Compacting => (Fact::Compacting, random.below(10), 20_000),
+            // Tidying begins when nothing was committed for 50 ms.
+            Death::Idle => (Fact::Idle, 0, 120_000),
+        };
+        Self { death, trigger, facts, patience: Duration::from_micros(random.below(microseconds_max) as u64) }
     }
 }
 
 impl Trial {
-    /// Lives, kills, and lives again; the last life comes to an end. Returns what was heard.
-    pub(crate) fn run(&self) -> Result<(Ledger, Vec<Death>), Violation> {
+    pub(crate) fn new(seed: u64, store: StoreKind, folder: PathBuf) -> Self {
+        Self { seed, store, folder }
+    }
+
+    /// Lives, kills, and lives again, so many times; the last life comes to an end. Returns what was heard.
+    pub(crate) fn run(&self, kills: usize) -> Result<Told, Violation> {
+        let mut random = Random::new(self.seed);
+        let mut told = Told { ledger: Ledger::default(), deaths: Vec::new() };
+        for number in (1..).take(kills) {
+            let moment = Moment::of(&mut random);
+            let life = self.life(number, &told.ledger, &mut random, Some(moment.death));
+            told.deaths.push(Worker::start(&life)?.kill_at(&moment, &mut told.ledger)?);
+        }
+        let last = self.life(u32::MAX, &told.ledger, &mut random, None);
+        Worker::start(&last)?.let_end(&mut told.ledger)?;
+        match told.ledger.runs.iter().find(|(_, run)| run.result.is_none()) {
+            Some((run, _)) => Err(Violation::BrokenPromise(format!("{run} was acknowledged, but never finished"))),
+            None => Ok(told),
+        }
+    }
+
+    /// Kills the first life while it opens the store. Whether that had succeeded is told by the death.
+    pub(crate) fn kill_while_opening(&self) -> Result<Told, Violation> {
         let mut random = Random::new(self.seed);
         let mut ledger = Ledger::default();
-        let mut deaths = Vec::new();
-        for number in 1..=self.kills {
-            let moment = Moment::of(&mut random);
-            let life = self.life(number, &ledger, &mut random, Some(moment.death));
-            Worker::start(&life)?.kill_at(&moment, &mut ledger)?;
-            deaths.push(moment.death);
-        }
-        let last = self.life(self.kills + 1, &ledger, &mut random, None);
-        Worker::start(&last)?.let_end(&mut ledger)?;
-        match ledger.runs.iter().find(|(_, run)| run.result.is_none()) {
-            Some((run, _)) => Err(Violation::BrokenPromise(format!("{run} was acknowledged, but never finished"))),
-            None => Ok((ledger, deaths)),
-        }
+        let moment = Moment::of_death(Death::Opening, &mut random);
+        let mut life = self.life(1, &ledger, &mut random, Some(moment.death));
+        // Starts nothing, should it come so far.
+        life.orders = (0, 0);
+        life.lingers = true;
+        let death = Worker::start(&life)?.kill_at(&moment, &mut ledger)?;
+        Ok(Told { ledger, deaths: vec![death] })
     }
 
     fn life(&self, number: u32, ledger: &Ledger, random: &mut Random, death: Option<Death>) -> Life {
         let first = ledger.first_unknown_order();
         let end = match death {
             None | Some(Death::Idle) => first + ORDERS_OF_A_WHOLE_LIFE,
-            Some(Death::Opening | Death::Early | Death::AtWork) => u64::MAX,
+            Some(Death::Opening | Death::Early | Death::AtWork | Death::Compacting) => u64::MAX,
         };
-        let known = usize::try_from(first).unwrap_or(usize::MAX);
+        let random_order = Order { number: random.below(usize::try_from(first).unwrap_or(usize::MAX)) as u64 };
         Life {
             number,
             folder: self.folder.clone(),
-            buffered: self.durability == Durability::Buffered,
-            forgetful: self.forgetful,
+            store: self.store,
             orders: (first, end),
-            compacts: random.one_in(3),
-            visit_after: (known > 0).then(|| Order { number: random.below(known) as u64 }.run_id()),
+            compacts: death == Some(Death::Compacting) || random.one_in(4),
+            // At the end all are visited: a run may have finished, and the worker not have lived to say so.
+            visit_after: death.map(|_| random_order.run_id()),
+            visits: death.map_or(usize::MAX, |_| VISITS),
             lingers: death == Some(Death::Idle),
         }
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut deaths = BTreeMap::<Death, usize>::new();
+        self.deaths.iter().for_each(|death| *deaths.entry(*death).or_default() += 1);
+        writeln!(f, "{} kills {deaths:?}, {} lives", self.deaths.len(), self.deaths.len() + 1)?;
+        write!(f, "  told:  {}", self.ledger.counts())
     }
 }
 
@@ -174,26 +219,31 @@ impl Worker {
     }
 
     /// Listens until the moment has come, kills, and hears what was still in the pipe: it was told before the kill.
-    fn kill_at(mut self, moment: &Moment, ledger: &mut Ledger) -> Result<(), Violation> {
-        let trigger = if moment.death == Death::Idle { Fact::Idle } else { Fact::Opening };
+    /// Returns in the middle of what the worker died.
+    fn kill_at(mut self, moment: &Moment, ledger: &mut Ledger) -> Result<Death, Violation> {
+        let mut death = moment.death;
         let mut left = None;
         while left != Some(0) {
             let Some(fact) = self.next(ledger)? else { break };
             left = match left {
                 Some(left) => Some(left - 1),
-                None => (fact == trigger).then_some(moment.facts),
+                None => (fact == moment.trigger).then_some(moment.facts),
             };
         }
-        if !moment.patience.is_zero()
-            && let Ok(fact) = self.facts.recv_timeout(moment.patience)
-        {
+        if let Ok(fact) = self.facts.recv_timeout(moment.patience) {
             self.heard(fact, ledger)?;
+            if death == Death::Opening {
+                death = Death::Early;
+            }
         }
-        (0..moment.yields).for_each(|_| std::thread::yield_now());
         let status = self.kill()?;
-        while self.next(ledger)?.is_some() {}
+        while let Some(fact) = self.next(ledger)? {
+            if death == Death::Opening && matches!(fact, Fact::Opened { .. }) {
+                death = Death::Early;
+            }
+        }
         if status.signal() == Some(KILLED) {
-            Ok(())
+            Ok(death)
         } else {
             Err(Violation::Trouble(format!("life {} ended by itself before it was killed: {status}", self.life)))
         }

@@ -12,7 +12,9 @@ pub(crate) fn run(tests: &[Test], arguments: &[String]) -> ExitCode {
     if has("--list") {
         // There are no ignored tests to list.
         let listed = if has("--ignored") { &[] } else { tests };
-        listed.iter().for_each(|(name, _)| println!("{name}: test"));
+        for (name, _) in listed {
+            println!("{name}: test");
+        }
         return ExitCode::SUCCESS;
     }
     let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();

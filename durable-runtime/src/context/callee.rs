@@ -50,6 +50,7 @@ macro_rules! callee {
             type Future: Future;
 
             /// Calls the function.
+            #[allow(clippy::too_many_arguments, reason = "as many as the user's function has")]
             fn call(&self, step: StepContext, $($argument: $type),*) -> Self::Future;
         }
 

@@ -180,7 +180,7 @@ impl RunShared {
             slot.required = slot.required.max(delivered);
             state.awaited += 1;
         }
-        if let Some((attempt, not_before)) = state.permission(claim) {
+        if let Some((attempt, not_before)) = state.permission(claim, self.environment.clock.now()) {
             return Arrival::Begin { attempt, not_before: not_before.map(Timestamp) };
         }
         state.park(claim, waker);
@@ -355,14 +355,16 @@ impl RunShared {
 
 impl State {
     /// Whether the claim may begin an attempt now: the journal is replayed, and what the code knows is durable.
-    fn permission(&self, claim: ClaimNumber) -> Option<(u32, Option<u64>)> {
+    fn permission(&self, claim: ClaimNumber, now: Timestamp) -> Option<(u32, Option<u64>)> {
         let slot = self.slots.get(claim as usize)?;
         let required = slot.required.max(self.required);
-        if self.stopping || self.halt.is_some() || self.recovered_mark_missing || required > self.durable {
+        if self.stopping || self.halt.is_some() || required > self.durable {
             return None;
         }
         match self.replay.begin(claim) {
             Begin::Wait => None,
+            // It only sleeps for now, and asks again when its time has come.
+            begin if self.recovered_mark_missing && begin.is_due(now) => None,
             Begin::Attempt { attempt, not_before } => Some((attempt, not_before)),
         }
     }
@@ -384,9 +386,9 @@ impl State {
         if self.waiting.is_empty() || self.stopping {
             return Vec::new();
         }
-        if self.recovered_mark_missing
-            && self.waiting.iter().any(|claim| matches!(self.replay.begin(*claim), Begin::Attempt { .. }))
-        {
+        // A step that waits for the time of its next attempt begins nothing that could take the process down: however
+        // often the process is restarted meanwhile, that is no crash loop.
+        if self.recovered_mark_missing && self.waiting.iter().any(|claim| self.replay.begin(*claim).is_due(now)) {
             self.recovered_mark_missing = false;
             if let Some(position) = self.append(Event::Recovered { at: now.0 }, None) {
                 self.required = position.next();
@@ -395,7 +397,7 @@ impl State {
         let mut woken = Vec::new();
         let waiting = std::mem::take(&mut self.waiting);
         for claim in waiting {
-            if self.permission(claim).is_some() {
+            if self.permission(claim, now).is_some() {
                 woken.extend(self.slots.get_mut(claim as usize).and_then(|slot| slot.waker.take()));
             } else if self.slots.get(claim as usize).is_some_and(|slot| slot.waker.is_some()) {
                 self.waiting.push(claim);

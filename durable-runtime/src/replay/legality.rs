@@ -65,7 +65,7 @@ impl Legality {
     }
 
     /// Takes in one event and returns its position.
-    pub(super) fn admit(&mut self, event: &Event, facts: &Option<OperationFacts>) -> Result<Position, Illegal> {
+    pub(super) fn admit(&mut self, event: &Event, facts: Option<&OperationFacts>) -> Result<Position, Illegal> {
         let position = self.length;
         let illegal = |why: String| Err(Illegal { position, event: event.name(), why });
         let next = match (self.stage, event) {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub(crate) use divergence::{CodeChange, Difference, Divergence};
 pub(crate) use legality::{Illegal, Legality, Stage};
 
+use crate::clock::Timestamp;
 use crate::id::Position;
 use crate::journal::{CallSite, Event, Operation, OperationKind, Outcome};
 
@@ -103,6 +104,16 @@ pub(crate) enum Begin {
     Attempt { attempt: u32, not_before: Option<u64> },
 }
 
+impl Begin {
+    /// Whether an attempt would begin right now.
+    pub(crate) fn is_due(self, now: Timestamp) -> bool {
+        match self {
+            Self::Wait => false,
+            Self::Attempt { not_before, .. } => not_before.is_none_or(|due| due <= now.0),
+        }
+    }
+}
+
 impl Replay {
     /// A run that has no facts yet.
     pub(crate) fn new() -> Self {
@@ -140,7 +151,7 @@ impl Replay {
     /// # Errors
     /// [`Illegal`]: the fact can't follow those before it; nothing was changed.
     pub(crate) fn apply(&mut self, event: Event) -> Result<Position, Illegal> {
-        let position = self.legality.admit(&event, &self.recorded_view(&event))?;
+        let position = self.legality.admit(&event, self.recorded_view(&event).as_ref())?;
         match event {
             Event::AttemptFailed(event) => {
                 let recorded = self.recorded_entry(event.operation);
@@ -206,7 +217,7 @@ impl Replay {
     pub(crate) fn claim(&mut self, request: Request) -> ClaimNumber {
         self.seal();
         let number = u32::try_from(self.claims.len()).unwrap_or(u32::MAX);
-        let key = self.next_key(&request.name);
+        let key = self.next_key(request.name.clone());
         let Request { name, kind, digest, site } = request;
         self.claims.push(Operation { claim: number, key, kind, digest, site });
         self.unsealed = Some(Unsealed { name });
@@ -223,7 +234,7 @@ impl Replay {
         if let Some(count) = self.names.get_mut(&unsealed.name) {
             *count -= 1;
         }
-        let key = self.next_key(&name);
+        let key = self.next_key(name.clone());
         if let Some(operation) = self.claims.last_mut() {
             operation.key = key;
         }
@@ -231,12 +242,13 @@ impl Replay {
         true
     }
 
-    fn next_key(&mut self, name: &Cow<'static, str>) -> Arc<str> {
-        let count = self.names.entry(name.clone()).or_insert(0);
+    fn next_key(&mut self, name: Cow<'static, str>) -> Arc<str> {
+        let shown = name.clone();
+        let count = self.names.entry(name).or_insert(0);
         *count += 1;
         match *count {
-            1 => Arc::from(&**name),
-            count => format!("{name}#{count}").into(),
+            1 => Arc::from(&*shown),
+            count => format!("{shown}#{count}").into(),
         }
     }
 

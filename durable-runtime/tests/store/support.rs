@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use durable_runtime::store::{Append, Record, SledStore, Store, StoreError};
+use durable_runtime::store::{Append, Record, SledStore, Store, StoreError, StoredRun};
 use durable_runtime::testing::conformance::StoreHarness;
 use durable_runtime::{Durability, Fence, Position, RunId, RunStatus};
 
@@ -71,7 +71,7 @@ pub(crate) fn change_values(store: &Path, change: impl Fn(&[u8]) -> Option<Vec<u
 
 /// The sled database of a closed store.
 pub(crate) fn open_sled(store: &Path) -> ::sled::Db {
-    let config = ::sled::Config::new().path(sled_folder(store)).flush_every_ms(None);
+    let config = ::sled::Config::new().path(sled_folder(store)).flush_every_ms(None).segment_size(2 << 20);
     // A store that was just dropped may hold the file for a moment.
     for _ in 0..1_000 {
         match config.open() {
@@ -137,4 +137,10 @@ pub(crate) fn append(run: &RunId, expected: u64, frames: &[&[u8]], status: RunSt
         clears: Vec::new(),
         status,
     }
+}
+
+/// All runs of a store.
+pub(crate) fn everything(store: &dyn Store) -> Vec<StoredRun> {
+    let heads = store.list(None, None, usize::MAX).expect("list");
+    heads.iter().map(|head| store.read(&head.run).expect("read").expect("the run")).collect()
 }

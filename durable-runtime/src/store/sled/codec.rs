@@ -10,7 +10,7 @@ use crate::store::{Append, RunStatus};
 /// The bytes of a commit record before its directory.
 pub(super) const COMMIT_HEADER_BYTES: usize = 28;
 /// The bytes of a settled run before its directory.
-pub(super) const SETTLED_HEADER_BYTES: usize = 45;
+pub(super) const SETTLED_HEADER_BYTES: usize = 49;
 
 const APPENDED: u8 = 1;
 const MOVED: u8 = 2;
@@ -215,6 +215,8 @@ pub(super) struct SettledHeader {
     pub(super) fence: Fence,
     /// The log's entries of this run up to this commit are contained, and not to be applied again.
     pub(super) through: u64,
+    /// Which of the runs settled at once it is; its further chunks are found by `through` and this.
+    pub(super) ordinal: u32,
     pub(super) directory_bytes: u32,
     pub(super) directory_crc: u32,
     pub(super) frames_bytes: u64,
@@ -232,7 +234,7 @@ pub(super) struct Settled {
 pub(super) fn put_settled(
     status: RunStatus,
     fence: Fence,
-    through: u64,
+    (through, ordinal): (u64, u32),
     dues: &[(Position, Timestamp)],
     frames: &[Vec<u8>],
 ) -> Option<Vec<u8>> {
@@ -245,6 +247,7 @@ pub(super) fn put_settled(
     fields.extend((frames.len() as u64).to_le_bytes());
     fields.extend(fence.0.to_le_bytes());
     fields.extend(through.to_le_bytes());
+    fields.extend(ordinal.to_le_bytes());
     fields.extend(u32::try_from(directory.len()).ok()?.to_le_bytes());
     fields.extend(crc32fast::hash(&directory).to_le_bytes());
     fields.extend(frames.iter().map(|frame| frame.len() as u64).sum::<u64>().to_le_bytes());
@@ -270,6 +273,7 @@ pub(super) fn read_settled_header(first_chunk: &[u8]) -> Option<SettledHeader> {
         length: Position(reader.u64()?),
         fence: Fence(reader.u64()?),
         through: reader.u64()?,
+        ordinal: reader.u32()?,
         directory_bytes: reader.u32()?,
         directory_crc: reader.u32()?,
         frames_bytes: reader.u64()?,

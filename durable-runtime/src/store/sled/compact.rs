@@ -140,3 +140,92 @@ fn copy_unsettled(state: &State, disk: &Disk, first: u64) -> Result<(), StoreErr
     }
     Ok(())
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::id::{Fence, RunId};
+    use crate::store::{Append, Record, RunStatus, Store, StoredRun};
+
+    fn everything(store: &SledStore) -> Vec<StoredRun> {
+        let heads = store.list(None, None, usize::MAX).unwrap();
+        heads.iter().map(|head| store.read(&head.run).unwrap().unwrap()).collect()
+    }
+
+    fn copy_folder(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap().path();
+            let target = to.join(entry.file_name().unwrap());
+            if entry.is_dir() {
+                copy_folder(&entry, &target);
+            } else {
+                std::fs::copy(&entry, &target).unwrap();
+            }
+        }
+    }
+
+    fn fill(store: &SledStore) {
+        for number in 0..60_u64 {
+            let status = [RunStatus::Running, RunStatus::Halted, RunStatus::Completed][(number % 3) as usize];
+            let append = Append {
+                run: RunId::new(format!("run {number}")).unwrap(),
+                expected: Position(0),
+                fence: Fence(number),
+                records: vec![Record { frame: vec![7; 3_000 * (number % 7) as usize], due: None }; 5],
+                clears: Vec::new(),
+                status,
+            };
+            assert_eq!(store.commit(&[append]).unwrap(), [Ok(())]);
+        }
+    }
+
+    #[test]
+    fn a_crash_at_any_stage_of_compaction_leaves_the_same_runs() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().join("store");
+        let store = SledStore::open(&folder, Durability::Buffered).unwrap();
+        fill(&store);
+        let before = everything(&store);
+        let mut copies: Vec<(Stage, PathBuf)> = Vec::new();
+        store
+            .compact_watched(&mut |stage| {
+                // What a process killed at this moment leaves behind.
+                let copy = temporary.path().join(format!("{stage:?}"));
+                copy_folder(&folder, &copy);
+                copies.push((stage, copy));
+            })
+            .unwrap();
+        assert_eq!(everything(&store), before, "compacted");
+        let stages: Vec<Stage> = copies.iter().map(|(stage, _)| *stage).collect();
+        assert_eq!(stages, [Stage::Copying, Stage::Copied, Stage::Switched, Stage::Removed]);
+        for (stage, copy) in copies {
+            for opened in ["once", "twice"] {
+                let store = SledStore::open(&copy, Durability::Buffered).unwrap();
+                assert_eq!(everything(&store), before, "crashed when {stage:?}, opened {opened}");
+            }
+            let folders = std::fs::read_dir(&copy).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir());
+            assert_eq!(folders.count(), 1, "crashed when {stage:?}: the other generation was left behind");
+            let store = SledStore::open(&copy, Durability::Buffered).unwrap();
+            store.compact().unwrap();
+            assert_eq!(everything(&store), before, "crashed when {stage:?}, compacted again");
+        }
+    }
+
+    #[test]
+    fn a_compaction_that_fails_leaves_the_store_as_it_was() {
+        let temporary = tempfile::tempdir().unwrap();
+        let store = SledStore::open(temporary.path(), Durability::Buffered).unwrap();
+        fill(&store);
+        let before = everything(&store);
+        // A file where the new folder should be made.
+        std::fs::write(temporary.path().join("sled-2"), "in the way").unwrap();
+        assert!(matches!(store.compact(), Err(StoreError::Io { .. })));
+        assert_eq!(everything(&store), before);
+        std::fs::remove_file(temporary.path().join("sled-2")).unwrap();
+        store.compact().unwrap();
+        assert_eq!(everything(&store), before);
+    }
+}

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ::sled::{Batch, Db, IVec};
 
+use super::layout::SEGMENT_BYTES;
 use crate::store::{Durability, StoreError};
 
 const CACHE_BYTES: u64 = 64 << 20;
@@ -39,6 +40,7 @@ impl Disk {
     pub(super) fn open(folder: &Path, durability: Durability) -> Result<Self, StoreError> {
         prepare(folder)?;
         let config = ::sled::Config::new().path(folder).flush_every_ms(None).cache_capacity(CACHE_BYTES);
+        let config = config.segment_size(SEGMENT_BYTES);
         let db = guarded(folder, "opening", || open_patiently(&config))?;
         let path = folder.join("db");
         let file = File::open(&path).map_err(|error| io("opening", &path, error))?;

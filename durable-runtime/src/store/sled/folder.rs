@@ -94,6 +94,12 @@ impl Folder {
         Ok(())
     }
 
+    /// Removes the sled folder of a generation.
+    pub(super) fn remove_generation(&self, generation: u64) -> Result<(), StoreError> {
+        let path = self.sled_folder(generation);
+        std::fs::remove_dir_all(&path).map_err(|error| io("removing", &path, error))
+    }
+
     /// Removes the sled folders of all generations but the current one.
     pub(super) fn remove_other_generations(&self) -> Result<(), StoreError> {
         let current = format!("{SLED}{}", self.current.generation);

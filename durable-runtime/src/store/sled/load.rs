@@ -59,7 +59,12 @@ pub(super) fn load(disk: &Disk, folder: &Path) -> Result<Loaded, StoreError> {
         Some((first, last)) if first != last.oldest => {
             Err(damaged(format!("the log begins at commit {first} instead of {}", last.oldest)))
         }
-        _ => Ok(loader.loaded),
+        _ => {
+            for error in loader.loaded.corrupt.values() {
+                tracing::error!(%error, "a run can't be read");
+            }
+            Ok(loader.loaded)
+        }
     }
 }
 
@@ -131,14 +136,18 @@ impl Loader<'_> {
                 return Ok(());
             }
             Change::Appended(added) => (added, false),
-            Change::Moved(added) => (added, true),
+            Change::Moved(added) => {
+                // It replaces what the log had of the run, of which the beginning may be removed already.
+                self.loaded.index.forget(&run);
+                self.loaded.corrupt.remove(&run);
+                (added, true)
+            }
         };
         let base = match self.loaded.index.get(&run) {
             Some(_) => Base::default(),
             None => self.base(&run)?,
         };
         let expected = match self.loaded.index.get(&run) {
-            Some(live) if is_moved => live.settled,
             Some(live) => live.length().0,
             None => base.records,
         };
@@ -156,7 +165,8 @@ impl Loader<'_> {
         let (dues, frame_bytes) = (&mut dues, &mut frame_bytes);
         let new = NewRecords { commit, offset, status, fence, dues, clears: &clears, frame_bytes };
         if is_moved {
-            self.loaded.index.replace(&run, expected, new);
+            // It carries all timers of the run, those of the settled part included.
+            self.loaded.index.replace(&run, base.records, new);
         } else {
             self.loaded.index.append(&run, base, new);
         }
@@ -194,7 +204,6 @@ impl Loader<'_> {
 
     /// The first thing that is found wrong with a run is what is told.
     fn mark(&mut self, run: &RunId, error: StoreError) {
-        tracing::error!(%run, %error, "a run can't be read");
         self.loaded.corrupt.entry(run.clone()).or_insert(error);
     }
 }

@@ -33,6 +33,7 @@ use self::folder::{FORMAT_VERSION, Folder};
 use self::index::Index;
 use self::layout::{META, SETTLED, parse_settled_key, settled_key};
 use self::load::{Loaded, load};
+use self::tidy::Limits;
 use self::write::Writer;
 use super::{Append, DueTimer, Durability, Refused, RunHead, RunStatus, Store, StoreError, StoredRun};
 use crate::clock::Timestamp;
@@ -57,6 +58,7 @@ pub struct SledStore {
     // The order matters: sled is closed before the writer's folder is unlocked.
     state: RwLock<State>,
     writer: Mutex<Writer>,
+    limits: Limits,
 }
 
 /// What reading needs. Held for reading as long as a read takes, so that nothing is removed under it.
@@ -78,7 +80,11 @@ impl SledStore {
     /// nothing was changed in it. [`StoreError::Damaged`], [`StoreError::LostCommits`]: it can't be used.
     /// [`StoreError::Io`]: the system refused something.
     pub fn open(folder: impl AsRef<Path>, durability: Durability) -> Result<Self, StoreError> {
-        let mut folder = Folder::open(folder.as_ref(), durability)?;
+        Self::open_with(folder.as_ref(), durability, Limits::default())
+    }
+
+    fn open_with(folder: &Path, durability: Durability, limits: Limits) -> Result<Self, StoreError> {
+        let mut folder = Folder::open(folder, durability)?;
         let current = folder.current();
         let lost = |found: u64| StoreError::LostCommits {
             folder: folder.path().to_path_buf(),
@@ -90,7 +96,15 @@ impl SledStore {
         if !is_new && !sled_folder.join("db").exists() {
             return Err(lost(0));
         }
-        let disk = Disk::open(&sled_folder, durability)?;
+        let disk = match Disk::open(&sled_folder, durability) {
+            // The process died while sled was creating its files, and sled can't open what it left. Nothing was
+            // acknowledged yet, so they are created again.
+            Err(StoreError::Damaged { .. }) if is_new => {
+                folder.remove_generation(current.generation)?;
+                Disk::open(&sled_folder, durability)?
+            }
+            disk => disk?,
+        };
         match disk.get(META)? {
             Some(meta) => check_meta(&meta, folder.path(), current.store_id)?,
             None if is_new => write::initialize(&disk, current.store_id, 1)?,
@@ -104,7 +118,7 @@ impl SledStore {
         folder.write(current.generation, last)?;
         folder.remove_other_generations()?;
         let state = State { index, corrupt: Mutex::new(corrupt), disk };
-        Ok(Self { state: RwLock::new(state), writer: Mutex::new(Writer::new(folder, durability, last)) })
+        Ok(Self { state: RwLock::new(state), writer: Mutex::new(Writer::new(folder, durability, last)), limits })
     }
 }
 
@@ -244,5 +258,26 @@ impl Drop for SledStore {
     fn drop(&mut self) {
         // So that whatever is lost from now on is noticed when opening. If this fails, less is noticed, nothing is lost.
         self.writer.get_mut().close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found with `kill -9` at every system call of a creation: sled writes its file `conf`, and then its checksum.
+    #[test]
+    fn a_creation_killed_while_sled_wrote_its_configuration_is_begun_anew() -> Result<(), Box<dyn std::error::Error>> {
+        let temporary = tempfile::tempdir()?;
+        let path = temporary.path().join("store");
+        let folder = Folder::open(&path, Durability::Sync)?;
+        let sled_folder = folder.sled_folder(folder.current().generation);
+        drop(folder);
+        std::fs::create_dir_all(sled_folder.join("blobs"))?;
+        std::fs::write(sled_folder.join("conf"), "a configuration without its checksum")?;
+
+        let store = SledStore::open(&path, Durability::Sync)?;
+        assert_eq!(store.list(None, None, 10)?, []);
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use ::sled::{Batch, IVec};
 use super::codec::{self, Settled, SettledHeader};
 use super::disk::Disk;
 use super::index::Place;
-use super::layout::{CHUNK_BYTES, log_key, settled_key, settled_more_key, settled_more_prefix};
+use super::layout::{CHUNK_BYTES, log_key, settled_key, settled_more_key};
 use crate::id::{Position, RunId};
 use crate::store::StoreError;
 
@@ -78,13 +78,14 @@ pub(super) fn read_header(run: &RunId, first_chunk: &[u8]) -> Result<SettledHead
 /// A settled run; `None` if there is no settled run of this id.
 pub(super) fn settled(disk: &Disk, run: &RunId) -> Result<Option<Settled>, StoreError> {
     let Some(first_chunk) = disk.get(&settled_key(run))? else { return Ok(None) };
-    let bytes_all = settled_bytes(read_header(run, &first_chunk)?);
+    let header = read_header(run, &first_chunk)?;
+    let bytes_all = settled_bytes(header);
     let mut bytes = first_chunk.to_vec();
     for chunk in 1.. {
         if bytes.len() as u64 >= bytes_all {
             break;
         }
-        match disk.get(&settled_more_key(run, chunk))? {
+        match disk.get(&settled_more_key(header.through, header.ordinal, chunk))? {
             Some(more) if !more.is_empty() => bytes.extend_from_slice(&more),
             _ => return Err(corrupt(run, None, format!("chunk {chunk} of its settled part is missing"))),
         }
@@ -99,30 +100,36 @@ fn settled_bytes(header: SettledHeader) -> u64 {
 
 /// Puts a settled run into the batch, in place of the one of `old` if there is one.
 pub(super) fn put_settled(batch: &mut Batch, run: &RunId, bytes: &[u8], old: Option<SettledHeader>) {
+    if let Some(old) = old {
+        remove_more(batch, old);
+    }
     let mut chunks = bytes.chunks(CHUNK_BYTES);
     batch.insert(settled_key(run), chunks.next().unwrap_or_default());
-    let mut next = 1;
-    for chunk in chunks {
-        batch.insert(settled_more_key(run, next), chunk);
-        next += 1;
-    }
-    let old_chunks = old.map_or(0, |old| settled_bytes(old).div_ceil(CHUNK_BYTES as u64));
-    for chunk in u64::from(next)..old_chunks {
-        if let Ok(chunk) = u32::try_from(chunk) {
-            batch.remove(settled_more_key(run, chunk));
+    if let Some(header) = codec::read_settled_header(bytes) {
+        for (chunk, bytes) in (1..).zip(chunks) {
+            batch.insert(settled_more_key(header.through, header.ordinal, chunk), bytes);
         }
     }
 }
 
 /// Removes a settled run, whatever state it is in. Returns whether there was anything.
+///
+/// When its header can't be read, its further chunks are not known and stay; nothing ever finds them again.
 pub(super) fn remove_settled(disk: &Disk, batch: &mut Batch, run: &RunId) -> Result<bool, StoreError> {
-    let first = settled_key(run);
-    let found = disk.get(&first)?.is_some();
-    batch.remove(first);
-    for item in disk.scan_prefix(&settled_more_prefix(run)) {
-        batch.remove(item?.0);
+    let key = settled_key(run);
+    let Some(first_chunk) = disk.get(&key)? else { return Ok(false) };
+    batch.remove(key);
+    if let Some(header) = codec::read_settled_header(&first_chunk) {
+        remove_more(batch, header);
     }
-    Ok(found)
+    Ok(true)
+}
+
+fn remove_more(batch: &mut Batch, header: SettledHeader) {
+    let chunks = settled_bytes(header).div_ceil(CHUNK_BYTES as u64);
+    for chunk in 1..u32::try_from(chunks).unwrap_or(u32::MAX) {
+        batch.remove(settled_more_key(header.through, header.ordinal, chunk));
+    }
 }
 
 /// A write that the store refused as impossible, before anything was done.

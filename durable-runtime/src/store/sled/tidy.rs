@@ -3,37 +3,58 @@
 use std::collections::BTreeSet;
 
 use super::codec::{self, Moved};
-use super::index::{Index, Live};
+use super::index::Live;
 use super::write::Chores;
 use super::{SledStore, State, read};
 use crate::id::{Position, RunId};
 use crate::store::StoreError;
 
-/// How much of each kind of work is done at once.
+/// When housekeeping is done, and how much of it at once. Tests make it small to see all of it happen.
 #[derive(Debug, Clone, Copy)]
-struct Budget {
-    settled_runs_max: usize,
-    /// Of frames, settled and moved.
-    bytes_max: u64,
-    /// Nothing is moved while the log is shorter.
-    log_bytes_min: u64,
+pub(super) struct Limits {
+    /// One call of `tidy`.
+    pub(super) tidy: Budget,
+    /// One commit that does some in passing, because nobody called `tidy` in time.
+    pub(super) in_passing: Budget,
+    /// So many finished runs may wait for `tidy` before commits settle some in passing.
+    pub(super) finished_waiting_max: usize,
+    /// How many times the unsettled runs' size the log may have before some are moved.
+    pub(super) log_to_live_max: u64,
+    /// How many keys of the log one commit removes at most, so that no commit takes long.
+    pub(super) removed_chunks_max: u32,
+    /// After how many commits the side file is written again. In between, at most this many of the newest commits
+    /// could be lost to damage (not to a crash) without being missed.
+    pub(super) side_file_commits: u64,
 }
 
-/// One call of `tidy`.
-const TIDY: Budget = Budget { settled_runs_max: 1_024, bytes_max: 4 << 20, log_bytes_min: 16 << 20 };
+/// How much of each kind of work is done at once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    pub(super) settled_runs_max: usize,
+    /// Of frames, settled and moved.
+    pub(super) bytes_max: u64,
+    /// Nothing is moved while the log is shorter.
+    pub(super) log_bytes_min: u64,
+}
 
-/// So many finished runs may wait for `tidy` before commits settle some in passing.
-const FINISHED_WAITING_MAX: usize = 8_192;
-/// So long may the log become before commits move runs in passing.
-const LOG_BYTES_WAITING_MAX: u64 = 256 << 20;
-/// How many times the unfinished runs' size the log may have.
-const LOG_TO_LIVE_MAX: u64 = 4;
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tidy: Budget { settled_runs_max: 1_024, bytes_max: 4 << 20, log_bytes_min: 16 << 20 },
+            in_passing: Budget { settled_runs_max: 16, bytes_max: 1 << 20, log_bytes_min: 256 << 20 },
+            finished_waiting_max: 8_192,
+            log_to_live_max: 4,
+            removed_chunks_max: 4_096,
+            side_file_commits: 256,
+        }
+    }
+}
 
 impl SledStore {
     pub(super) fn tidy_some(&self) -> Result<bool, StoreError> {
         let mut writer = self.writer.lock();
         writer.fail_if_broken()?;
-        let mut chores = self.chores(TIDY, &BTreeSet::new())?;
+        let mut chores = self.chores(self.limits.tidy, &BTreeSet::new())?;
         chores.truncate = self.state.read().index.has_removable_commits(writer.last);
         if !chores.is_empty() {
             self.write_chores(&mut writer, chores)?;
@@ -41,7 +62,7 @@ impl SledStore {
         let state = self.state.read();
         let is_left = state.index.finished_count() > 0
             || state.index.has_removable_commits(writer.last)
-            || movable(&state, TIDY).next().is_some();
+            || movable(&state, &self.limits, self.limits.tidy).next().is_some();
         Ok(is_left)
     }
 
@@ -51,12 +72,13 @@ impl SledStore {
             let state = self.state.read();
             (state.index.finished_count(), state.index.log_bytes())
         };
-        if waiting <= FINISHED_WAITING_MAX && log_bytes <= LOG_BYTES_WAITING_MAX {
+        let mut budget = self.limits.in_passing;
+        if waiting <= self.limits.finished_waiting_max && log_bytes <= budget.log_bytes_min {
             return Ok(Chores::default());
         }
         // Twice what this commit can add, so that the backlog shrinks.
-        let settled_runs_max = if waiting > FINISHED_WAITING_MAX { 16 + 2 * touched.len() } else { 0 };
-        self.chores(Budget { settled_runs_max, bytes_max: 1 << 20, log_bytes_min: LOG_BYTES_WAITING_MAX }, touched)
+        budget.settled_runs_max += 2 * touched.len();
+        self.chores(budget, touched)
     }
 
     fn chores(&self, budget: Budget, touched: &BTreeSet<&RunId>) -> Result<Chores, StoreError> {
@@ -78,7 +100,7 @@ impl SledStore {
             bytes_left = bytes_left.saturating_sub(live.log_bytes());
         }
         let state = self.state.read();
-        for (run, live) in movable(&state, budget) {
+        for (run, live) in movable(&state, &self.limits, budget) {
             if bytes_left == 0 {
                 break;
             }
@@ -108,7 +130,8 @@ fn settle(state: &State, chores: &mut Chores, run: &RunId, live: &Live) -> Resul
     let Some(stored) = state.read(run)? else { return Ok(()) };
     let old = if live.settled > 0 { read::settled_header(&state.disk, run)? } else { None };
     let through = state.index.newest_commit();
-    let bytes = codec::put_settled(live.status, live.fence, through, &live.dues, &stored.frames);
+    let ordinal = u32::try_from(chores.settled.len()).map_err(|_| read::too_large("that many settled runs"))?;
+    let bytes = codec::put_settled(live.status, live.fence, (through, ordinal), &live.dues, &stored.frames);
     let bytes = bytes.ok_or_else(|| read::too_large("a settled run"))?;
     read::put_settled(&mut chores.batch, run, &bytes, old);
     chores.settled.push(run.clone());
@@ -118,13 +141,41 @@ fn settle(state: &State, chores: &mut Chores, run: &RunId, live: &Live) -> Resul
 /// The unfinished runs to move, if the log has become too long for what is in it: those that need its oldest commits.
 ///
 /// A corrupt run can't be moved, and moving those after it would not shorten the log.
-fn movable(state: &State, budget: Budget) -> impl Iterator<Item = (&RunId, &Live)> {
+fn movable<'a>(state: &'a State, limits: &Limits, budget: Budget) -> impl Iterator<Item = (&'a RunId, &'a Live)> {
+    let log_bytes_max = budget.log_bytes_min.max(limits.log_to_live_max * state.index.live_bytes());
+    // Moving is what is left when removing is done: else each could undo what the other gains.
+    let can_shrink = state.index.has_removable_commits(state.index.newest_commit());
+    let is_too_long = !can_shrink && state.index.log_bytes() > log_bytes_max;
     let corrupt = state.corrupt.lock().clone();
-    let runs = state.index.by_age().take_while(move |(run, _)| !corrupt.contains_key(*run));
-    let is_too_long = is_too_long(&state.index, budget.log_bytes_min);
-    runs.filter(move |(_, live)| is_too_long && live.status.is_unfinished())
+    let runs = state.index.by_age().take_while(move |(run, _)| is_too_long && !corrupt.contains_key(*run));
+    runs.filter(|(_, live)| live.status.is_unfinished())
 }
 
-fn is_too_long(index: &Index, log_bytes_min: u64) -> bool {
-    index.log_bytes() > log_bytes_min.max(LOG_TO_LIVE_MAX * index.live_bytes())
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::{Durability, Store};
+    use crate::testing::conformance::StoreHarness;
+
+    /// Housekeeping with nearly every commit, in tiny portions.
+    struct Restless(tempfile::TempDir);
+
+    impl StoreHarness for Restless {
+        fn open(&self) -> Arc<dyn Store> {
+            let budget = Budget { settled_runs_max: 1, bytes_max: 300, log_bytes_min: 1_000 };
+            let limits = Limits {
+                tidy: budget,
+                in_passing: budget,
+                finished_waiting_max: 2,
+                log_to_live_max: 2,
+                removed_chunks_max: 3,
+                side_file_commits: 1,
+            };
+            Arc::new(SledStore::open_with(self.0.path(), Durability::Buffered, limits).expect("open"))
+        }
+    }
+
+    crate::store_conformance!(Restless(tempfile::tempdir().expect("a folder")));
 }

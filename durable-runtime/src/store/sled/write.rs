@@ -14,11 +14,6 @@ use super::{SledStore, State, meta, read};
 use crate::id::{Fence, Position, RunId};
 use crate::store::{Append, Durability, Refused, StoreError};
 
-/// After how many commits the side file is written again. In between, at most this many of the newest commits could
-/// be lost to damage (not to a crash) without being missed.
-const SIDE_FILE_COMMITS: u64 = 256;
-/// How many keys of the log one commit removes at most, so that no commit takes long.
-const REMOVED_CHUNKS_MAX: u32 = 4_096;
 /// The buffer for commit records is given back when it grew beyond this.
 const RECORD_BYTES_KEPT_MAX: usize = 4 << 20;
 
@@ -175,7 +170,7 @@ impl SledStore {
         if record.capacity() <= RECORD_BYTES_KEPT_MAX {
             writer.record = record;
         }
-        if writer.last - writer.folder.current().acknowledged >= SIDE_FILE_COMMITS {
+        if writer.last - writer.folder.current().acknowledged >= self.limits.side_file_commits {
             let written = writer.folder.write(writer.folder.current().generation, writer.last);
             writer.noted(written)?;
         }
@@ -210,7 +205,7 @@ impl SledStore {
         }
         let needed = state.index.oldest_needed().map_or(number, |needed| needed.min(number));
         let mut removed = 0;
-        while removed < REMOVED_CHUNKS_MAX {
+        while removed < self.limits.removed_chunks_max {
             let Some((commit, chunks)) = state.index.drop_oldest_commit(needed) else { break };
             (0..chunks).for_each(|chunk| batch.remove(log_key(commit, chunk)));
             removed += chunks;

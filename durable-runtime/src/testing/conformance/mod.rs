@@ -26,6 +26,7 @@ mod order;
 mod refusals;
 mod survival;
 
+use std::fmt;
 use std::sync::Arc;
 
 pub use model::model_agrees_with_the_memory_store;
@@ -144,12 +145,32 @@ fn tidy_up(store: &dyn Store) {
 }
 
 /// Everything a store lets one see.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 struct Seen {
     heads: Vec<RunHead>,
     unfinished: Vec<RunHead>,
     runs: Vec<StoredRun>,
     dues: Vec<DueTimer>,
+}
+
+impl fmt::Debug for Seen {
+    /// A line per run and per timer; of frames the lengths, because their bytes would fill pages.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for StoredRun { head, frames } in &self.runs {
+            let lengths: Vec<usize> = frames.iter().map(Vec::len).collect();
+            writeln!(
+                f,
+                "\n{} {} at {} fence {}, frames of {lengths:?}",
+                head.run, head.status, head.length, head.fence
+            )?;
+        }
+        let unfinished: Vec<&RunId> = self.unfinished.iter().map(|head| &head.run).collect();
+        writeln!(f, "unfinished {unfinished:?}")?;
+        for timer in &self.dues {
+            writeln!(f, "due {} {} at {}", timer.due.0, timer.run, timer.position)?;
+        }
+        Ok(())
+    }
 }
 
 fn look(store: &dyn Store) -> Seen {
