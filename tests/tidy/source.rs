@@ -19,7 +19,7 @@ impl SourceFile {
     pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let is_test = self.path.ends_with("tests.rs") || self.path.contains("/tests/");
         let lines = if is_test { "" } else { &*self.text };
-        let lines = lines.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().lines();
+        let lines = lines.split("\nmod tests {").next().unwrap_or_default().lines();
         (1..).zip(lines).filter(|(_, line)| !line.trim_start().starts_with("//"))
     }
 }
