@@ -160,8 +160,8 @@
 //!
 //! * **Arguments** may be borrowed; there may be up to 16. They must be `Serialize` and `Clone` (references are):
 //!   their digest is recorded and compared on replay, and a retry needs them again.
-//! * **Results** must be `Serialize` and `DeserializeOwned`. The code is given the value as it was recorded, also
-//!   the first time. What can't be recorded halts the run.
+//! * **Results** must be [`Recorded`]: any owned type that serde can write and read. The code is given the value as it
+//!   was recorded, also the first time. What can't be recorded halts the run.
 //! * **Keys**: the step's name, with `#2`, `#3` … when a name comes again. They are claimed when `ctx.run` is
 //!   *called*, in the order of the calls.
 //! * **Concurrency** is what you know: `join!`, `try_join!`, `select!`, `join_all`, `FuturesUnordered`. Which branch won
