@@ -257,7 +257,7 @@
 //! # Not yet
 //!
 //! Durable timers, signals, child runs, cancellation, steps that run at most once, a check by the compiler that
-//! everything awaited is durable, a crash explorer, PostgreSQL.
+//! everything awaited is durable, a crash explorer, `PostgreSQL` and several workers.
 
 // `#[durable]` names this crate by its path; inside it, that path is this.
 #[expect(unused_extern_crates, reason = "used by the expansion in unit tests only")]
