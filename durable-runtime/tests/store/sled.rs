@@ -270,7 +270,9 @@ fn a_damaged_log_is_told() {
     store.compact().expect("compact");
     assert_eq!(store.corrupt().len(), 0);
 
-    for (what, key, at) in [("its header", log_key(2, 0), 9), ("its directory", log_key(2, 0), 30)] {
+    for (what, key, at) in
+        [("its header", log_key(2, 0), 9), ("its directory", log_key(2, 0), 30), ("a run's id", log_key(2, 0), 31)]
+    {
         let sled = fill();
         change(&sled, &|db| {
             let mut value = db.get(&key).expect("get").expect("the commit").to_vec();
