@@ -150,7 +150,7 @@ fn links_lead_somewhere() {
     }
 }
 
-/// A name in backticks with two or more `_` is that of a function of ours, or of a program in `tests/ui`.
+/// A name in backticks with three or more `_` is that of a function of ours, or of a program in `tests/ui`.
 #[test]
 fn names_in_the_docs_exist() {
     let sources = sources();

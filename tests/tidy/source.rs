@@ -74,7 +74,7 @@ pub(crate) fn functions(text: &str) -> impl Iterator<Item = &str> {
 /// Whether this can only be a name of ours: `no_step_begins_before_the_journal_is_replayed`.
 pub(crate) fn is_long_name(text: &str) -> bool {
     let is_name = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    is_name && !text.starts_with('_') && text.matches('_').count() >= 2
+    is_name && !text.starts_with('_') && text.matches('_').count() >= 3
 }
 
 /// The contents of the code blocks in this language.
