@@ -385,6 +385,7 @@ fn branches_are_polled_in_order() {
         r"
         tokio::select! { a = ctx.run(f) => a, else => 0 };
         select! { biased; a = ctx.run(f) => a };
+        select! { a = ctx.run(f) => a };
         ::tokio::join!(ctx.run(f), g());
         tokio::try_join!(biased; g());
         join!(g());
@@ -398,6 +399,10 @@ fn branches_are_polled_in_order() {
             tokio::select! {
                 biased; a = ctx.__step("f", (), move | __step, () | d::__private::call0(& f,
                 __step)) => a, else => 0
+            };
+            select! {
+                biased; a = ctx.__step("f", (), move | __step, () | d::__private::call0(& f,
+                __step)) => a
             };
             select! {
                 biased; a = ctx.__step("f", (), move | __step, () | d::__private::call0(& f,

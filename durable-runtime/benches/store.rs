@@ -19,12 +19,15 @@ const GROUPS: [usize; 4] = [1, 16, 256, 4_096];
 const ROUNDS: usize = 3;
 const ROUND: Duration = Duration::from_millis(700);
 
+/// A name, and what gives records per second in groups of a size.
+type Contender = (&'static str, fn(usize) -> f64);
+
 fn main() {
     println!(
         "records of {RECORD_BYTES} bytes per second, acknowledged after one sync per group; best of {ROUNDS} rounds"
     );
     println!("{:<44}{}", "", GROUPS.map(|group| format!("{group:>12}")).concat());
-    let contenders: [(&str, fn(usize) -> f64); 4] = [
+    let contenders: [Contender; 4] = [
         ("bare file, preallocated, fdatasync", bare_file),
         ("sled, insert per record, flush, fdatasync", sled_per_record),
         ("SledStore, one record per append", sled_store),

@@ -130,40 +130,47 @@ impl Store for Recorder {
     }
 }
 
-/// One line of the table.
+/// One line of the table, summed over rounds: each round is measured, and then its bounds, so that a slower
+/// moment of the machine slows all three.
+#[derive(Default)]
 struct Line {
-    workload: String,
     count: usize,
-    unit: &'static str,
-    took: Duration,
-    /// Of one run at a time: the median and 99th percentile.
-    percentiles: Option<(Duration, Duration)>,
-    commits: Vec<Vec<Append>>,
     runs: usize,
+    commits: usize,
+    took: Duration,
+    file: Duration,
+    sled: Duration,
 }
 
 impl Line {
-    fn print(&self, scratch: &Path) -> Result<(), Failure> {
-        let file = bare_file(&scratch.join("bare"), &self.commits)?;
-        let sled = sled_per_record(&scratch.join("sled"), &self.commits)?;
+    /// Adds a round: `count` units in `runs` runs took this long, and committed what the recorder has.
+    fn round(
+        &mut self,
+        scratch: &Path,
+        count: usize,
+        runs: usize,
+        took: Duration,
+        recorder: &Recorder,
+    ) -> Result<(), Failure> {
+        let commits = std::mem::take(&mut *recorder.commits.lock().expect("no panic holds it"));
+        self.count += count;
+        self.runs += runs;
+        self.commits += commits.len();
+        self.took += took;
+        self.file += bare_file(&scratch.join("bare"), &commits)?;
+        self.sled += sled_per_record(&scratch.join("sled"), &commits)?;
+        Ok(())
+    }
+
+    fn print(&self, workload: &str, unit: &str, percentiles: &str) {
         let rate = |took: Duration| per_second(self.count, took);
-        let (ours, file, sled) = (rate(self.took), rate(file), rate(sled));
-        let percentiles = self.percentiles.map_or_else(
-            || "–".to_owned(),
-            |(median, high)| format!("{} / {} µs", median.as_micros(), high.as_micros()),
-        );
+        let (ours, file, sled) = (rate(self.took), rate(self.file), rate(self.sled));
         println!(
-            "| {} | {:.0} {} | {percentiles} | {:.2} | {:.0} | {:.2} | {:.0} | {:.2} |",
-            self.workload,
-            ours,
-            self.unit,
-            quotient(self.commits.len(), self.runs),
-            sled,
+            "| {workload} | {ours:.0} {unit} | {percentiles} | {:.2} | {sled:.0} | {:.2} | {file:.0} | {:.2} |",
+            quotient(self.commits, self.runs),
             ours / sled,
-            file,
             ours / file,
         );
-        Ok(())
     }
 }
 
@@ -235,65 +242,60 @@ struct Bench {
 impl Bench {
     async fn open(&mut self) -> Result<(Runtime, Arc<Recorder>), Failure> {
         self.opened += 1;
-        let store = SledStore::open(&self.folder.join(format!("store-{}", self.opened)), Durability::Sync)?;
+        let store = SledStore::open(self.folder.join(format!("store-{}", self.opened)), Durability::Sync)?;
         let recorder = Arc::new(Recorder { store, commits: Mutex::default() });
         let runtime = Runtime::builder().open_store(Arc::clone(&recorder) as Arc<dyn Store>).await?;
         Ok((runtime, recorder))
     }
 
-    fn line(
-        &self,
-        workload: String,
-        count: usize,
-        unit: &'static str,
-        took: Duration,
-        runs: usize,
-        recorder: &Recorder,
-    ) -> Line {
-        let commits = std::mem::take(&mut *recorder.commits.lock().expect("no panic holds it"));
-        Line { workload, count, unit, took, percentiles: None, commits, runs }
-    }
-
     async fn w1(&mut self) -> Result<(), Failure> {
-        const RUNS: usize = 2_000;
+        const ROUNDS: usize = 20;
+        const RUNS: usize = 200;
         let (runtime, recorder) = self.open().await?;
-        let mut each = Vec::with_capacity(RUNS);
-        let begin = Instant::now();
-        for run in 0..RUNS {
+        let mut each = Vec::with_capacity(ROUNDS * RUNS);
+        let mut line = Line::default();
+        for round in 0..ROUNDS {
             let begin = Instant::now();
-            runtime.start(format!("w1-{run}"), three_steps, TEXT.to_owned()).await?.await?;
-            each.push(begin.elapsed());
+            for run in 0..RUNS {
+                let begin = Instant::now();
+                runtime.start(format!("w1-{round}-{run}"), three_steps, TEXT.to_owned()).await?.await?;
+                each.push(begin.elapsed());
+            }
+            line.round(&self.folder, RUNS, RUNS, begin.elapsed(), &recorder)?;
         }
-        let took = begin.elapsed();
         each.sort_unstable();
-        let mut line = self.line("W1".to_owned(), RUNS, "runs/s", took, RUNS, &recorder);
-        line.percentiles = Some((each[RUNS / 2], each[RUNS * 99 / 100]));
-        line.print(&self.folder)?;
+        let (median, high) = (each[each.len() / 2], each[each.len() * 99 / 100]);
+        line.print("W1", "runs/s", &format!("{} / {} µs", median.as_micros(), high.as_micros()));
         runtime.shutdown(Duration::ZERO).await;
         Ok(())
     }
 
     async fn w2(&mut self, at_once: usize) -> Result<(), Failure> {
-        let rounds = (40_000 / at_once).clamp(4, 200);
+        const ROUNDS: usize = 4;
+        let runs_each = (40_000 / ROUNDS / at_once).max(2);
         let (runtime, recorder) = self.open().await?;
-        let begin = Instant::now();
-        let tasks: Vec<_> = (0..at_once)
-            .map(|lane| {
-                let runtime = runtime.clone();
-                tokio::spawn(async move {
-                    for round in 0..rounds {
-                        let run = runtime.start(format!("w2-{lane}-{round}"), three_steps, TEXT.to_owned()).await;
-                        run.expect("the store works").await.expect("the run ends");
-                    }
+        let mut line = Line::default();
+        for round in 0..ROUNDS {
+            let begin = Instant::now();
+            let tasks: Vec<_> = (0..at_once)
+                .map(|lane| {
+                    let runtime = runtime.clone();
+                    tokio::spawn(async move {
+                        for run in 0..runs_each {
+                            let id = format!("w2-{round}-{lane}-{run}");
+                            let run = runtime.start(id, three_steps, TEXT.to_owned()).await.expect("the store works");
+                            run.await.expect("the run ends");
+                        }
+                    })
                 })
-            })
-            .collect();
-        for task in tasks {
-            task.await?;
+                .collect();
+            for task in tasks {
+                task.await?;
+            }
+            let runs = at_once * runs_each;
+            line.round(&self.folder, 3 * runs, runs, begin.elapsed(), &recorder)?;
         }
-        let took = begin.elapsed();
-        let runs = at_once * rounds;
-        self.line(format!("W2/{at_once}"), 3 * runs, "steps/s", took, runs, &recorder).print(&self.folder)?;
+        line.print(&format!("W2/{at_once}"), "steps/s", "–");
         runtime.shutdown(Duration::ZERO).await;
         Ok(())
     }
@@ -301,10 +303,13 @@ impl Bench {
     async fn w3(&mut self) -> Result<(), Failure> {
         const STEPS: u32 = 1_000;
         let (runtime, recorder) = self.open().await?;
-        let begin = Instant::now();
-        runtime.start("w3", many_steps, (STEPS, TEXT.to_owned())).await?.await?;
-        let took = begin.elapsed();
-        self.line("W3".to_owned(), STEPS as usize, "steps/s", took, 1, &recorder).print(&self.folder)?;
+        let mut line = Line::default();
+        for round in 0..3 {
+            let begin = Instant::now();
+            runtime.start(format!("w3-{round}"), many_steps, (STEPS, TEXT.to_owned())).await?.await?;
+            line.round(&self.folder, STEPS as usize, 1, begin.elapsed(), &recorder)?;
+        }
+        line.print("W3", "steps/s", "–");
         runtime.shutdown(Duration::ZERO).await;
         Ok(())
     }
@@ -343,13 +348,13 @@ impl Bench {
         const STEPS: u32 = 1_000;
         const RUNS: usize = 20;
         let (runtime, recorder) = self.open().await?;
-        let begin = Instant::now();
+        let mut line = Line::default();
         for run in 0..RUNS {
+            let begin = Instant::now();
             runtime.start(format!("w5-{run}"), wide, (STEPS, TEXT.to_owned())).await?.await?;
+            line.round(&self.folder, STEPS as usize, 1, begin.elapsed(), &recorder)?;
         }
-        let took = begin.elapsed();
-        let line = self.line("W5".to_owned(), STEPS as usize * RUNS, "steps/s", took, RUNS, &recorder);
-        line.print(&self.folder)?;
+        line.print("W5", "steps/s", "–");
         runtime.shutdown(Duration::ZERO).await;
         Ok(())
     }

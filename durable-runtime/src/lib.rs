@@ -1,4 +1,263 @@
-//! Durable functions.
+//! Durable functions: ordinary async Rust that continues where it stopped after a crash.
+//!
+//! This page is the guide; read it first. What is promised under which failure, rule by rule and test by
+//! test, is in `docs/guarantees.md`; how the crate is built, in `ARCHITECTURE.md`.
+//!
+//! # A first run
+//!
+//! A durable function is an `async fn` with [`#[durable]`](durable). What it does outside itself, it does in
+//! *steps*: `ctx.run(function, arguments…)`. A step's outcome is written down before anything builds on it. After a
+//! crash the function is run again from the top, with the recorded outcomes in place of the steps that have
+//! ended, and so arrives where it was.
+//!
+//! ```
+//! use durable_runtime::{Context, Runtime, durable};
+//!
+//! async fn price(quantity: u32) -> u64 {
+//!     u64::from(quantity) * 250
+//! }
+//!
+//! async fn charge(cents: u64) -> String {
+//!     format!("{cents} cents charged")
+//! }
+//!
+//! #[durable]
+//! async fn checkout(ctx: Context, quantity: u32) -> String {
+//!     let cents = ctx.run(price, quantity).await;
+//!     let charge = ctx.run(charge, cents).await;
+//!     ctx.run("confirm", async || format!("{charge}, thank you")).await
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path().join("orders.durable");
+//! let runtime = Runtime::open(&folder).await?; // continues what is unfinished, by itself
+//! let run = runtime.start("ord_abc123", checkout, 3).await?; // from here on it ends, whatever happens to us
+//! assert_eq!(run.await?, "750 cents charged, thank you");
+//! // Start, first step, second step, and third step together with the result: four commits, one sync each.
+//! assert_eq!(runtime.stats().commits, 4);
+//!
+//! // The same id again is the same run: the recorded result, and no step runs.
+//! assert_eq!(runtime.start("ord_abc123", checkout, 3).await?.await?, "750 cents charged, thank you");
+//! assert_eq!(runtime.stats().steps_executed, 3);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | durable function | the definition: an `async fn` under `#[durable]` |
+//! | run | one execution of it, known by its [`RunId`]: usually the business id |
+//! | step | a recorded unit of outside work |
+//! | attempt | one try of a step, from 1 |
+//! | operation | what the code asks the runtime for; today, a step. Each has a *key* |
+//! | event | one fact in the journal |
+//! | journal | a run's events, in order |
+//! | checkpoint | the event that holds an operation's outcome |
+//! | replay | running the code again with the journal's outcomes |
+//! | recovery | finding unfinished runs and replaying them, when a store is opened |
+//! | divergence | code and journal disagree |
+//! | halted | stopped by the machinery, and waiting for [`Runtime::resume`] |
+//!
+//! # What happens after a crash
+//!
+//! The function is called with its recorded input. Each `ctx.run` claims the next key; a step whose outcome is
+//! recorded resolves to it, in the order in which outcomes were recorded. No step's body begins before the
+//! whole journal has been replayed. From there on it is an ordinary execution.
+//!
+//! Here the first life has no gateway, so the second step halts the run; the next life brings one:
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use std::time::Duration;
+//! use durable_runtime::store::MemoryStore;
+//! use durable_runtime::{Context, RunError, Runtime, StepContext, durable};
+//!
+//! struct Gateway;
+//!
+//! async fn price(quantity: u32) -> u64 {
+//!     u64::from(quantity) * 250
+//! }
+//!
+//! async fn charge(step: StepContext, cents: u64) -> String {
+//!     let _gateway = step.dependency::<Gateway>(); // there is none yet
+//!     format!("{cents} cents under {}", step.idempotency_key())
+//! }
+//!
+//! #[durable]
+//! async fn settle(ctx: Context, quantity: u32) -> String {
+//!     let cents = ctx.run(price, quantity).await;
+//!     ctx.run(charge, cents).await
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = Arc::new(MemoryStore::default());
+//! let first_life = Runtime::builder().open_store(store.clone()).await?;
+//! let halted = first_life.start("ord_1", settle, 3).await?.await;
+//! assert!(matches!(halted, Err(RunError::Halted { .. })));
+//! first_life.shutdown(Duration::from_secs(1)).await;
+//!
+//! let second_life = Runtime::builder().dependency(Gateway).open_store(store).await?;
+//! second_life.resume("ord_1").await?;
+//! assert_eq!(second_life.attach("ord_1", settle).await?.await?, "750 cents under ord_1:charge");
+//! assert_eq!(second_life.stats().steps_replayed, 1); // price
+//! assert_eq!(second_life.stats().steps_executed, 1); // charge
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Writing steps
+//!
+//! A step runs **at least once**, and exactly one outcome of it is recorded. If the process dies between the
+//! effect and its record, the step runs again. So let the outside tell a repetition: pass
+//! [`StepContext::idempotency_key`] to it (`ord_1:charge`: the same on every attempt, after every crash), or write
+//! so that writing twice is writing once (an upsert by the business id).
+//!
+//! ```
+//! use std::time::Duration;
+//! use durable_runtime::{Context, Failure, ResultExt, Retry, StepContext, durable};
+//!
+//! async fn reserve(sku: &str, count: u32) -> Result<u32, Failure> {
+//!     let _stock: u32 = sku.parse().context("not a stock number").permanent()?; // never tried again
+//!     Ok(count)
+//! }
+//!
+//! async fn announce(step: StepContext, text: &str) -> Result<(), Failure> {
+//!     println!("{} (attempt {}): {text}", step.idempotency_key(), step.attempt());
+//!     Ok(())
+//! }
+//!
+//! /// A helper: a part of its caller's run, called directly.
+//! #[durable]
+//! async fn reserve_both(ctx: &Context, first: &str, second: &str) -> Result<u32, Failure> {
+//!     let (a, b) = tokio::try_join!(ctx.run(reserve, first, 1), ctx.run(reserve, second, 2))?;
+//!     Ok(a + b)
+//! }
+//!
+//! #[durable]
+//! async fn shipment(ctx: Context, first: String, second: String) -> Result<u32, Failure> {
+//!     let reserved = reserve_both(&ctx, &first, &second).await?;
+//!     let patient = Retry::exponential(Duration::from_millis(500)).max_attempts(5);
+//!     ctx.run(announce, "reserved").named("announce reservation").timeout(Duration::from_secs(5)).retry(patient).await?;
+//!     // An inline step borrows what surrounds it, and may take the StepContext.
+//!     let label = ctx.run("print label", async |step| format!("{}: {reserved}", step.run_id())).await;
+//!     ctx.run(announce, &label).await?;
+//!     Ok(reserved)
+//! }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! # let runtime = durable_runtime::Runtime::builder().in_memory().await.unwrap();
+//! # let run = runtime.start("s", shipment, ("7".to_owned(), "8".to_owned())).await.unwrap();
+//! # assert_eq!(run.await.unwrap(), Ok(3));
+//! # let keys: Vec<_> = runtime.get("s").await.unwrap().unwrap().steps.into_iter().map(|step| step.key).collect();
+//! # assert_eq!(keys, ["reserve", "reserve#2", "announce reservation", "print label", "announce"]);
+//! # }
+//! ```
+//!
+//! * **Arguments** may be borrowed; there may be up to 16. They must be `Serialize` and `Clone` (references are):
+//!   their digest is recorded and compared on replay, and a retry needs them again.
+//! * **Results** must be [`Recorded`]: any owned type that serde can write and read. The code is given the value as it
+//!   was recorded, also the first time. What can't be recorded halts the run.
+//! * **Keys**: the step's name, with `#2`, `#3` … when a name comes again. They are claimed when `ctx.run` is
+//!   *called*, in the order of the calls.
+//! * **Concurrency** is what you know: `join!`, `try_join!`, `select!`, `join_all`, `FuturesUnordered`. Which branch won
+//!   is recorded by the order of outcomes. A step that loses a race is dropped; its effect may have happened.
+//! * **[`Retry`]**, **timeouts** ([`Step::timeout`]) and **dependencies** ([`StepContext::dependency`]) have their own
+//!   pages. Attempts and the time of the next one survive restarts.
+//!
+//! # Code that can be replayed
+//!
+//! Between steps, the code must ask for the same steps in the same order, with equal arguments, whenever it is given
+//! the same outcomes. What is written outside of steps happens again on every replay.
+//!
+//! | instead of, in a durable function | write |
+//! |---|---|
+//! | the clock, randomness, environment, files, network | `ctx.run("now", async \|\| …)` |
+//! | looping over a `HashMap` or `HashSet` | `BTreeMap`, `BTreeSet`, or sort first |
+//! | `tokio::spawn` | `join!`, `select!`, `FuturesUnordered` inside the function |
+//! | awaiting a channel, a lock, `tokio::time::sleep` | do it inside a step |
+//! | `println!`, a metric | a step. `tracing` is fine: it is silent while code is repeated |
+//! | changing a captured variable in an inline step | return the value from the step |
+//!
+//! `#[durable]` helps where it can see: `tokio::select!`, `join!` and `try_join!` poll their branches in the written order
+//! (`biased;` is added), `futures::select!`, a step inside an inline step, and an assignment to a captured variable do not
+//! compile. Everything else is noticed on replay: a [divergence](HaltReason::Divergence) halts the run before any
+//! new effect, with both places in the source and what to do.
+//!
+//! # Deploying changed code
+//!
+//! Finished runs are never replayed. An unfinished run is replayed by the code that is there now, and goes on if that
+//! asks for the recorded steps. You may change anything behind the last recorded step, the bodies of steps, and, with
+//! JSON payloads, add fields: `#[serde(default)]` for what is read back; an added `Option` that is `None` does not change
+//! the digest of an argument. Steps inserted, removed, renamed or given other arguments before that point halt the run;
+//! deploy the old code, and resume. `#[durable(version = 2)]` is recorded and shown in that message; it selects nothing.
+//! A renamed function keeps its runs with `#[durable(name = "its_old_name")]`.
+//!
+//! # Errors
+//!
+//! * A **step's `Err`** is data: recorded, and returned with its type, also on replay.
+//! * A **function's `Err`** is its result: the run has [failed](RunStatus::Failed), and that is final.
+//! * **Failures of the machinery** (a panic, a divergence, a value that can't be recorded, the store) are never shown to
+//!   the function, which could only swallow them. They halt the run: see [`Halt`], [`Runtime::resume`].
+//! * **Calls of the runtime** answer with [`OpenError`], [`StartError`], [`RunError`], [`AdminError`].
+//!
+//! Every message begins with a code such as `[D0402]`; `docs/errors/` has a page for each.
+//!
+//! # Testing your functions
+//!
+//! [`RuntimeBuilder::in_memory`] needs no folder. To test a restart, keep a [`MemoryStore`](store::MemoryStore) and open it
+//! again, as above. [`Runtime::stats`] tells executed from replayed steps, [`Runtime::get`] shows the journal. Time is
+//! injected: with a [`Clock`] of your own, hours of retries take no time.
+//!
+//! ```
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//! use std::time::Duration;
+//! use durable_runtime::{Clock, Context, Failure, Retry, Runtime, Sleep, StepContext, Timestamp, durable};
+//!
+//! /// Whoever sleeps moves the time.
+//! #[derive(Debug, Default)]
+//! struct Skipping(AtomicU64);
+//!
+//! impl Clock for Skipping {
+//!     fn now(&self) -> Timestamp {
+//!         Timestamp(self.0.load(Ordering::SeqCst))
+//!     }
+//!     fn sleep_until(&self, due: Timestamp) -> Sleep {
+//!         self.0.fetch_max(due.0, Ordering::SeqCst);
+//!         Box::pin(std::future::ready(()))
+//!     }
+//! }
+//!
+//! async fn third_time_lucky(step: StepContext) -> Result<u32, Failure> {
+//!     if step.attempt() < 3 { Err(Failure::new("not yet")) } else { Ok(step.attempt()) }
+//! }
+//!
+//! #[durable]
+//! async fn patient(ctx: Context) -> Result<u32, Failure> {
+//!     ctx.run(third_time_lucky).retry(Retry::fixed(Duration::from_secs(3_600))).await
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let runtime = Runtime::builder().clock(Skipping::default()).in_memory().await?;
+//! assert_eq!(runtime.start("p", patient, ()).await?.await?, Ok(3));
+//! let step = &runtime.get("p").await?.expect("it was started").steps[0];
+//! assert_eq!(step.failed_attempts[0].error, r#"{"Err":{"message":"not yet","causes":[],"permanent":false}}"#);
+//! assert_eq!(step.updated_at, Timestamp(2 * 3_600_000));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The feature `testing` has the conformance suite for stores of your own.
+//!
+//! # Not yet
+//!
+//! Durable timers, signals, child runs, cancellation, steps that run at most once, a check by the compiler that
+//! everything awaited is durable, a crash explorer, `PostgreSQL` and several workers.
 
 // `#[durable]` names this crate by its path; inside it, that path is this.
 #[expect(unused_extern_crates, reason = "used by the expansion in unit tests only")]
@@ -54,3 +313,8 @@ pub mod __private {
     pub use crate::context::callee::*;
     pub use crate::engine::Registration;
 }
+
+/// The code of the README, compiled and run with the other examples.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

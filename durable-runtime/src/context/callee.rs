@@ -42,6 +42,7 @@ macro_rules! callee {
             message = $message,
             label = "not an async function of these arguments",
             note = "a step is an `async fn` that takes exactly the arguments given to `ctx.run`, with or without a `StepContext` before them",
+            note = "a future that was made already can run only once: pass the function, or a closure that makes it (`async || …`)",
             note = "a helper (`ctx: &Context`) is called directly: `helper(&ctx, …).await`",
             note = "calling another `#[durable]` function as a child run is not available yet"
         )]

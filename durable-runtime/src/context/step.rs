@@ -325,8 +325,7 @@ impl<O: Recorded> Step<'_, O> {
         let began_at = environment.clock.now();
         let deadline = self.timeout.map(|(limit, _)| environment.clock.sleep_until(began_at.after(limit)));
         let span = tracing::info_span!("step", key = %operation.key, attempt);
-        let context =
-            StepContext::new(Arc::clone(&self.shared), operation.key, attempt);
+        let context = StepContext::new(Arc::clone(&self.shared), operation.key, attempt);
         environment.counters.executed();
         self.shared.body_began();
         self.stage = Stage::Running(Running { attempt, began_at, deadline, span });

@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn the_bytes_of_version_1_stay_as_they_are() {
         let frame = encode(&event()).unwrap();
-        let hex: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = frame.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         expect_test::expect!["014e317f6e02030d6368617267655f63617264233200fdefcdab89674523010d7372632f6f72646572732e727311090200000e5b2270695f31222c31313837375dfd0068e5cf8b010000fd7b68e5cf8b010000"].assert_eq(&hex);
     }
 

@@ -1,6 +1,7 @@
 //! The stores, through their public interface.
 #![cfg(feature = "testing")]
 
+mod damage;
 mod lossy;
 mod memory;
 mod sled;

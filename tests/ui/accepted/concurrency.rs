@@ -53,6 +53,10 @@ pub async fn selected(ctx: Context, number: u32) -> Result<Vec<u32>, String> {
         }
         else => 0,
     };
+    let ordered = select! {
+        second = ctx.run(never) => second,
+        first = ctx.run(double, &number) => first,
+    };
     let mut slow = ctx.run(never);
     let mut fast = ctx.run(double, &number);
     let pinned = futures::select_biased! {
@@ -60,7 +64,7 @@ pub async fn selected(ctx: Context, number: u32) -> Result<Vec<u32>, String> {
         second = futures::FutureExt::fuse(&mut fast) => second,
     };
     let (any, _, _) = select_all([1_u32, 2].iter().map(|number| ctx.run(double, number))).await;
-    Ok(vec![tokios, imported, pinned, any])
+    Ok(vec![tokios, imported, ordered, pinned, any])
 }
 
 /// As many as a list has.
@@ -90,7 +94,7 @@ async fn joins() {
 
 #[tokio::test]
 async fn selects() {
-    assert_eq!(run(selected, 8).await, Ok(vec![4, 8, 16, 2]));
+    assert_eq!(run(selected, 8).await, Ok(vec![4, 8, 16, 16, 2]));
     assert_eq!(run(selected, 3).await, Err("3 is odd".to_owned()));
 }
 

@@ -52,7 +52,7 @@ impl Folder {
     /// Opens and locks the folder, or creates it. Changes nothing in a folder that is not ours.
     pub(super) fn open(path: &Path, durability: Durability) -> Result<Self, StoreError> {
         recognize(path)?;
-        std::fs::create_dir_all(path).map_err(|error| io("creating", path, error))?;
+        create_folder(path, durability)?;
         let lock = lock(path)?;
         // Again, because before the lock was ours somebody else may have been creating the store.
         let current = match recognize(path)? {
@@ -219,6 +219,20 @@ fn read_slot(slot: &[u8]) -> Slot {
     Slot::Valid(Current { store_id, generation: u64_at(28), sequence: u64_at(36), acknowledged: u64_at(44) })
 }
 
+/// Makes the folder, and those above it that are missing, and their names durable.
+fn create_folder(path: &Path, durability: Durability) -> Result<(), StoreError> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    std::fs::create_dir_all(path).map_err(|error| io("creating", path, error))?;
+    if durability == Durability::Sync {
+        // A folder's name is in its parent; that of a path of one component is the working directory.
+        let parents = missing.iter().filter_map(|folder| folder.parent());
+        for parent in parents {
+            sync_path(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes the first side file. It comes before the sled folder, so that a sled folder without one is never ours to
 /// overwrite.
 fn create(path: &Path, durability: Durability) -> Result<Current, StoreError> {
@@ -235,9 +249,6 @@ fn create(path: &Path, durability: Durability) -> Result<Current, StoreError> {
     write().map_err(|error| io("creating", &new, error))?;
     if durability == Durability::Sync {
         sync_path(path)?;
-        // The folder's own name is in its parent. A relative path of one component has the working directory.
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        sync_path(parent)?;
     }
     Ok(current)
 }

@@ -107,25 +107,22 @@ impl Index {
 
     /// Adds records at the end of a run; `base` is where a run begins that is not live yet.
     pub(super) fn append(&mut self, run: &RunId, base: Base, new: NewRecords<'_>) {
-        let mut in_dues = true;
+        let mut is_new = false;
         let live = self.live.entry(run.clone()).or_insert_with(|| {
-            in_dues = false;
+            is_new = true;
             self.by_age.insert((new.commit, run.clone()));
             Live {
                 status: new.status,
                 fence: new.fence,
                 settled: base.records,
                 places: Vec::new(),
-                dues: base.dues,
                 oldest_commit: new.commit,
-                log_bytes: 0,
+                log_bytes: ENTRY_BYTES + run.as_str().len() as u64 + TIMER_BYTES * base.dues.len() as u64,
+                dues: base.dues,
             }
         });
-        in_dues &= live.status.is_unfinished();
-        let bytes_before = live.log_bytes;
-        if live.places.is_empty() {
-            live.log_bytes = ENTRY_BYTES + run.as_str().len() as u64 + TIMER_BYTES * live.dues.len() as u64;
-        }
+        let in_dues = !is_new && live.status.is_unfinished();
+        let bytes_before = if is_new { 0 } else { live.log_bytes };
 
         let mut offset = new.offset;
         for bytes in new.frame_bytes {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::codec::{self, Moved};
 use super::index::Live;
-use super::write::Chores;
+use super::write::{Accepted, Chores};
 use super::{SledStore, State, read};
 use crate::id::{Position, RunId};
 use crate::store::StoreError;
@@ -40,7 +40,7 @@ pub(super) struct Budget {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            tidy: Budget { settled_runs_max: 1_024, bytes_max: 4 << 20, log_bytes_min: 16 << 20 },
+            tidy: Budget { settled_runs_max: 256, bytes_max: 1 << 20, log_bytes_min: 16 << 20 },
             in_passing: Budget { settled_runs_max: 16, bytes_max: 1 << 20, log_bytes_min: 256 << 20 },
             finished_waiting_max: 8_192,
             log_to_live_max: 4,
@@ -66,8 +66,8 @@ impl SledStore {
         Ok(is_left)
     }
 
-    /// What a commit should do besides, because nobody called `tidy` in time. `touched` are the runs it appends to.
-    pub(super) fn overdue_chores(&self, touched: &BTreeSet<&RunId>) -> Result<Chores, StoreError> {
+    /// What a commit should do besides its appends, because nobody called `tidy` in time.
+    pub(super) fn overdue_chores(&self, accepted: &[Accepted<'_>]) -> Result<Chores, StoreError> {
         let (waiting, log_bytes) = {
             let state = self.state.read();
             (state.index.finished_count(), state.index.log_bytes())
@@ -77,10 +77,11 @@ impl SledStore {
             return Ok(Chores::default());
         }
         // Twice what this commit can add, so that the backlog shrinks.
-        budget.settled_runs_max += 2 * touched.len();
-        self.chores(budget, touched)
+        budget.settled_runs_max += 2 * accepted.len();
+        self.chores(budget, &accepted.iter().map(|accepted| &accepted.append.run).collect())
     }
 
+    /// Collects work within the budget, and none on the runs that the commit itself appends to.
     fn chores(&self, budget: Budget, touched: &BTreeSet<&RunId>) -> Result<Chores, StoreError> {
         let mut chores = Chores::default();
         let mut bytes_left = budget.bytes_max;
@@ -134,7 +135,7 @@ fn settle(state: &State, chores: &mut Chores, run: &RunId, live: &Live) -> Resul
     let bytes = codec::put_settled(live.status, live.fence, (through, ordinal), &live.dues, &stored.frames);
     let bytes = bytes.ok_or_else(|| read::too_large("a settled run"))?;
     read::put_settled(&mut chores.batch, run, &bytes, old);
-    chores.settled.push(run.clone());
+    chores.settled.insert(run.clone());
     Ok(())
 }
 

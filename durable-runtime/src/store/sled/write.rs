@@ -1,6 +1,6 @@
 //! Committing: which appends apply, the commit record, the batch, the sync.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ::sled::Batch;
 use parking_lot::RwLockWriteGuard;
@@ -62,7 +62,7 @@ pub(super) struct Chores {
     /// Settled runs to write, or to remove.
     pub(super) batch: Batch,
     /// Runs that are settled by it, and leave the index.
-    pub(super) settled: Vec<RunId>,
+    pub(super) settled: BTreeSet<RunId>,
     pub(super) moved: Vec<Moved>,
     pub(super) deleted: Option<RunId>,
     /// Whether to remove the beginning of the log that nobody needs.
@@ -76,8 +76,8 @@ impl Chores {
 }
 
 /// An append that applies, and where its run begins if it is not in the index.
-struct Accepted<'a> {
-    append: &'a Append,
+pub(super) struct Accepted<'a> {
+    pub(super) append: &'a Append,
     base: Base,
 }
 
@@ -121,7 +121,7 @@ impl SledStore {
         if accepted.is_empty() {
             return Ok(answers);
         }
-        let chores = self.overdue_chores(&accepted.iter().map(|accepted| &accepted.append.run).collect())?;
+        let chores = self.overdue_chores(&accepted)?;
         self.write(&mut writer, accepted, chores)?;
         Ok(answers)
     }
@@ -250,29 +250,35 @@ fn refusal(append: &Append, standing: Standing) -> Option<Refused> {
     (append.fence < fence).then_some(Refused::StaleFence { given: append.fence, current: fence })
 }
 
-/// How a run stands before the commit. A run that can't be read refuses everything.
+/// How a run stands before the commit, and where it begins if it is settled and goes on. A run that can't be read
+/// refuses everything.
 fn standing(state: &State, append: &Append) -> Result<(Standing, Base), StoreError> {
-    let unreadable = (Standing { length: Position(u64::MAX), fence: Fence(u64::MAX) }, Base::default());
     let run = &append.run;
-    let head = match state.head(run) {
-        Ok(Some(head)) => head,
-        Ok(None) => return Ok((Standing { length: Position(0), fence: Fence(0) }, Base::default())),
-        Err(StoreError::Corrupt { .. }) => return Ok(unreadable),
-        Err(error) => return Err(error),
+    match known_standing(state, append) {
+        Err(StoreError::Corrupt { .. }) => {
+            tracing::warn!(%run, "an append to a corrupt run is refused");
+            Ok((Standing { length: Position(u64::MAX), fence: Fence(u64::MAX) }, Base::default()))
+        }
+        answer => answer,
+    }
+}
+
+fn known_standing(state: &State, append: &Append) -> Result<(Standing, Base), StoreError> {
+    let run = &append.run;
+    state.fail_if_corrupt(run)?;
+    if let Some(live) = state.index.get(run) {
+        return Ok((Standing { length: live.length(), fence: live.fence }, Base::default()));
+    }
+    let Some(header) = state.noted(read::settled_header(&state.disk, run))? else {
+        return Ok((Standing { length: Position(0), fence: Fence(0) }, Base::default()));
     };
-    let standing = Standing { length: head.length, fence: head.fence };
-    let resumes_settled = state.index.get(run).is_none() && refusal(append, standing).is_none();
-    if !resumes_settled {
+    let standing = Standing { length: header.length, fence: header.fence };
+    if refusal(append, standing).is_some() {
         return Ok((standing, Base::default()));
     }
-    match state.noted(read::settled(&state.disk, run)) {
-        Ok(settled) => {
-            let dues = settled.map(|settled| settled.dues).unwrap_or_default();
-            Ok((standing, Base { records: head.length.0, dues }))
-        }
-        Err(StoreError::Corrupt { .. }) => Ok(unreadable),
-        Err(error) => Err(error),
-    }
+    let settled = state.noted(read::settled(&state.disk, run))?;
+    let dues = settled.map(|settled| settled.dues).unwrap_or_default();
+    Ok((standing, Base { records: header.length.0, dues }))
 }
 
 /// Puts a written append into the index and returns where the next one's frames begin.

@@ -1,0 +1,185 @@
+//! What neither compiler nor clippy can hold: small checks over the text of this repository.
+//!
+//! A check that is in the way is changed here, with its reason, or the exception is added to its list, with its reason.
+
+mod source;
+
+use std::collections::BTreeSet;
+
+use source::{SourceFile, files, read, root, words};
+
+/// A file is a sitting. Beyond this it is two files.
+const LINES_MAX: usize = 600;
+/// From here on it is listed, so that it does not come as a surprise.
+const LINES_MANY: usize = 400;
+
+/// Files that are longer than [`LINES_MAX`], each with why and how long at most.
+const LONG_FILES: &[(&str, usize, &str)] = &[
+    ("durable-macros/src/tests.rs", 800, "one snapshot of an expansion beside the other"),
+    ("durable-runtime/src/engine/core.rs", 700, "to be split: starting, recovering and administering are three things"),
+];
+
+/// Where library code may panic, each with what is panicked about.
+const PANICS: &[(&str, &str)] = &[
+    ("durable-runtime/src/context/shared.rs", "a misused operation has no value to return (R10); the run is halted"),
+    ("durable-runtime/src/context/step_context.rs", "a missing dependency; the step's panic halts the run (R8)"),
+    ("durable-runtime/src/store/sled/disk.rs", "the database is there until the store is dropped"),
+    ("durable-runtime/src/store/sled/write.rs", "a commit record just made has less than 4 GiB"),
+    ("durable-runtime/src/testing/", "a test kit reports by panicking"),
+];
+
+/// Commands of the README that the gate does not run, each with why.
+const NOT_IN_THE_GATE: &[(&str, &str)] =
+    &[("cargo run --example order_processing", "whether the gate takes its time is not decided yet")];
+
+/// All of our code.
+fn sources() -> Vec<SourceFile> {
+    ["durable-macros", "durable-runtime", "examples", "tests"].map(|folder| files(folder, "rs")).concat()
+}
+
+#[test]
+fn replay_is_pure() {
+    let impure = ["tokio", "time", "fs", "net", "thread", "env", "process", "rand", "HashMap", "HashSet"];
+    for file in files("durable-runtime/src/replay", "rs") {
+        for (number, line) in file.code() {
+            let found = words(line).find(|word| impure.contains(word));
+            assert_eq!(found, None, "{}:{number}: replay/ is a function of journal and claims alone", file.path);
+        }
+    }
+}
+
+#[test]
+fn every_error_code_has_a_page_and_every_page_a_code() {
+    let sources = [files("durable-runtime/src", "rs"), files("durable-macros/src", "rs")].concat();
+    let codes: BTreeSet<String> = sources.iter().flat_map(|file| source::error_codes(&file.text)).collect();
+    let pages: BTreeSet<String> = files("docs/errors", "md").iter().filter_map(page_of).collect();
+    assert_eq!(codes, pages, "left: codes in the sources, right: pages in docs/errors");
+    let index = read("docs/errors/README.md");
+    for code in codes {
+        let page = read(&format!("docs/errors/{code}.md"));
+        assert!(page.starts_with(&format!("# {code}: ")), "docs/errors/{code}.md begins with its title");
+        assert!(page.contains(&format!("[{code}]")), "docs/errors/{code}.md shows an example message");
+        assert!(index.contains(&format!("({code}.md)")), "docs/errors/README.md links to {code}.md");
+    }
+}
+
+fn page_of(file: &SourceFile) -> Option<String> {
+    let name = file.path.strip_prefix("docs/errors/")?.strip_suffix(".md")?;
+    (name != "README").then(|| name.to_owned())
+}
+
+#[test]
+fn files_are_short() {
+    for file in [files("durable-runtime/src", "rs"), files("durable-macros/src", "rs")].concat() {
+        let lines = file.text.lines().count();
+        let excepted = LONG_FILES.iter().find(|(path, ..)| *path == file.path);
+        let lines_max = excepted.map_or(LINES_MAX, |(_, lines_max, _)| *lines_max);
+        assert!(lines <= lines_max, "{} has {lines} lines, more than {lines_max}: split it", file.path);
+        assert!(excepted.is_none() || lines > LINES_MAX, "{} is short again: drop it from LONG_FILES", file.path);
+        if lines > LINES_MANY {
+            println!("{lines} lines: {}", file.path);
+        }
+    }
+}
+
+#[test]
+fn the_library_panics_only_where_it_is_documented() {
+    let panics = [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "unreachable!("];
+    let mut used: BTreeSet<&str> = BTreeSet::new();
+    for file in files("durable-runtime/src", "rs") {
+        let place = PANICS.iter().find(|(path, _)| file.path.starts_with(path));
+        for (number, line) in file.code() {
+            let Some(panic) = panics.iter().find(|panic| line.contains(**panic)) else { continue };
+            assert!(place.is_some(), "{}:{number}: `{panic}` outside of tests; give an error instead", file.path);
+            used.extend(place.map(|(path, _)| path));
+        }
+    }
+    assert_eq!(used.len(), PANICS.len(), "PANICS has a place that no longer panics; used are {used:?}");
+}
+
+#[test]
+fn the_commands_of_the_readme_are_run_by_the_gate() {
+    let readme = read("README.md");
+    let commands: Vec<&str> = source::code_blocks(&readme, "sh").flat_map(str::lines).map(uncommented).collect();
+    assert!(!commands.is_empty(), "README.md shows no commands");
+    let gate = read(".ci/run");
+    let gate: BTreeSet<&str> = gate.lines().map(uncommented).collect();
+    for command in commands {
+        if NOT_IN_THE_GATE.iter().any(|(excepted, _)| *excepted == command) {
+            assert!(!gate.contains(command), "the gate runs `{command}`: drop it from NOT_IN_THE_GATE");
+        } else {
+            assert!(gate.contains(command), "README.md says `{command}`, .ci/run does not run it");
+        }
+    }
+}
+
+fn uncommented(line: &str) -> &str {
+    line.split('#').next().unwrap_or_default().trim()
+}
+
+#[test]
+fn every_example_is_in_the_readme() {
+    let readme = read("README.md");
+    for name in source::example_names() {
+        assert!(readme.contains(&name), "README.md does not mention the example {name}");
+    }
+    for name in readme.split("--example ").skip(1).filter_map(|rest| words(rest).next()) {
+        assert!(source::example_names().contains(name), "README.md runs the example {name}, which does not exist");
+    }
+}
+
+/// Everything that is written to be read.
+fn pages() -> Vec<SourceFile> {
+    let outer = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(SourceFile::of);
+    files("docs", "md").into_iter().chain(outer).collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for page in pages() {
+        let folder = root().join(&page.path).parent().expect("a page is in a folder").to_owned();
+        for link in source::links(&page.text).filter(|link| !link.contains("://")) {
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { root().join(&page.path) } else { folder.join(path) };
+            assert!(target.exists(), "{}: the link to {link} leads nowhere", page.path);
+            if !heading.is_empty() {
+                let text = std::fs::read_to_string(&target).expect("a page");
+                assert!(source::headings(&text).any(|one| one == heading), "{}: {link} names no heading", page.path);
+            }
+        }
+    }
+}
+
+/// A name in backticks with two or more `_` is that of a function of ours, or of a program in `tests/ui`.
+#[test]
+fn names_in_the_docs_exist() {
+    let sources = sources();
+    let mut existing: BTreeSet<&str> = sources.iter().flat_map(|file| source::functions(&file.text)).collect();
+    existing.extend(sources.iter().filter_map(|file| file.path.strip_suffix(".rs")?.rsplit('/').next()));
+    for page in pages() {
+        for name in page.text.split('`').skip(1).step_by(2).filter(|name| source::is_long_name(name)) {
+            assert!(existing.contains(name), "{} names {name}, which does not exist", page.path);
+        }
+    }
+}
+
+/// Each section `## R<n> …` of the guarantees has a line that begins with `Tests:` and names functions in backticks.
+#[test]
+fn every_guarantee_names_tests_that_exist() {
+    let sources = sources();
+    let existing: BTreeSet<&str> = sources.iter().flat_map(|file| source::functions(&file.text)).collect();
+    let guarantees = read("docs/guarantees.md");
+    let mut rules = 0;
+    for section in guarantees.split("\n## ").filter(|section| section.starts_with('R')) {
+        rules += 1;
+        let title = section.lines().next().unwrap_or_default();
+        assert!(title.starts_with(&format!("R{rules} ")), "rule {rules} is followed by {title}");
+        let (_, tests) = section.split_once("\nTests: ").unwrap_or_else(|| panic!("{title} has no line `Tests: …`"));
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "{title} names no test");
+        for name in named {
+            assert!(existing.contains(name), "{title} names the test {name}, which does not exist");
+        }
+    }
+    assert_eq!(rules, 14, "docs/guarantees.md has all rules");
+}
