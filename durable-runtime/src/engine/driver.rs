@@ -1,8 +1,8 @@
 //! The driver of one run: polls its code, delivers completions one by one, and commits what it did.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
 use futures::task::AtomicWaker;
