@@ -1,7 +1,8 @@
 //! What is logged: each line of a function once, and every line with the run and the step it belongs to.
 
 use std::fmt::{self, Write as _};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use durable_runtime::{Context, StepContext, durable};
 use durable_tests::{Gates, World};
@@ -16,13 +17,26 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<String>>>);
 
+/// One subscriber for the whole program, as applications have it: tracing treats that case in a way of its own.
+static LINES: LazyLock<Lines> = LazyLock::new(|| {
+    let lines = Lines::default();
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines.clone())).expect("no other one");
+    lines
+});
+
 impl Lines {
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock())
+    /// The lines of a run since they were taken last, without what says which run it is.
+    fn take(&self, run: &str) -> Vec<String> {
+        let prefix = format!("run id={run} function=\"logged\" > ");
+        let mut lines = self.0.lock();
+        let (taken, kept) =
+            std::mem::take(&mut *lines).into_iter().partition::<Vec<_>, _>(|line| line.starts_with(&prefix));
+        *lines = kept;
+        taken.into_iter().map(|line| line[prefix.len()..].to_owned()).collect()
     }
 
-    fn messages(&self) -> Vec<String> {
-        self.take().into_iter().filter_map(|line| line.rsplit(" > ").next().map(str::to_owned)).collect()
+    fn messages(&self, run: &str) -> Vec<String> {
+        self.take(run).into_iter().filter_map(|line| line.rsplit(" > ").next().map(str::to_owned)).collect()
     }
 }
 
@@ -70,6 +84,10 @@ async fn logging(step: StepContext, value: u32) -> u32 {
 #[durable]
 async fn logged(ctx: Context) -> u32 {
     tracing::info!("first");
+    // As after a deploy that added a line.
+    if HAS_NEW_LINE.load(Ordering::SeqCst) && ["deployed", "later"].contains(&ctx.run_id().as_str()) {
+        tracing::info!("new");
+    }
     let one = ctx.run(logging, 1).await;
     tracing::info!("second");
     let two = ctx.run(logging, 2).await;
@@ -81,35 +99,33 @@ async fn logged(ctx: Context) -> u32 {
 
 #[tokio::test]
 async fn lines_before_the_last_checkpoint_are_not_repeated_and_those_behind_it_are_not_lost() {
-    let lines = Lines::default();
-    let _captured = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
+    let lines = &*LINES;
     let world = World::default();
     world.gates.open("logging");
     let process = world.open().await;
-    process.runtime.start("r", logged, ()).await.unwrap().id();
+    process.runtime.start("quiet", logged, ()).await.unwrap().id();
     world.gates.arrived("logging#2", 1).await;
     process.crash().await;
-    assert_eq!(lines.messages(), ["first", "in the step", "still in the step", "second", "in the step"]);
+    assert_eq!(lines.messages("quiet"), ["first", "in the step", "still in the step", "second", "in the step"]);
 
     world.gates.open("logging#2");
     let process = world.open().await;
     world.gates.arrived("logging#3", 1).await;
     process.crash().await;
     // "second" was logged by a life that recorded nothing after it: it may have been lost with it.
-    assert_eq!(lines.messages(), ["second", "in the step", "still in the step", "third", "in the step"]);
+    assert_eq!(lines.messages("quiet"), ["second", "in the step", "still in the step", "third", "in the step"]);
 
     world.gates.open("logging#3");
     let process = world.open().await;
-    assert_eq!(process.runtime.attach("r", logged).await.unwrap().await.unwrap(), 6);
-    assert_eq!(lines.messages(), ["third", "in the step", "still in the step", "fourth"]);
-    process.runtime.start("r", logged, ()).await.unwrap().await.unwrap();
-    assert_eq!(lines.messages(), [""; 0], "attaching to an ended run logged its lines again");
+    assert_eq!(process.runtime.attach("quiet", logged).await.unwrap().await.unwrap(), 6);
+    assert_eq!(lines.messages("quiet"), ["third", "in the step", "still in the step", "fourth"]);
+    process.runtime.start("quiet", logged, ()).await.unwrap().await.unwrap();
+    assert_eq!(lines.messages("quiet"), [""; 0], "attaching to an ended run logged its lines again");
 }
 
 #[tokio::test]
 async fn every_line_says_which_run_and_step_it_is_from() {
-    let lines = Lines::default();
-    let _captured = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
+    let lines = &*LINES;
     let world = World::default();
     let process = world.open().await;
     let runs = ["a", "b"].map(|id| process.runtime.start(id, logged, ()));
@@ -121,10 +137,7 @@ async fn every_line_says_which_run_and_step_it_is_from() {
     for run in runs {
         run.await.unwrap();
     }
-    let lines = lines.take();
     for id in ["a", "b"] {
-        let run = format!("run id={id} function=\"logged\" > ");
-        let of_run: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix(&run)).collect();
         let expected = [
             "first",
             "step key=logging attempt=1 > in the step",
@@ -137,7 +150,30 @@ async fn every_line_says_which_run_and_step_it_is_from() {
             "step key=logging#3 attempt=1 > still in the step",
             "fourth",
         ];
-        assert_eq!(of_run, expected, "{lines:#?}");
+        assert_eq!(lines.take(id), expected);
     }
-    assert_eq!(lines.len(), 20);
+}
+
+static HAS_NEW_LINE: AtomicBool = AtomicBool::new(false);
+
+#[tokio::test]
+async fn a_line_that_is_first_reached_on_replay_is_logged_by_later_runs() {
+    let lines = &*LINES;
+    let world = World::default();
+    world.gates.open("logging");
+    let process = world.open().await;
+    process.runtime.start("deployed", logged, ()).await.unwrap().id();
+    world.gates.arrived("logging#2", 1).await;
+    process.crash().await;
+    for gate in ["logging#2", "logging#3"] {
+        world.gates.open(gate);
+    }
+    lines.take("deployed");
+    HAS_NEW_LINE.store(true, Ordering::SeqCst);
+    let process = world.open().await;
+    assert_eq!(process.runtime.attach("deployed", logged).await.unwrap().await.unwrap(), 6);
+    assert!(!lines.messages("deployed").contains(&"new".to_owned()), "it lies before the last checkpoint");
+    process.runtime.start("later", logged, ()).await.unwrap().await.unwrap();
+    assert_eq!(lines.messages("later").iter().filter(|line| *line == "new").count(), 1);
+    HAS_NEW_LINE.store(false, Ordering::SeqCst);
 }

@@ -1,12 +1,13 @@
 //! The driver of one run: polls its code, delivers completions one by one, and commits what it did.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
 use futures::task::AtomicWaker;
-use tracing::Instrument as _;
+use tracing::subscriber::NoSubscriber;
+use tracing::{Dispatch, Instrument as _};
 
 use super::committer::{CommitError, Committer, Link};
 use super::core::Outcome;
@@ -21,6 +22,12 @@ use crate::store::{Append, RunStatus};
 
 /// How often the code is polled without a pause before other tasks get a turn.
 const POLLS_MAX: usize = 1_000;
+
+/// Takes the lines that are not to be logged again.
+///
+/// Made once, since each new dispatcher makes tracing ask anew about every line of the program. Not
+/// `Dispatch::none()`: a line that is first reached under that one is turned off for good, for all runs.
+static SILENCE: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
 
 /// Wakes a driver, and remembers that the code asked to be polled.
 #[derive(Debug, Default)]
@@ -176,7 +183,7 @@ impl Driver {
         };
         if self.shared.is_repeating() {
             // These lines were logged when the code came here first.
-            tracing::dispatcher::with_default(&tracing::Dispatch::none(), poll)
+            tracing::dispatcher::with_default(&SILENCE, poll)
         } else {
             poll()
         }
