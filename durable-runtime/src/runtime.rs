@@ -67,8 +67,8 @@ impl Drop for Inner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Shutdown {
-    /// How many runs had steps that were still running when their time was up. Those steps run again
-    /// when the store is opened again, with the same idempotency keys.
+    /// How many runs had not stopped when the time was up, because a step of theirs was still running. Those
+    /// steps run again when the store is opened again, with the same idempotency keys.
     pub interrupted: usize,
 }
 
@@ -270,7 +270,7 @@ impl RuntimeBuilder {
     /// Opens, or creates, a sled store in `folder`, and continues its unfinished runs.
     ///
     /// # Errors
-    /// An [`OpenError`]. If the store is locked, damaged or foreign, nothing in the folder was changed.
+    /// An [`OpenError`]. If the folder is locked or foreign, nothing in it was changed.
     pub async fn open(self, folder: impl AsRef<Path>) -> Result<Runtime, OpenError> {
         let (folder, durability) = (folder.as_ref().to_owned(), self.durability);
         self.start(move || Ok(Arc::new(SledStore::open(&folder, durability)?) as Arc<dyn Store>)).await

@@ -221,3 +221,29 @@ async fn a_second_recovery_before_any_step_leaves_no_trace() {
     assert_eq!(world.effects.count("r:gated"), 1, "a step began before its recovery was recorded");
     assert_eq!(world.disk.memory.list(Some(RunStatus::Running), None, 10).unwrap().len(), 1);
 }
+
+static OWN_DISK: std::sync::OnceLock<durable_runtime::store::MemoryStore> = std::sync::OnceLock::new();
+static SEEN: std::sync::Mutex<Vec<Vec<Kind>>> = std::sync::Mutex::new(Vec::new());
+
+#[durable]
+async fn looks_at_its_own_journal(ctx: Context) -> u32 {
+    let kinds = journal(OWN_DISK.get().unwrap(), ctx.run_id().as_str()).iter().map(|entry| entry.kind).collect();
+    SEEN.lock().unwrap().push(kinds);
+    ctx.run(gated, 1).await
+}
+
+/// Code between steps can take the process down as well as a step: what counts crash loops is durable before
+/// either runs.
+#[tokio::test]
+async fn a_recovery_is_recorded_before_the_code_runs() {
+    let world = World::default();
+    OWN_DISK.set(world.disk.memory.clone()).unwrap();
+    let process = world.open().await;
+    process.runtime.start("r", looks_at_its_own_journal, ()).await.unwrap().id();
+    world.gates.arrived("gated", 1).await;
+    process.crash().await;
+    let process = world.open().await;
+    world.gates.open("gated");
+    assert_eq!(process.runtime.attach("r", looks_at_its_own_journal).await.unwrap().await.unwrap(), 1);
+    assert_eq!(*SEEN.lock().unwrap(), [vec![Kind::Started], vec![Kind::Started, Kind::Recovered]]);
+}

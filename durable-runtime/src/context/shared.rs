@@ -50,7 +50,7 @@ struct State {
     outbox: Outbox,
     /// How many records are durable.
     durable: Position,
-    /// Whether the next step to begin must first record that the run was recovered (R12).
+    /// Whether it is still to be recorded that the run was recovered, before anything of it runs (R12).
     recovered_mark_missing: bool,
     /// How many records must be durable before any step may begin.
     required: Position,
@@ -337,6 +337,17 @@ impl RunShared {
         self.state.lock().durable = length;
     }
 
+    /// The driver: the code of a recovered run is about to be polled. Records that, unless the run only waits
+    /// for the time of a next attempt: then it is recorded when that time has come. Both the code and the steps
+    /// can take the process down, and it must be known afterwards that they were at work (R12).
+    pub(crate) fn mark_recovered(&self) {
+        let now = self.environment.clock.now();
+        let mut state = self.state.lock();
+        if state.recovered_mark_missing && state.halt.is_none() && !state.replay.is_backing_off(now.0) {
+            state.mark_recovered(now);
+        }
+    }
+
     /// The driver: no step may begin any more.
     pub(crate) fn stop(&self) {
         self.state.lock().stopping = true;
@@ -381,6 +392,13 @@ impl State {
         }
     }
 
+    fn mark_recovered(&mut self, now: Timestamp) {
+        self.recovered_mark_missing = false;
+        if let Some(position) = self.append(Event::Recovered { at: now.0 }, None) {
+            self.required = position.next();
+        }
+    }
+
     /// The wakers of the steps that may begin now.
     fn open_gates(&mut self, now: Timestamp) -> Vec<Waker> {
         if self.waiting.is_empty() || self.stopping {
@@ -389,10 +407,7 @@ impl State {
         // A step that waits for the time of its next attempt begins nothing that could take the process down: however
         // often the process is restarted meanwhile, that is no crash loop.
         if self.recovered_mark_missing && self.waiting.iter().any(|claim| self.replay.begin(*claim).is_due(now)) {
-            self.recovered_mark_missing = false;
-            if let Some(position) = self.append(Event::Recovered { at: now.0 }, None) {
-                self.required = position.next();
-            }
+            self.mark_recovered(now);
         }
         let mut woken = Vec::new();
         let waiting = std::mem::take(&mut self.waiting);

@@ -423,20 +423,23 @@ impl<O: Recorded> Step<'_, O> {
     /// The step's outcome is delivered: hands the code what was recorded (R7).
     fn resolve(&mut self, outcome: Outcome) -> Poll<O> {
         self.stage = Stage::Over;
-        let detail = match outcome {
-            Outcome::Ok(payload) | Outcome::Err(payload) => match catch_unwind(AssertUnwindSafe(|| payload.decode())) {
-                Ok(Ok(value)) => return Poll::Ready(value),
-                Ok(Err(error)) => error.to_string(),
-                Err(panic) => format!("its deserialization panicked: {}", message_of(&*panic)),
-            },
-            Outcome::Unusable(detail) => detail,
+        let message = match outcome {
+            Outcome::Ok(payload) | Outcome::Err(payload) => {
+                let detail = match catch_unwind(AssertUnwindSafe(|| payload.decode())) {
+                    Ok(Ok(value)) => return Poll::Ready(value),
+                    Ok(Err(error)) => error.to_string(),
+                    Err(panic) => format!("its deserialization panicked: {}", message_of(&*panic)),
+                };
+                format!(
+                    "its recorded result can't be read: {detail}. Its effect is not repeated; deploy a type that reads it, and resume the run"
+                )
+            }
+            Outcome::Unusable(detail) => format!(
+                "it ran, but its result could not be recorded and is lost: {detail}. Its effect is not repeated, and resuming the run does not bring the result back: mend the step, delete the run, and do what is left of it under another run id"
+            ),
         };
         let key = self.shared.operation(self.claim).map(|operation| operation.key);
-        self.shared.halt(Halt::new(
-            HaltReason::Value,
-            key,
-            format!("it ran, but its result can't be used: {detail}. Its effect is not repeated"),
-        ));
+        self.shared.halt(Halt::new(HaltReason::Value, key, message));
         Poll::Pending
     }
 }

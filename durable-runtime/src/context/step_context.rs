@@ -62,8 +62,10 @@ impl StepContext {
 
     /// `<run id>:<key>`, such as `ord_abc123:charge_card`: the same on every attempt, after every crash
     /// and on every replay (R4). Pass it to whatever the step talks to, so that it can tell a repetition.
+    ///
+    /// No two steps share one: a `:` or `%` in a step's own name is written `%3A` or `%25` here.
     pub fn idempotency_key(&self) -> &str {
-        self.inner.idempotency_key.get_or_init(|| format!("{}:{}", self.run_id().as_str(), self.inner.key))
+        self.inner.idempotency_key.get_or_init(|| idempotency_key(self.run_id(), &self.inner.key))
     }
 
     /// Which attempt this is, from 1; counted across restarts.
@@ -87,6 +89,15 @@ impl StepContext {
             shared.halt(Halt::new(HaltReason::Misuse, Some(Arc::clone(&self.inner.key)), message.clone()));
             panic!("[{}] {message}", HaltReason::Misuse.code())
         })
+    }
+}
+
+/// The last `:` ends the run's id, so that run `a` with step `b:c` and run `a:b` with step `c` differ.
+fn idempotency_key(run: &RunId, key: &str) -> String {
+    if key.contains([':', '%']) {
+        format!("{}:{}", run.as_str(), key.replace('%', "%25").replace(':', "%3A"))
+    } else {
+        format!("{}:{key}", run.as_str())
     }
 }
 
@@ -119,5 +130,19 @@ impl Dependencies {
 impl fmt::Debug for Dependencies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.by_type.values().map(|(name, _)| name)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_steps_share_an_idempotency_key() {
+        let of = |run: &str, key: &str| idempotency_key(&RunId::new(run).expect("a valid id"), key);
+        assert_eq!(of("ord_abc123", "charge_card#2"), "ord_abc123:charge_card#2");
+        assert_eq!(of("a", "b:c"), "a:b%3Ac");
+        assert_ne!(of("a", "b:c"), of("a:b", "c"));
+        assert_ne!(of("a", "b:c"), of("a", "b%3Ac"));
     }
 }

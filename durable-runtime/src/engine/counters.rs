@@ -17,9 +17,9 @@ pub struct Stats {
     pub steps_executed: u64,
     /// Steps whose recorded outcome was used instead of running them.
     pub steps_replayed: u64,
-    /// Commits written to the store, each with at most one sync.
+    /// Commits handed to the store, each with at most one sync.
     pub commits: u64,
-    /// Appends in those commits.
+    /// Appends in those commits; one that the store refused, as when a start attaches, counts too.
     pub appends: u64,
 }
 

@@ -115,6 +115,10 @@ impl Driver {
     }
 
     async fn run(mut self) -> Outcome {
+        self.shared.mark_recovered();
+        if let Err(error) = self.flush(RunStatus::Running).await {
+            return self.interrupted(&error);
+        }
         let waker = Waker::from(Arc::clone(&self.control.waker));
         loop {
             match self.turn(&waker) {

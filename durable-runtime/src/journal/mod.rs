@@ -1,6 +1,7 @@
 //! The journal of a run: what is recorded ([`Event`]) and how one event lies on disk ([`frame`]).
 //!
-//! This module has the only serde and bincode derives on stored data. It does no I/O.
+//! What an event is made of is declared here, except `Payload`, `Codec` and `HaltReason`, which are public; a
+//! change to any of them is a new frame version. This module does no I/O.
 
 pub(crate) mod event;
 pub(crate) mod frame;

@@ -311,6 +311,11 @@ impl Replay {
         }
     }
 
+    /// Whether a step waits for the time of its next attempt, so that the run may have nothing to do now.
+    pub(crate) fn is_backing_off(&self, now: u64) -> bool {
+        self.recorded.values().any(|recorded| !recorded.completed && recorded.retry_at.is_some_and(|due| due > now))
+    }
+
     /// Whether the claim's outcome is recorded.
     pub(crate) fn is_completed(&self, claim: ClaimNumber) -> bool {
         self.recorded.get(&claim).is_some_and(|recorded| recorded.completed)

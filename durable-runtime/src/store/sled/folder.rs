@@ -19,7 +19,7 @@ pub(super) const FORMAT_VERSION: u32 = 1;
 const MAGIC: &[u8; 8] = b"durable\n";
 /// A slot fills what a disk writes at once, so that a torn write of one leaves the other alone.
 const SLOT_BYTES: usize = 4_096;
-/// Magic, version, checksum, store id, generation, sequence, acknowledged.
+/// Magic, version, store id, generation, sequence, acknowledged, checksum.
 const FIELDS_BYTES: usize = 8 + 4 + 4 + 16 + 8 + 8 + 8;
 
 const LOCK: &str = "lock";
