@@ -47,7 +47,7 @@ pub struct RunInfo {
     pub result: Option<Payload>,
     /// Why it is halted, or why this process can't continue it.
     pub halt: Option<Halt>,
-    /// How often it was recovered and began a step.
+    /// How often it was recovered and went on.
     pub recoveries: u32,
     /// How many events its journal has.
     pub events: u64,

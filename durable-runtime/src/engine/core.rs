@@ -375,7 +375,7 @@ impl Engine {
                 HaltReason::CrashLoop,
                 None,
                 format!(
-                    "the process died {recoveries} times in a row after the run began a step and before it recorded anything new: find out what the next step does to the process, then resume the run"
+                    "the process died {recoveries} times in a row after the run had gone on and before it recorded anything new: find out what it does to the process after its last recorded step, then resume the run"
                 ),
             ))
         } else {

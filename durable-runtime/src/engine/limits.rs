@@ -17,7 +17,7 @@ pub struct Limits {
     /// How many runs may be active at once; a start beyond that is refused, while recovered runs wait for
     /// their turn. Default 100,000.
     pub active_runs: usize,
-    /// How often a run may be recovered, begin a step, and see the process die, without recording anything
+    /// How often a run may be recovered, go on, and see the process die, without recording anything
     /// new, before it is halted (R12). Default 25.
     pub recoveries_without_progress: u32,
 }
