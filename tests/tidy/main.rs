@@ -28,10 +28,6 @@ const PANICS: &[(&str, &str)] = &[
     ("durable-runtime/src/testing/", "a test kit reports by panicking"),
 ];
 
-/// Commands of the README that the gate does not run, each with why.
-const NOT_IN_THE_GATE: &[(&str, &str)] =
-    &[("cargo run --example order_processing", "whether the gate takes its time is not decided yet")];
-
 /// All of our code.
 fn sources() -> Vec<SourceFile> {
     ["durable-macros", "durable-runtime", "examples", "tests"].map(|folder| files(folder, "rs")).concat()
@@ -105,11 +101,7 @@ fn the_commands_of_the_readme_are_run_by_the_gate() {
     let gate = read(".ci/run");
     let gate: BTreeSet<&str> = gate.lines().map(uncommented).collect();
     for command in commands {
-        if NOT_IN_THE_GATE.iter().any(|(excepted, _)| *excepted == command) {
-            assert!(!gate.contains(command), "the gate runs `{command}`: drop it from NOT_IN_THE_GATE");
-        } else {
-            assert!(gate.contains(command), "README.md says `{command}`, .ci/run does not run it");
-        }
+        assert!(gate.contains(command), "README.md says `{command}`, .ci/run does not run it");
     }
 }
 
