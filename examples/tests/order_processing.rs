@@ -40,8 +40,14 @@ fn one_order_goes_on_after_the_crash_and_then_returns_what_was_saved() {
     assert!(crashed.contains("charge_card        executed, attempt 1, key ord_abc123:charge_card"), "{crashed}");
     assert!(!crashed.contains("save_order"), "{crashed}");
     let resumed = succeeds(folder.path(), &["--order", "ord_abc123"]);
-    assert!(resumed.contains("skipped, as recorded by an earlier process: validate, price, charge_card\n"), "{resumed}");
-    assert!(resumed.contains("save_order         executed") && !resumed.contains("charge_card        exec"), "{resumed}");
+    assert!(
+        resumed.contains("skipped, as recorded by an earlier process: validate, price, charge_card\n"),
+        "{resumed}"
+    );
+    assert!(
+        resumed.contains("save_order         executed") && !resumed.contains("charge_card        exec"),
+        "{resumed}"
+    );
     let saved = succeeds(folder.path(), &["--order", "ord_abc123"]);
     assert!(!saved.contains("executed"), "{saved}");
     let result = |text: &str| text.lines().find(|line| line.contains("result:")).map(str::to_owned);
