@@ -21,6 +21,7 @@ mod r14_limits;
 mod admin;
 mod shutdown;
 
+mod lost_writes;
 mod programs;
 
 mod bad_input;
