@@ -24,5 +24,6 @@ mod shutdown;
 mod programs;
 
 mod bad_input;
+mod regressions;
 mod tracing_lines;
 mod traps;

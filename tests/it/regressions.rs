@@ -1,0 +1,98 @@
+//! Bugs that were found once, each by the sentence that was not true.
+
+use std::future::IntoFuture as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use durable_runtime::store::{Append, DueTimer, MemoryStore, Refused, RunHead, Store, StoreError, StoredRun};
+use durable_runtime::{Context, HaltReason, RunId, RunStatus, StartError, Timestamp, durable};
+use durable_tests::{World, patiently};
+use parking_lot::Mutex;
+
+use crate::steps::{gated, halted, note};
+
+type Answers = Result<Vec<Result<(), Refused>>, StoreError>;
+
+/// A store whose calls do something odd, once.
+#[derive(Default)]
+struct Odd {
+    memory: MemoryStore,
+    commit: Mutex<Option<Box<dyn FnOnce(&MemoryStore, &[Append]) -> Answers + Send>>>,
+}
+
+impl std::fmt::Debug for Odd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Odd").finish_non_exhaustive()
+    }
+}
+
+impl Store for Odd {
+    fn commit(&self, appends: &[Append]) -> Answers {
+        let odd = self.commit.lock().take();
+        odd.map_or_else(|| self.memory.commit(appends), |odd| odd(&self.memory, appends))
+    }
+
+    fn head(&self, run: &RunId) -> Result<Option<RunHead>, StoreError> {
+        self.memory.head(run)
+    }
+
+    fn read(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
+        self.memory.read(run)
+    }
+
+    fn list(&self, status: Option<RunStatus>, after: Option<&RunId>, limit: usize) -> Result<Vec<RunHead>, StoreError> {
+        self.memory.list(status, after, limit)
+    }
+
+    fn corrupt(&self) -> Vec<StoreError> {
+        self.memory.corrupt()
+    }
+
+    fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<DueTimer>, StoreError> {
+        self.memory.due(now, limit)
+    }
+
+    fn delete(&self, run: &RunId) -> Result<bool, StoreError> {
+        self.memory.delete(run)
+    }
+
+    fn tidy(&self) -> Result<bool, StoreError> {
+        self.memory.tidy()
+    }
+
+    fn compact(&self) -> Result<(), StoreError> {
+        self.memory.compact()
+    }
+}
+
+#[durable]
+async fn regression_gated(ctx: Context, value: u32) -> u32 {
+    let value = ctx.run(gated, value).await;
+    ctx.run(note, value).await
+}
+
+async fn after_an_odd_commit(odd: impl FnOnce(&MemoryStore, &[Append]) -> Answers + Send + 'static) {
+    let (world, store) = (World::default(), Arc::<Odd>::default());
+    let runtime = world.builder().open_store(store.clone()).await.unwrap();
+    let run = runtime.start("r", regression_gated, 1).await.unwrap();
+    world.gates.arrived("gated", 1).await;
+    *store.commit.lock() = Some(Box::new(odd));
+    world.gates.open("gated");
+    let halt = halted(patiently("the run", run.into_future()).await, HaltReason::Storage);
+    assert!(halt.message.contains("the store"), "{halt}");
+    let refused = patiently("a start", runtime.start("s", regression_gated, 1)).await.unwrap_err();
+    assert!(matches!(refused, StartError::Store { source: StoreError::Broken { .. }, .. }), "{refused}");
+    patiently("the shutdown", runtime.shutdown(Duration::ZERO)).await;
+    let runtime = world.builder().open_store(store).await.unwrap();
+    assert_eq!(runtime.attach("r", regression_gated).await.unwrap().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_store_that_panics_halts_the_runs_that_wait_for_it() {
+    after_an_odd_commit(|_, _| panic!("the store has a bug")).await;
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_every_append_halts_the_runs_that_wait_for_it() {
+    after_an_odd_commit(|_, _| Ok(Vec::new())).await;
+}
