@@ -2,6 +2,7 @@
 
 use std::future::IntoFuture as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use durable_runtime::store::{Append, DueTimer, MemoryStore, Refused, RunHead, Store, StoreError, StoredRun};
@@ -95,4 +96,49 @@ async fn a_store_that_panics_halts_the_runs_that_wait_for_it() {
 #[tokio::test]
 async fn a_store_that_does_not_answer_every_append_halts_the_runs_that_wait_for_it() {
     after_an_odd_commit(|_, _| Ok(Vec::new())).await;
+}
+
+static REGRESSION_HALTS: AtomicBool = AtomicBool::new(true);
+
+#[durable]
+async fn regression_halting(ctx: Context) -> u32 {
+    let value = ctx.run(note, 1).await;
+    assert!(!REGRESSION_HALTS.load(Ordering::SeqCst), "not yet");
+    value
+}
+
+#[tokio::test]
+async fn a_resume_that_is_given_up_half_way_is_done_all_the_same() {
+    let world = World::default();
+    let process = world.open().await;
+    process.runtime.start("r", regression_halting, ()).await.unwrap().await.unwrap_err();
+    REGRESSION_HALTS.store(false, Ordering::SeqCst);
+    process.handle.hold();
+    let runtime = process.runtime.clone();
+    let resuming = tokio::spawn(async move { runtime.resume("r").await });
+    process.handle.held().await;
+    resuming.abort();
+    resuming.await.unwrap_err();
+    process.handle.release();
+    let run = patiently("the run", process.runtime.attach("r", regression_halting)).await.unwrap();
+    assert_eq!(run.await.unwrap(), 1);
+    patiently("the shutdown", process.runtime.shutdown(Duration::ZERO)).await;
+}
+
+#[tokio::test]
+async fn a_deletion_that_is_given_up_half_way_is_done_all_the_same() {
+    let world = World::default();
+    world.gates.open("gated");
+    let process = world.open().await;
+    process.runtime.start("r", regression_gated, 1).await.unwrap().await.unwrap();
+    process.handle.hold();
+    let runtime = process.runtime.clone();
+    let deleting = tokio::spawn(async move { runtime.delete("r").await });
+    process.handle.held().await;
+    deleting.abort();
+    deleting.await.unwrap_err();
+    process.handle.release();
+    let run = patiently("a new run", process.runtime.start("r", regression_gated, 2)).await.unwrap();
+    assert_eq!(run.await.unwrap(), 2);
+    patiently("the shutdown", process.runtime.shutdown(Duration::ZERO)).await;
 }
