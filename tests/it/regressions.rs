@@ -3,12 +3,14 @@
 use std::future::IntoFuture as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use durable_runtime::store::{Append, DueTimer, MemoryStore, Refused, RunHead, Store, StoreError, StoredRun};
 use durable_runtime::{Context, HaltReason, RunId, RunStatus, StartError, Timestamp, durable};
 use durable_tests::{World, patiently};
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 use crate::steps::{gated, halted, note};
 
@@ -19,6 +21,35 @@ type Answers = Result<Vec<Result<(), Refused>>, StoreError>;
 struct Odd {
     memory: MemoryStore,
     commit: Mutex<Option<Box<dyn FnOnce(&MemoryStore, &[Append]) -> Answers + Send>>>,
+    read: Mutex<Option<Pause>>,
+    list: Mutex<Option<Pause>>,
+}
+
+/// A call that tells that it was made, and waits until it may go on.
+struct Pause {
+    made: oneshot::Sender<()>,
+    may_go_on: mpsc::Receiver<()>,
+}
+
+/// What the test has of a [`Pause`].
+struct Paused {
+    made: oneshot::Receiver<()>,
+    go_on: mpsc::Sender<()>,
+}
+
+fn pause() -> (Pause, Paused) {
+    let ((made, was_made), (go_on, may_go_on)) = (oneshot::channel(), mpsc::channel());
+    (Pause { made, may_go_on }, Paused { made: was_made, go_on })
+}
+
+impl Pause {
+    fn pass(at: &Mutex<Option<Self>>) {
+        let pause = at.lock().take();
+        if let Some(Self { made, may_go_on }) = pause {
+            made.send(()).expect("the test waits");
+            may_go_on.recv().expect("the test goes on");
+        }
+    }
 }
 
 impl std::fmt::Debug for Odd {
@@ -38,10 +69,12 @@ impl Store for Odd {
     }
 
     fn read(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
+        Pause::pass(&self.read);
         self.memory.read(run)
     }
 
     fn list(&self, status: Option<RunStatus>, after: Option<&RunId>, limit: usize) -> Result<Vec<RunHead>, StoreError> {
+        Pause::pass(&self.list);
         self.memory.list(status, after, limit)
     }
 
@@ -141,4 +174,22 @@ async fn a_deletion_that_is_given_up_half_way_is_done_all_the_same() {
     let run = patiently("a new run", process.runtime.start("r", regression_gated, 2)).await.unwrap();
     assert_eq!(run.await.unwrap(), 2);
     patiently("the shutdown", process.runtime.shutdown(Duration::ZERO)).await;
+}
+
+#[tokio::test]
+async fn attaching_to_a_run_that_is_just_being_started_awaits_it() {
+    let (world, store) = (World::default(), Arc::<Odd>::default());
+    let runtime = world.builder().open_store(store.clone()).await.unwrap();
+    let (pause, paused) = pause();
+    *store.read.lock() = Some(pause);
+    let attaching = tokio::spawn({
+        let runtime = runtime.clone();
+        async move { runtime.attach("r", regression_gated).await }
+    });
+    paused.made.await.unwrap();
+    runtime.start("r", regression_gated, 1).await.unwrap().id();
+    paused.go_on.send(()).unwrap();
+    let attached = attaching.await.unwrap().unwrap();
+    world.gates.open("gated");
+    assert_eq!(attached.await.unwrap(), 1);
 }
