@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use durable_runtime::store::{Append, DueTimer, MemoryStore, Refused, RunHead, Store, StoreError, StoredRun};
-use durable_runtime::{Context, HaltReason, RunId, RunStatus, StartError, Timestamp, durable};
+use durable_runtime::{Clock as _, Context, HaltReason, RunError, RunId, RunStatus, StartError, Timestamp, durable};
 use durable_tests::{World, patiently};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -192,4 +192,29 @@ async fn attaching_to_a_run_that_is_just_being_started_awaits_it() {
     let attached = attaching.await.unwrap().unwrap();
     world.gates.open("gated");
     assert_eq!(attached.await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_run_that_is_being_started_begins_no_step_during_a_shutdown() {
+    for deadline in [Duration::from_secs(30), Duration::ZERO] {
+        let world = World::default();
+        let process = world.open().await;
+        process.handle.hold();
+        let starting = tokio::spawn({
+            let runtime = process.runtime.clone();
+            async move { runtime.start("r", regression_gated, 1).await }
+        });
+        process.handle.held().await;
+        let due = world.clock.now().after(deadline);
+        let stopping = tokio::spawn(process.runtime.shutdown(deadline));
+        world.clock.asked_for(due).await;
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        process.handle.release();
+        let run = starting.await.unwrap().unwrap();
+        assert!(matches!(patiently("the run", run.into_future()).await, Err(RunError::Stopped { .. })));
+        patiently("the shutdown", stopping).await.unwrap();
+        assert!(world.effects.keys().is_empty(), "a step began while the runtime was shutting down");
+    }
 }

@@ -110,6 +110,10 @@ impl Driver {
     async fn run(mut self) -> Outcome {
         let waker = Waker::from(Arc::clone(&self.control.waker));
         loop {
+            // Asked before the code is polled, too: a run that was told to stop begins no step.
+            if self.control.requested() != Requested::Nothing {
+                self.shared.stop();
+            }
             match self.turn(&waker) {
                 Turn::Waiting => {}
                 Turn::Yield => {
