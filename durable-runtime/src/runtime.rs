@@ -145,14 +145,23 @@ impl Runtime {
         let engine = &self.inner.engine;
         let id = RunId::new(id)?;
         self.registration(function)?;
-        if let Some(active) = engine.active(&id) {
-            let run = Run::of_active(&active);
-            if active.attached(F::NAME, None).await? {
-                return Ok(run);
-            }
-        }
         let failed = |source| StartError::Store { run: id.clone(), source };
-        let loaded = engine.load(&id).await.map_err(failed)?.ok_or(StartError::Unknown { run: id.clone() })?;
+        let mut looked_again = false;
+        let loaded = loop {
+            if let Some(active) = engine.active(&id) {
+                let run = Run::of_active(&active);
+                if active.attached(F::NAME, None).await? {
+                    return Ok(run);
+                }
+            }
+            let loaded = engine.load(&id).await.map_err(failed)?.ok_or(StartError::Unknown { run: id.clone() })?;
+            // Unfinished and not in memory: perhaps only because it was started or resumed in between. Then it is
+            // there now, or has ended.
+            if looked_again || !loaded.head.status.is_unfinished() {
+                break loaded;
+            }
+            looked_again = true;
+        };
         match loaded.started() {
             Some(started) if *started.function != *F::NAME => Err(StartError::OtherFunction {
                 run: id,

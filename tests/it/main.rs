@@ -25,5 +25,6 @@ mod lost_writes;
 mod programs;
 
 mod bad_input;
+mod regressions;
 mod tracing_lines;
 mod traps;

@@ -1,6 +1,7 @@
 //! The one thread that writes: it takes everything that waits, commits it with one sync, and tells
 //! every run what is durable now.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
@@ -11,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::Counters;
 use crate::id::Position;
+use crate::panics::message_of;
 use crate::store::{Append, Refused, Store, StoreError};
 
 /// How many appends share one commit at the most; more wait for the next one.
@@ -116,7 +118,43 @@ impl Drop for Committer {
     }
 }
 
+/// The store, as long as it keeps its promises.
+struct Guarded<'a> {
+    store: &'a dyn Store,
+    /// A store that panicked is in nobody knows which state, and is not called again.
+    broken: Option<StoreError>,
+}
+
+impl Guarded<'_> {
+    fn commit(&mut self, appends: &[Append]) -> Result<Vec<Result<(), Refused>>, StoreError> {
+        let answers = self.call(|store| store.commit(appends))?;
+        if answers.len() == appends.len() {
+            return Ok(answers);
+        }
+        // Whoever got no answer would wait for it forever.
+        Err(self.fail(format!("the store gave {} answers to {} appends", answers.len(), appends.len())))
+    }
+
+    fn tidy(&mut self) -> Result<bool, StoreError> {
+        self.call(Store::tidy)
+    }
+
+    fn call<T>(&mut self, call: impl FnOnce(&dyn Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone());
+        }
+        // A panic would end the thread, and with it every run that waits for an answer now or later.
+        catch_unwind(AssertUnwindSafe(|| call(self.store)))
+            .unwrap_or_else(|panic| Err(self.fail(format!("the store panicked: {}", message_of(&*panic)))))
+    }
+
+    fn fail(&mut self, first: String) -> StoreError {
+        self.broken.insert(StoreError::Broken { first }).clone()
+    }
+}
+
 fn serve(store: &dyn Store, queue: &Receiver<Submission>, counters: &Counters) {
+    let mut store = Guarded { store, broken: None };
     let mut untidy = true;
     let mut appends = Vec::new();
     let mut links = Vec::new();

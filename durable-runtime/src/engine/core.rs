@@ -325,7 +325,7 @@ impl Engine {
         let store = self.store()?;
         match self.tasks.spawn_blocking(move || call(&*store)).await {
             Ok(result) => result,
-            Err(error) => Err(StoreError::Broken { first: format!("a call of the store did not return: {error}") }),
+            Err(error) => Err(did_not_return(&error)),
         }
     }
 
@@ -501,18 +501,22 @@ impl Engine {
             runs.insert(id.clone(), Arc::clone(&active));
             active
         };
-        let resumed = self.prepare_resume(id).await;
-        match resumed {
-            Ok((registration, loaded)) => {
-                self.stuck.lock().remove(id);
-                self.adopt(&active, registration, loaded);
-                Ok(())
+        let engine = Arc::clone(self);
+        self.to_the_end(async move {
+            match engine.prepare_resume(&active.id).await {
+                Ok((registration, loaded)) => {
+                    engine.stuck.lock().remove(&active.id);
+                    engine.adopt(&active, registration, loaded);
+                    Ok(())
+                }
+                Err(refused) => {
+                    engine.leave(&active, Outcome::Stopped);
+                    Err(refused)
+                }
             }
-            Err(refused) => {
-                self.leave(&active, Outcome::Stopped);
-                Err(refused)
-            }
-        }
+        })
+        .await
+        .unwrap_or_else(|error| Err(ResumeRefused::Store(error)))
     }
 
     async fn prepare_resume(&self, id: &RunId) -> Result<(&'static Registration, Loaded), ResumeRefused> {
@@ -549,7 +553,7 @@ impl Engine {
     }
 
     /// Deletes a run that is not in memory. `None` if it is.
-    pub(crate) async fn delete(&self, id: &RunId) -> Option<Result<bool, StoreError>> {
+    pub(crate) async fn delete(self: &Arc<Self>, id: &RunId) -> Option<Result<bool, StoreError>> {
         let active = {
             let mut runs = self.active.lock();
             if runs.contains_key(id) {
@@ -560,13 +564,26 @@ impl Engine {
             runs.insert(id.clone(), Arc::clone(&active));
             active
         };
-        let run = id.clone();
-        let deleted = self.blocking(move |store| store.delete(&run)).await;
-        if deleted.is_ok() {
-            self.stuck.lock().remove(id);
-        }
-        self.leave(&active, Outcome::Stopped);
-        Some(deleted)
+        let engine = Arc::clone(self);
+        let deleted = self.to_the_end(async move {
+            let run = active.id.clone();
+            let deleted = engine.blocking(move |store| store.delete(&run)).await;
+            if deleted.is_ok() {
+                engine.stuck.lock().remove(&active.id);
+            }
+            engine.leave(&active, Outcome::Stopped);
+            deleted
+        });
+        Some(deleted.await.unwrap_or_else(Err))
+    }
+
+    /// Does something in a task of its own: a caller that stops waiting for it must not leave a run behind in
+    /// memory that nobody drives and for which everybody waits.
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.tasks.spawn(work).await.map_err(|error| did_not_return(&error))
     }
 
     fn spawn(self: &Arc<Self>, active: &Arc<Active>, work: impl Future<Output = Outcome> + Send + 'static) {
@@ -653,6 +670,10 @@ pub(crate) enum ResumeRefused {
     Stuck(Halt),
     ShuttingDown,
     Store(StoreError),
+}
+
+fn did_not_return(error: &tokio::task::JoinError) -> StoreError {
+    StoreError::Broken { first: format!("a call of the store did not return: {error}") }
 }
 
 /// A recorded halt as it is shown.

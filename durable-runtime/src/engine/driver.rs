@@ -121,6 +121,10 @@ impl Driver {
         }
         let waker = Waker::from(Arc::clone(&self.control.waker));
         loop {
+            // Asked before the code is polled, too: a run that was told to stop begins no step.
+            if self.control.requested() != Requested::Nothing {
+                self.shared.stop();
+            }
             match self.turn(&waker) {
                 Turn::Waiting => {}
                 Turn::Yield => {
@@ -150,7 +154,9 @@ impl Driver {
     /// Polls the code and delivers completions until neither makes progress (R2).
     fn turn(&mut self, waker: &Waker) -> Turn {
         for _ in 0..POLLS_MAX {
-            self.control.waker.woken.store(false, Ordering::Release);
+            // A swap, because a store would not see what the wake-up that it erases was about: the code could be polled
+            // without that, and then nobody would wake it again.
+            self.control.waker.woken.swap(false, Ordering::AcqRel);
             match self.poll_code(waker) {
                 Ok(Poll::Pending) => {}
                 Ok(Poll::Ready(returned)) => return Turn::Returned(returned),

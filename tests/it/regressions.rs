@@ -1,0 +1,220 @@
+//! Bugs that were found once, each by the sentence that was not true.
+
+use std::future::IntoFuture as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use durable_runtime::store::{Append, DueTimer, MemoryStore, Refused, RunHead, Store, StoreError, StoredRun};
+use durable_runtime::{Clock as _, Context, HaltReason, RunError, RunId, RunStatus, StartError, Timestamp, durable};
+use durable_tests::{World, patiently};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::steps::{gated, halted, note};
+
+type Answers = Result<Vec<Result<(), Refused>>, StoreError>;
+
+/// A store whose calls do something odd, once.
+#[derive(Default)]
+struct Odd {
+    memory: MemoryStore,
+    commit: Mutex<Option<Box<dyn FnOnce(&MemoryStore, &[Append]) -> Answers + Send>>>,
+    read: Mutex<Option<Pause>>,
+    list: Mutex<Option<Pause>>,
+}
+
+/// A call that tells that it was made, and waits until it may go on.
+struct Pause {
+    made: oneshot::Sender<()>,
+    may_go_on: mpsc::Receiver<()>,
+}
+
+/// What the test has of a [`Pause`].
+struct Paused {
+    made: oneshot::Receiver<()>,
+    go_on: mpsc::Sender<()>,
+}
+
+fn pause() -> (Pause, Paused) {
+    let ((made, was_made), (go_on, may_go_on)) = (oneshot::channel(), mpsc::channel());
+    (Pause { made, may_go_on }, Paused { made: was_made, go_on })
+}
+
+impl Pause {
+    fn pass(at: &Mutex<Option<Self>>) {
+        let pause = at.lock().take();
+        if let Some(Self { made, may_go_on }) = pause {
+            made.send(()).expect("the test waits");
+            may_go_on.recv().expect("the test goes on");
+        }
+    }
+}
+
+impl std::fmt::Debug for Odd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Odd").finish_non_exhaustive()
+    }
+}
+
+impl Store for Odd {
+    fn commit(&self, appends: &[Append]) -> Answers {
+        let odd = self.commit.lock().take();
+        odd.map_or_else(|| self.memory.commit(appends), |odd| odd(&self.memory, appends))
+    }
+
+    fn head(&self, run: &RunId) -> Result<Option<RunHead>, StoreError> {
+        self.memory.head(run)
+    }
+
+    fn read(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
+        Pause::pass(&self.read);
+        self.memory.read(run)
+    }
+
+    fn list(&self, status: Option<RunStatus>, after: Option<&RunId>, limit: usize) -> Result<Vec<RunHead>, StoreError> {
+        Pause::pass(&self.list);
+        self.memory.list(status, after, limit)
+    }
+
+    fn corrupt(&self) -> Vec<StoreError> {
+        self.memory.corrupt()
+    }
+
+    fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<DueTimer>, StoreError> {
+        self.memory.due(now, limit)
+    }
+
+    fn delete(&self, run: &RunId) -> Result<bool, StoreError> {
+        self.memory.delete(run)
+    }
+
+    fn tidy(&self) -> Result<bool, StoreError> {
+        self.memory.tidy()
+    }
+
+    fn compact(&self) -> Result<(), StoreError> {
+        self.memory.compact()
+    }
+}
+
+#[durable]
+async fn regression_gated(ctx: Context, value: u32) -> u32 {
+    let value = ctx.run(gated, value).await;
+    ctx.run(note, value).await
+}
+
+async fn after_an_odd_commit(odd: impl FnOnce(&MemoryStore, &[Append]) -> Answers + Send + 'static) {
+    let (world, store) = (World::default(), Arc::<Odd>::default());
+    let runtime = world.builder().open_store(store.clone()).await.unwrap();
+    let run = runtime.start("r", regression_gated, 1).await.unwrap();
+    world.gates.arrived("gated", 1).await;
+    *store.commit.lock() = Some(Box::new(odd));
+    world.gates.open("gated");
+    let halt = halted(patiently("the run", run.into_future()).await, HaltReason::Storage);
+    assert!(halt.message.contains("the store"), "{halt}");
+    let refused = patiently("a start", runtime.start("s", regression_gated, 1)).await.unwrap_err();
+    assert!(matches!(refused, StartError::Store { source: StoreError::Broken { .. }, .. }), "{refused}");
+    patiently("the shutdown", runtime.shutdown(Duration::ZERO)).await;
+    let runtime = world.builder().open_store(store).await.unwrap();
+    assert_eq!(runtime.attach("r", regression_gated).await.unwrap().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_store_that_panics_halts_the_runs_that_wait_for_it() {
+    after_an_odd_commit(|_, _| panic!("the store has a bug")).await;
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_every_append_halts_the_runs_that_wait_for_it() {
+    after_an_odd_commit(|_, _| Ok(Vec::new())).await;
+}
+
+static REGRESSION_HALTS: AtomicBool = AtomicBool::new(true);
+
+#[durable]
+async fn regression_halting(ctx: Context) -> u32 {
+    let value = ctx.run(note, 1).await;
+    assert!(!REGRESSION_HALTS.load(Ordering::SeqCst), "not yet");
+    value
+}
+
+#[tokio::test]
+async fn a_resume_that_is_given_up_half_way_is_done_all_the_same() {
+    let world = World::default();
+    let process = world.open().await;
+    process.runtime.start("r", regression_halting, ()).await.unwrap().await.unwrap_err();
+    REGRESSION_HALTS.store(false, Ordering::SeqCst);
+    process.handle.hold();
+    let runtime = process.runtime.clone();
+    let resuming = tokio::spawn(async move { runtime.resume("r").await });
+    process.handle.held().await;
+    resuming.abort();
+    resuming.await.unwrap_err();
+    process.handle.release();
+    let run = patiently("the run", process.runtime.attach("r", regression_halting)).await.unwrap();
+    assert_eq!(run.await.unwrap(), 1);
+    patiently("the shutdown", process.runtime.shutdown(Duration::ZERO)).await;
+}
+
+#[tokio::test]
+async fn a_deletion_that_is_given_up_half_way_is_done_all_the_same() {
+    let world = World::default();
+    world.gates.open("gated");
+    let process = world.open().await;
+    process.runtime.start("r", regression_gated, 1).await.unwrap().await.unwrap();
+    process.handle.hold();
+    let runtime = process.runtime.clone();
+    let deleting = tokio::spawn(async move { runtime.delete("r").await });
+    process.handle.held().await;
+    deleting.abort();
+    deleting.await.unwrap_err();
+    process.handle.release();
+    let run = patiently("a new run", process.runtime.start("r", regression_gated, 2)).await.unwrap();
+    assert_eq!(run.await.unwrap(), 2);
+    patiently("the shutdown", process.runtime.shutdown(Duration::ZERO)).await;
+}
+
+#[tokio::test]
+async fn attaching_to_a_run_that_is_just_being_started_awaits_it() {
+    let (world, store) = (World::default(), Arc::<Odd>::default());
+    let runtime = world.builder().open_store(store.clone()).await.unwrap();
+    let (pause, paused) = pause();
+    *store.read.lock() = Some(pause);
+    let attaching = tokio::spawn({
+        let runtime = runtime.clone();
+        async move { runtime.attach("r", regression_gated).await }
+    });
+    paused.made.await.unwrap();
+    runtime.start("r", regression_gated, 1).await.unwrap().id();
+    paused.go_on.send(()).unwrap();
+    let attached = attaching.await.unwrap().unwrap();
+    world.gates.open("gated");
+    assert_eq!(attached.await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_run_that_is_being_started_begins_no_step_during_a_shutdown() {
+    for deadline in [Duration::from_secs(30), Duration::ZERO] {
+        let world = World::default();
+        let process = world.open().await;
+        process.handle.hold();
+        let starting = tokio::spawn({
+            let runtime = process.runtime.clone();
+            async move { runtime.start("r", regression_gated, 1).await }
+        });
+        process.handle.held().await;
+        let due = world.clock.now().after(deadline);
+        let stopping = tokio::spawn(process.runtime.shutdown(deadline));
+        world.clock.asked_for(due).await;
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        process.handle.release();
+        let run = starting.await.unwrap().unwrap();
+        assert!(matches!(patiently("the run", run.into_future()).await, Err(RunError::Stopped { .. })));
+        patiently("the shutdown", stopping).await.unwrap();
+        assert!(world.effects.keys().is_empty(), "a step began while the runtime was shutting down");
+    }
+}
