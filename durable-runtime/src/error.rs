@@ -10,7 +10,7 @@ use crate::payload::PayloadError;
 use crate::store::{RunStatus, StoreError};
 
 /// Why a runtime can't be opened.
-#[derive(Debug, Clone, Error)]
+#[derive(Clone, Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// The store can't be opened or read.
@@ -25,7 +25,7 @@ pub enum OpenError {
 }
 
 /// Why a run can't be started or attached to. Nothing was changed.
-#[derive(Debug, Clone, Error)]
+#[derive(Clone, Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// The id can't be a run id.
@@ -108,7 +108,7 @@ pub enum StartError {
 }
 
 /// Why awaiting a run gave no result.
-#[derive(Debug, Clone, Error)]
+#[derive(Clone, Error)]
 #[non_exhaustive]
 pub enum RunError {
     /// The machinery stopped the run. Nothing is lost; `Runtime::resume` continues after the fix.
@@ -136,7 +136,7 @@ pub enum RunError {
 }
 
 /// Why an administrative call did nothing.
-#[derive(Debug, Clone, Error)]
+#[derive(Clone, Error)]
 #[non_exhaustive]
 pub enum AdminError {
     /// The id can't be a run id.
@@ -176,4 +176,32 @@ pub enum AdminError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// `main` shows the error it returns with `Debug`, and so do `unwrap` and `expect`: there, too, a user needs the
+/// code, the run and what to do, not the names of our fields.
+macro_rules! debug_is_display {
+    ($($error:ty),+) => {$(
+        impl std::fmt::Debug for $error {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, f)
+            }
+        }
+    )+};
+}
+
+debug_is_display!(OpenError, StartError, RunError, AdminError, StoreError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_main_returns_says_what_to_do() {
+        let error = OpenError::from(StoreError::Locked { folder: "orders.durable".into() });
+        assert_eq!(
+            format!("{error:?}"),
+            "[D0201] the folder orders.durable is in use: another process, or another runtime of this process, has it open. Stop that one, or open another folder"
+        );
+    }
 }

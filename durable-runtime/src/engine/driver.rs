@@ -282,8 +282,7 @@ impl Driver {
         let halt = match stop {
             Stop::Halt(halt) => halt,
             Stop::Diverged(divergence) => {
-                let operation = divergence.recorded.as_ref().or(divergence.current.as_ref());
-                let key = operation.map(|operation| operation.key.clone());
+                let key = divergence.recorded.as_ref().map(|operation| operation.key.clone());
                 Halt::new(HaltReason::Divergence, key, divergence.explain(self.change))
             }
         };

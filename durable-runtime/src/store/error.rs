@@ -11,7 +11,7 @@ use crate::id::{Position, RunId};
 ///
 /// Clonable, because one failed sync is reported to every run that waited for it. Each code has a page
 /// in `docs/errors/`.
-#[derive(Debug, Clone, Error)]
+#[derive(Clone, Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// Another process (or another runtime in this one) has the folder open (R13).
