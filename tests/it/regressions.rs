@@ -218,3 +218,28 @@ async fn a_run_that_is_being_started_begins_no_step_during_a_shutdown() {
         assert!(world.effects.keys().is_empty(), "a step began while the runtime was shutting down");
     }
 }
+
+#[tokio::test]
+async fn the_store_is_free_when_a_shutdown_returns_whatever_else_is_being_asked() {
+    let (world, store) = (World::default(), Arc::<Odd>::default());
+    let runtime = world.builder().open_store(store.clone()).await.unwrap();
+    let (pause, paused) = pause();
+    *store.list.lock() = Some(pause);
+    let listing = tokio::spawn({
+        let runtime = runtime.clone();
+        async move { runtime.list(None, None, 1).await }
+    });
+    paused.made.await.unwrap();
+    let mut shutdowns: Vec<_> =
+        (0..2).map(|_| tokio::spawn(runtime.clone().shutdown(Duration::from_secs(30)))).collect();
+    for _ in 0..200 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(!shutdowns.iter().any(tokio::task::JoinHandle::is_finished), "the store is still held");
+    paused.go_on.send(()).unwrap();
+    listing.await.unwrap().unwrap();
+    for shutdown in &mut shutdowns {
+        patiently("a shutdown", shutdown).await.unwrap();
+    }
+    assert_eq!(Arc::strong_count(&store), 1, "the store is still held");
+}

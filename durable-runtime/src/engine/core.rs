@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures::FutureExt as _;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, RwLock, Semaphore, watch};
 
 use super::committer::{CommitError, Committer, Link};
 use super::driver::{Control, Driver};
@@ -147,8 +147,9 @@ impl Loaded {
 pub(crate) struct Engine {
     pub(crate) environment: Arc<Environment>,
     pub(crate) registry: Registry,
-    /// `None` once the runtime was shut down.
-    store: Mutex<Option<Arc<dyn Store>>>,
+    /// `None` once the runtime was shut down. Held for reading by whoever calls it, so that nobody does any more when
+    /// the shutdown is over.
+    store: Arc<RwLock<Option<Arc<dyn Store>>>>,
     committer: Arc<Committer>,
     active: Mutex<BTreeMap<RunId, Arc<Active>>>,
     /// Unfinished runs that this process can't continue, with the reason; the journal says they are running.
@@ -174,7 +175,7 @@ impl Engine {
         Ok(Arc::new(Self {
             environment: Arc::new(environment),
             registry,
-            store: Mutex::new(Some(store)),
+            store: Arc::new(RwLock::new(Some(store))),
             committer,
             active: Mutex::default(),
             stuck: Mutex::default(),
@@ -313,20 +314,14 @@ impl Engine {
         self.blocking(move |store| load(store, &id)).await
     }
 
-    fn store(&self) -> Result<Arc<dyn Store>, StoreError> {
-        self.store.lock().clone().ok_or_else(|| StoreError::Broken { first: "the runtime was shut down".to_owned() })
-    }
-
     /// Calls the store where it may block.
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         call: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let store = self.store()?;
-        match self.tasks.spawn_blocking(move || call(&*store)).await {
-            Ok(result) => result,
-            Err(error) => Err(did_not_return(&error)),
-        }
+        let store = Arc::clone(&self.store).read_owned().await;
+        let called = self.tasks.spawn_blocking(move || call(&**store.as_ref().ok_or_else(shut_down)?));
+        called.await.unwrap_or_else(|error| Err(did_not_return(&error)))
     }
 
     /// Drives a run whose journal is at hand.
@@ -408,7 +403,8 @@ impl Engine {
     /// Continues all unfinished runs (R12).
     pub(crate) fn recover(self: &Arc<Self>) -> Result<Recovery, StoreError> {
         const PAGE: usize = 1_000;
-        let store = self.store()?;
+        let store = self.store.blocking_read();
+        let store = store.as_ref().ok_or_else(shut_down)?;
         let mut recovery = Recovery::default();
         let mut after: Option<RunId> = None;
         loop {
@@ -416,7 +412,7 @@ impl Engine {
             let Some(last) = page.last() else { break };
             after = Some(last.run.clone());
             for head in page {
-                match self.recover_one(&*store, &head.run)? {
+                match self.recover_one(&**store, &head.run)? {
                     None => recovery.resumed += 1,
                     Some(halt) => recovery.skipped.push((head.run, halt)),
                 }
@@ -650,10 +646,11 @@ impl Engine {
     /// Ends the committer and closes the store, once all runs have left.
     pub(crate) async fn close(&self) {
         let committer = Arc::clone(&self.committer);
-        let store = self.store.lock().take();
+        // Waits for calls that are under way, and for another shutdown that is closing it.
+        let mut store = Arc::clone(&self.store).write_owned().await;
         let closing = self.tasks.spawn_blocking(move || {
             committer.close();
-            drop(store);
+            drop(store.take());
         });
         if let Err(error) = closing.await {
             tracing::error!(%error, "closing the store failed");
@@ -670,6 +667,10 @@ pub(crate) enum ResumeRefused {
     Stuck(Halt),
     ShuttingDown,
     Store(StoreError),
+}
+
+fn shut_down() -> StoreError {
+    StoreError::Broken { first: "the runtime was shut down".to_owned() }
 }
 
 fn did_not_return(error: &tokio::task::JoinError) -> StoreError {
