@@ -243,3 +243,26 @@ async fn the_store_is_free_when_a_shutdown_returns_whatever_else_is_being_asked(
     }
     assert_eq!(Arc::strong_count(&store), 1, "the store is still held");
 }
+
+#[test]
+fn a_runtime_whose_tokio_runtime_has_ended_says_so_instead_of_hanging() {
+    let world = World::default();
+    let tokio = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = tokio();
+    let (runtime, run) = first.block_on(async {
+        let runtime = world.builder().open_store(Arc::new(world.disk.memory.clone())).await.unwrap();
+        let run = runtime.start("r", regression_gated, 1).await.unwrap();
+        world.gates.arrived("gated", 1).await;
+        (runtime, run)
+    });
+    drop(first);
+    tokio().block_on(async {
+        let ended = patiently("the run", run.into_future()).await;
+        assert!(matches!(ended, Err(RunError::Stopped { .. })), "{ended:?}");
+        let refused = patiently("a start", runtime.start("s", regression_gated, 1)).await.unwrap_err();
+        assert!(refused.to_string().contains("tokio"), "{refused}");
+        patiently("a resume", runtime.resume("r")).await.unwrap_err();
+        patiently("a deletion", runtime.delete("r")).await.unwrap_err();
+        patiently("the shutdown", runtime.shutdown(Duration::ZERO)).await;
+    });
+}

@@ -226,9 +226,10 @@ impl Engine {
             input_digest,
             at: self.environment.clock.now().0,
         };
-        let engine = Arc::clone(self);
-        self.spawn(&active, {
-            let active = Arc::clone(&active);
+        let ended = StoreError::Broken { first: "the tokio runtime it was opened in has ended".to_owned() };
+        let not_started = StartError::Store { run: active.id.clone(), source: ended };
+        self.spawn(self.leaving(&active, Outcome::NotStarted(not_started)), {
+            let (engine, active) = (Arc::clone(self), Arc::clone(&active));
             async move {
                 let _permit = permit;
                 engine.begin(&active, registration, started).await
@@ -438,7 +439,7 @@ impl Engine {
                     self.environment.counters.recovered();
                     let active = Active::new(id.clone());
                     self.active.lock().insert(id.clone(), Arc::clone(&active));
-                    self.adopt(&active, registration, loaded);
+                    self.adopt(self.leaving(&active, Outcome::Stopped), registration, loaded);
                     return Ok(None);
                 }
                 Err(halt) => halt,
@@ -466,20 +467,17 @@ impl Engine {
         })
     }
 
-    fn adopt(self: &Arc<Self>, active: &Arc<Active>, registration: &'static Registration, loaded: Loaded) {
-        let engine = Arc::clone(self);
+    fn adopt(self: &Arc<Self>, leaving: Leaving, registration: &'static Registration, loaded: Loaded) {
+        let (engine, active) = (Arc::clone(self), Arc::clone(&leaving.active));
         let permits = Arc::clone(&self.permits);
         if let Some(started) = loaded.started() {
             active.identity.get_or_init(|| Identity::of(started));
         }
         active.phase.send_replace(Phase::Running);
-        self.spawn(active, {
-            let active = Arc::clone(active);
-            async move {
-                // Beyond the limit, recovered runs wait for their turn instead of being refused.
-                let _permit = permits.acquire_owned().await;
-                engine.drive(&active, registration, loaded, true).await
-            }
+        self.spawn(leaving, async move {
+            // Beyond the limit, recovered runs wait for their turn instead of being refused.
+            let _permit = permits.acquire_owned().await;
+            engine.drive(&active, registration, loaded, true).await
         });
     }
 
@@ -498,18 +496,12 @@ impl Engine {
             active
         };
         let engine = Arc::clone(self);
+        let leaving = self.leaving(&active, Outcome::Stopped);
         self.to_the_end(async move {
-            match engine.prepare_resume(&active.id).await {
-                Ok((registration, loaded)) => {
-                    engine.stuck.lock().remove(&active.id);
-                    engine.adopt(&active, registration, loaded);
-                    Ok(())
-                }
-                Err(refused) => {
-                    engine.leave(&active, Outcome::Stopped);
-                    Err(refused)
-                }
-            }
+            let (registration, loaded) = engine.prepare_resume(&active.id).await?;
+            engine.stuck.lock().remove(&active.id);
+            engine.adopt(leaving, registration, loaded);
+            Ok(())
         })
         .await
         .unwrap_or_else(|error| Err(ResumeRefused::Store(error)))
@@ -561,13 +553,14 @@ impl Engine {
             active
         };
         let engine = Arc::clone(self);
+        let leaving = self.leaving(&active, Outcome::Stopped);
         let deleted = self.to_the_end(async move {
             let run = active.id.clone();
             let deleted = engine.blocking(move |store| store.delete(&run)).await;
             if deleted.is_ok() {
                 engine.stuck.lock().remove(&active.id);
             }
-            engine.leave(&active, Outcome::Stopped);
+            drop(leaving);
             deleted
         });
         Some(deleted.await.unwrap_or_else(Err))
@@ -582,17 +575,20 @@ impl Engine {
         self.tasks.spawn(work).await.map_err(|error| did_not_return(&error))
     }
 
-    fn spawn(self: &Arc<Self>, active: &Arc<Active>, work: impl Future<Output = Outcome> + Send + 'static) {
-        let (engine, active) = (Arc::clone(self), Arc::clone(active));
+    fn leaving(self: &Arc<Self>, active: &Arc<Active>, outcome: Outcome) -> Leaving {
+        Leaving { engine: Arc::clone(self), active: Arc::clone(active), outcome }
+    }
+
+    fn spawn(&self, mut leaving: Leaving, work: impl Future<Output = Outcome> + Send + 'static) {
         self.tasks.spawn(async move {
-            let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
+            leaving.outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
                 Outcome::Halted(Halt::new(
                     HaltReason::Panic,
                     None,
                     format!("the runtime itself panicked, which is a bug in it: {}", message_of(&*panic)),
                 ))
             });
-            engine.leave(&active, outcome);
+            drop(leaving);
         });
     }
 
@@ -655,6 +651,20 @@ impl Engine {
         if let Err(error) = closing.await {
             tracing::error!(%error, "closing the store failed");
         }
+    }
+}
+
+/// Takes a run out of memory when it is dropped; also when the task that has it is, because tokio's runtime ended.
+#[derive(Debug)]
+struct Leaving {
+    engine: Arc<Engine>,
+    active: Arc<Active>,
+    outcome: Outcome,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.engine.leave(&self.active, self.outcome.clone());
     }
 }
 
