@@ -6,6 +6,9 @@ use std::sync::Arc;
 use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
+/// The longest message of a [`Halt`], in bytes: one that is too long to be recorded would leave the run unfinished.
+const MESSAGE_BYTES_MAX: usize = 64 * 1_024;
+
 /// The kind of trouble behind a [`Halt`]; each has a page in `docs/errors/`.
 ///
 /// ```
@@ -62,14 +65,29 @@ pub struct Halt {
     pub reason: HaltReason,
     /// The key of the step that was the cause, if one was.
     pub step: Option<Arc<str>>,
-    /// What happened and what to do.
+    /// What happened and what to do; at most 64 KiB.
     pub message: String,
 }
 
 impl Halt {
     pub(crate) fn new(reason: HaltReason, step: Option<Arc<str>>, message: impl Into<String>) -> Self {
-        Self { reason, step, message: message.into() }
+        Self { reason, step, message: cut(message.into(), MESSAGE_BYTES_MAX) }
     }
+}
+
+/// What the user's code said of itself, short enough to be recorded within a message.
+pub(crate) fn detail(text: String) -> String {
+    const BYTES_MAX: usize = 16 * 1_024;
+    cut(text, BYTES_MAX)
+}
+
+fn cut(mut text: String, bytes_max: usize) -> String {
+    const CUT: &str = "…";
+    if text.len() > bytes_max {
+        text.truncate(text.floor_char_boundary(bytes_max - CUT.len()));
+        text.push_str(CUT);
+    }
+    text
 }
 
 impl fmt::Display for Halt {

@@ -289,7 +289,7 @@ pub use durable_macros::durable;
 
 pub use admin::{AttemptInfo, LIST_MAX, RunInfo, RunSummary, StepInfo, StepStatus};
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};
-pub use context::{Context, Step, StepContext};
+pub use context::{Context, STEP_NAME_BYTES_MAX, Step, StepContext};
 pub use engine::{Limits, Recovery, Stats};
 pub use error::{AdminError, OpenError, RunError, StartError};
 pub use failure::{FAILURE_CAUSES_MAX, FAILURE_MESSAGE_BYTES_MAX, Failure, ResultExt};

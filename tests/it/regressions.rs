@@ -7,9 +7,12 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use durable_runtime::store::{Append, DueTimer, MemoryStore, Refused, RunHead, Store, StoreError, StoredRun};
-use durable_runtime::{Clock as _, Context, HaltReason, RunError, RunId, RunStatus, StartError, Timestamp, durable};
-use durable_tests::{World, patiently};
+use durable_runtime::{
+    Clock as _, Context, HaltReason, RunError, RunId, RunStatus, StartError, StepContext, Timestamp, durable,
+};
+use durable_tests::{Effects, World, patiently};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::steps::{gated, halted, note};
@@ -217,4 +220,114 @@ async fn a_run_that_is_being_started_begins_no_step_during_a_shutdown() {
         patiently("the shutdown", stopping).await.unwrap();
         assert!(world.effects.keys().is_empty(), "a step began while the runtime was shutting down");
     }
+}
+
+#[tokio::test]
+async fn the_store_is_free_when_a_shutdown_returns_whatever_else_is_being_asked() {
+    let (world, store) = (World::default(), Arc::<Odd>::default());
+    let runtime = world.builder().open_store(store.clone()).await.unwrap();
+    let (pause, paused) = pause();
+    *store.list.lock() = Some(pause);
+    let listing = tokio::spawn({
+        let runtime = runtime.clone();
+        async move { runtime.list(None, None, 1).await }
+    });
+    paused.made.await.unwrap();
+    let mut shutdowns: Vec<_> =
+        (0..2).map(|_| tokio::spawn(runtime.clone().shutdown(Duration::from_secs(30)))).collect();
+    for _ in 0..200 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(!shutdowns.iter().any(tokio::task::JoinHandle::is_finished), "the store is still held");
+    paused.go_on.send(()).unwrap();
+    listing.await.unwrap().unwrap();
+    for shutdown in &mut shutdowns {
+        patiently("a shutdown", shutdown).await.unwrap();
+    }
+    assert_eq!(Arc::strong_count(&store), 1, "the store is still held");
+}
+
+#[durable]
+async fn regression_long_name(ctx: Context, bytes: usize) -> u32 {
+    ctx.run(note, 1).named("x".repeat(bytes)).await
+}
+
+#[tokio::test]
+async fn a_name_that_is_too_long_to_be_recorded_halts_the_run_before_the_step() {
+    let world = World::default();
+    let process = world.open().await;
+    assert_eq!(process.runtime.start("fits", regression_long_name, 1_024).await.unwrap().await.unwrap(), 1);
+    for bytes in [1_025, 17 << 20] {
+        let run = process.runtime.start(format!("r{bytes}"), regression_long_name, bytes).await.unwrap();
+        let halt = halted(run.await, HaltReason::Misuse);
+        assert!(halt.message.contains("1024") && halt.message.len() < 4_096, "{}", halt.message.len());
+    }
+    assert_eq!(world.effects.keys().len(), 1, "a step ran whose outcome can't be recorded");
+}
+
+/// Says at length why it can't be written.
+#[derive(Debug, Deserialize)]
+struct Talkative;
+
+impl Serialize for Talkative {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("no ".repeat(6 << 20)))
+    }
+}
+
+async fn talk(step: StepContext) -> Talkative {
+    step.dependency::<Effects>().note(&step);
+    Talkative
+}
+
+#[durable]
+async fn regression_talkative_step(ctx: Context) -> u32 {
+    ctx.run(talk).await;
+    1
+}
+
+#[durable]
+async fn regression_talkative_function(ctx: Context) -> Talkative {
+    ctx.run(note, 1).await;
+    Talkative
+}
+
+#[tokio::test]
+async fn a_value_that_says_at_length_why_it_can_not_be_recorded_halts_its_run_for_good() {
+    let world = World::default();
+    let process = world.open().await;
+    let run = process.runtime.start("r", regression_talkative_step, ()).await.unwrap();
+    let halt = halted(run.await, HaltReason::Value);
+    assert!(halt.message.contains("no no") && halt.message.contains("not repeated"), "{}", halt.message.len());
+    process.runtime.resume("r").await.unwrap();
+    halted(process.runtime.attach("r", regression_talkative_step).await.unwrap().await, HaltReason::Value);
+    assert_eq!(world.effects.keys(), ["r:talk"], "the effect was repeated");
+    let run = process.runtime.start("s", regression_talkative_function, ()).await.unwrap();
+    halted(run.await.map(drop), HaltReason::Value);
+    for id in ["r", "s"] {
+        assert_eq!(process.runtime.get(id).await.unwrap().unwrap().status, RunStatus::Halted);
+    }
+}
+
+#[test]
+fn a_runtime_whose_tokio_runtime_has_ended_says_so_instead_of_hanging() {
+    let world = World::default();
+    let tokio = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = tokio();
+    let (runtime, run) = first.block_on(async {
+        let runtime = world.builder().open_store(Arc::new(world.disk.memory.clone())).await.unwrap();
+        let run = runtime.start("r", regression_gated, 1).await.unwrap();
+        world.gates.arrived("gated", 1).await;
+        (runtime, run)
+    });
+    drop(first);
+    tokio().block_on(async {
+        let ended = patiently("the run", run.into_future()).await;
+        assert!(matches!(ended, Err(RunError::Stopped { .. })), "{ended:?}");
+        let refused = patiently("a start", runtime.start("s", regression_gated, 1)).await.unwrap_err();
+        assert!(refused.to_string().contains("tokio"), "{refused}");
+        patiently("a resume", runtime.resume("r")).await.unwrap_err();
+        patiently("a deletion", runtime.delete("r")).await.unwrap_err();
+        patiently("the shutdown", runtime.shutdown(Duration::ZERO)).await;
+    });
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 pub(crate) use scope::Scope;
 pub(crate) use shared::{Environment, RunShared, Stop, Wants};
-pub use step::Step;
+pub use step::{STEP_NAME_BYTES_MAX, Step};
 pub(crate) use step_context::Dependencies;
 pub use step_context::StepContext;
 

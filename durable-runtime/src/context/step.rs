@@ -17,7 +17,7 @@ use super::scope::Scope;
 use super::shared::{Arrival, RunShared};
 use crate::clock::{Sleep, Timestamp};
 use crate::failure::Failure;
-use crate::halt::{Halt, HaltReason};
+use crate::halt::{Halt, HaltReason, detail};
 use crate::journal::event::AttemptError;
 use crate::journal::{AttemptFailed, Event, OperationKind, Outcome, StepCompleted};
 use crate::panics::message_of;
@@ -26,6 +26,9 @@ use crate::replay::{ClaimNumber, Request};
 use crate::retry::{Retry, RetryOn};
 use crate::timed_out::TimedOut;
 use crate::value::{self, Recorded};
+
+/// The longest name of a step, in bytes: it is in every record of the step.
+pub const STEP_NAME_BYTES_MAX: usize = 1_024;
 
 /// A step that was asked for with `ctx.run(…)`; await it for what the step returns.
 ///
@@ -153,7 +156,8 @@ impl<'a, O> Step<'a, O> {
     /// such as a generic function, or several of one name that are to be told apart.
     ///
     /// Write it directly behind `ctx.run(…)`. A name that was claimed before gets `#2`, `#3` ….
-    /// A name that is empty, or contains `#`, halts the run with [`HaltReason::Misuse`].
+    /// A name that is empty, longer than [`STEP_NAME_BYTES_MAX`], or contains `#`, halts the run with
+    /// [`HaltReason::Misuse`].
     ///
     /// ```
     /// use durable_runtime::{Context, durable};
@@ -169,11 +173,15 @@ impl<'a, O> Step<'a, O> {
     /// ```
     pub fn named(self, name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
-        if name.is_empty() || name.contains('#') {
+        if name.is_empty() || name.len() > STEP_NAME_BYTES_MAX || name.contains('#') {
+            let beginning = &name[..name.floor_char_boundary(100)];
             self.shared.halt(Halt::new(
                 HaltReason::Misuse,
                 None,
-                format!("{name:?} can't be the name of a step: it must not be empty, and `#` is kept for counting"),
+                format!(
+                    "{beginning:?} ({} bytes) can't be the name of a step: it must have 1 to {STEP_NAME_BYTES_MAX} bytes, and `#` is kept for counting",
+                    name.len()
+                ),
             ));
         } else {
             self.shared.rename(self.claim, name);
@@ -389,7 +397,7 @@ impl<O: Recorded> Step<'_, O> {
         let outcome = match self.encode(&returned) {
             Ok(payload) if value::is_err(&returned) => Outcome::Err(payload),
             Ok(payload) => Outcome::Ok(payload),
-            Err(detail) => Outcome::Unusable(detail),
+            Err(why) => Outcome::Unusable(why),
         };
         self.shared.record(
             self.claim,
@@ -412,12 +420,13 @@ impl<O: Recorded> Step<'_, O> {
         }
     }
 
+    /// Encodes what the step returned, or says why it can't be, shortly enough to be recorded.
     fn encode(&self, output: &O) -> Result<Payload, String> {
         let environment = &self.shared.environment;
         // A `Serialize` of the user's may panic; that must not look like a panic of the function.
         catch_unwind(AssertUnwindSafe(|| Payload::encode(environment.codec, output, environment.limits.payload_bytes)))
             .map_err(|panic| format!("its serialization panicked: {}", message_of(&*panic)))?
-            .map_err(|error| error.to_string())
+            .map_err(|error| detail(error.to_string()))
     }
 
     /// The step's outcome is delivered: hands the code what was recorded (R7).
@@ -425,17 +434,17 @@ impl<O: Recorded> Step<'_, O> {
         self.stage = Stage::Over;
         let message = match outcome {
             Outcome::Ok(payload) | Outcome::Err(payload) => {
-                let detail = match catch_unwind(AssertUnwindSafe(|| payload.decode())) {
+                let why = match catch_unwind(AssertUnwindSafe(|| payload.decode())) {
                     Ok(Ok(value)) => return Poll::Ready(value),
-                    Ok(Err(error)) => error.to_string(),
+                    Ok(Err(error)) => detail(error.to_string()),
                     Err(panic) => format!("its deserialization panicked: {}", message_of(&*panic)),
                 };
                 format!(
-                    "its recorded result can't be read: {detail}. Its effect is not repeated; deploy a type that reads it, and resume the run"
+                    "its recorded result can't be read: {why}. Its effect is not repeated; deploy a type that reads it, and resume the run"
                 )
             }
-            Outcome::Unusable(detail) => format!(
-                "it ran, but its result could not be recorded and is lost: {detail}. Its effect is not repeated, and resuming the run does not bring the result back: mend the step, delete the run, and do what is left of it under another run id"
+            Outcome::Unusable(why) => format!(
+                "it ran, but its result could not be recorded and is lost: {why}. Its effect is not repeated, and resuming the run does not bring the result back: mend the step, delete the run, and do what is left of it under another run id"
             ),
         };
         let key = self.shared.operation(self.claim).map(|operation| operation.key);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures::FutureExt as _;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, RwLock, Semaphore, watch};
 
 use super::committer::{CommitError, Committer, Link};
 use super::driver::{Control, Driver};
@@ -147,8 +147,9 @@ impl Loaded {
 pub(crate) struct Engine {
     pub(crate) environment: Arc<Environment>,
     pub(crate) registry: Registry,
-    /// `None` once the runtime was shut down.
-    store: Mutex<Option<Arc<dyn Store>>>,
+    /// `None` once the runtime was shut down. Held for reading by whoever calls it, so that nobody does any more when
+    /// the shutdown is over.
+    store: Arc<RwLock<Option<Arc<dyn Store>>>>,
     committer: Arc<Committer>,
     active: Mutex<BTreeMap<RunId, Arc<Active>>>,
     /// Unfinished runs that this process can't continue, with the reason; the journal says they are running.
@@ -174,7 +175,7 @@ impl Engine {
         Ok(Arc::new(Self {
             environment: Arc::new(environment),
             registry,
-            store: Mutex::new(Some(store)),
+            store: Arc::new(RwLock::new(Some(store))),
             committer,
             active: Mutex::default(),
             stuck: Mutex::default(),
@@ -225,9 +226,10 @@ impl Engine {
             input_digest,
             at: self.environment.clock.now().0,
         };
-        let engine = Arc::clone(self);
-        self.spawn(&active, {
-            let active = Arc::clone(&active);
+        let ended = StoreError::Broken { first: "the tokio runtime it was opened in has ended".to_owned() };
+        let not_started = StartError::Store { run: active.id.clone(), source: ended };
+        self.spawn(self.leaving(&active, Outcome::NotStarted(not_started)), {
+            let (engine, active) = (Arc::clone(self), Arc::clone(&active));
             async move {
                 let _permit = permit;
                 engine.begin(&active, registration, started).await
@@ -313,20 +315,14 @@ impl Engine {
         self.blocking(move |store| load(store, &id)).await
     }
 
-    fn store(&self) -> Result<Arc<dyn Store>, StoreError> {
-        self.store.lock().clone().ok_or_else(|| StoreError::Broken { first: "the runtime was shut down".to_owned() })
-    }
-
     /// Calls the store where it may block.
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         call: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let store = self.store()?;
-        match self.tasks.spawn_blocking(move || call(&*store)).await {
-            Ok(result) => result,
-            Err(error) => Err(did_not_return(&error)),
-        }
+        let store = Arc::clone(&self.store).read_owned().await;
+        let called = self.tasks.spawn_blocking(move || call(&**store.as_ref().ok_or_else(shut_down)?));
+        called.await.unwrap_or_else(|error| Err(did_not_return(&error)))
     }
 
     /// Drives a run whose journal is at hand.
@@ -408,7 +404,8 @@ impl Engine {
     /// Continues all unfinished runs (R12).
     pub(crate) fn recover(self: &Arc<Self>) -> Result<Recovery, StoreError> {
         const PAGE: usize = 1_000;
-        let store = self.store()?;
+        let store = self.store.blocking_read();
+        let store = store.as_ref().ok_or_else(shut_down)?;
         let mut recovery = Recovery::default();
         let mut after: Option<RunId> = None;
         loop {
@@ -416,7 +413,7 @@ impl Engine {
             let Some(last) = page.last() else { break };
             after = Some(last.run.clone());
             for head in page {
-                match self.recover_one(&*store, &head.run)? {
+                match self.recover_one(&**store, &head.run)? {
                     None => recovery.resumed += 1,
                     Some(halt) => recovery.skipped.push((head.run, halt)),
                 }
@@ -442,7 +439,7 @@ impl Engine {
                     self.environment.counters.recovered();
                     let active = Active::new(id.clone());
                     self.active.lock().insert(id.clone(), Arc::clone(&active));
-                    self.adopt(&active, registration, loaded);
+                    self.adopt(self.leaving(&active, Outcome::Stopped), registration, loaded);
                     return Ok(None);
                 }
                 Err(halt) => halt,
@@ -470,20 +467,17 @@ impl Engine {
         })
     }
 
-    fn adopt(self: &Arc<Self>, active: &Arc<Active>, registration: &'static Registration, loaded: Loaded) {
-        let engine = Arc::clone(self);
+    fn adopt(self: &Arc<Self>, leaving: Leaving, registration: &'static Registration, loaded: Loaded) {
+        let (engine, active) = (Arc::clone(self), Arc::clone(&leaving.active));
         let permits = Arc::clone(&self.permits);
         if let Some(started) = loaded.started() {
             active.identity.get_or_init(|| Identity::of(started));
         }
         active.phase.send_replace(Phase::Running);
-        self.spawn(active, {
-            let active = Arc::clone(active);
-            async move {
-                // Beyond the limit, recovered runs wait for their turn instead of being refused.
-                let _permit = permits.acquire_owned().await;
-                engine.drive(&active, registration, loaded, true).await
-            }
+        self.spawn(leaving, async move {
+            // Beyond the limit, recovered runs wait for their turn instead of being refused.
+            let _permit = permits.acquire_owned().await;
+            engine.drive(&active, registration, loaded, true).await
         });
     }
 
@@ -502,18 +496,12 @@ impl Engine {
             active
         };
         let engine = Arc::clone(self);
+        let leaving = self.leaving(&active, Outcome::Stopped);
         self.to_the_end(async move {
-            match engine.prepare_resume(&active.id).await {
-                Ok((registration, loaded)) => {
-                    engine.stuck.lock().remove(&active.id);
-                    engine.adopt(&active, registration, loaded);
-                    Ok(())
-                }
-                Err(refused) => {
-                    engine.leave(&active, Outcome::Stopped);
-                    Err(refused)
-                }
-            }
+            let (registration, loaded) = engine.prepare_resume(&active.id).await?;
+            engine.stuck.lock().remove(&active.id);
+            engine.adopt(leaving, registration, loaded);
+            Ok(())
         })
         .await
         .unwrap_or_else(|error| Err(ResumeRefused::Store(error)))
@@ -565,13 +553,14 @@ impl Engine {
             active
         };
         let engine = Arc::clone(self);
+        let leaving = self.leaving(&active, Outcome::Stopped);
         let deleted = self.to_the_end(async move {
             let run = active.id.clone();
             let deleted = engine.blocking(move |store| store.delete(&run)).await;
             if deleted.is_ok() {
                 engine.stuck.lock().remove(&active.id);
             }
-            engine.leave(&active, Outcome::Stopped);
+            drop(leaving);
             deleted
         });
         Some(deleted.await.unwrap_or_else(Err))
@@ -586,17 +575,20 @@ impl Engine {
         self.tasks.spawn(work).await.map_err(|error| did_not_return(&error))
     }
 
-    fn spawn(self: &Arc<Self>, active: &Arc<Active>, work: impl Future<Output = Outcome> + Send + 'static) {
-        let (engine, active) = (Arc::clone(self), Arc::clone(active));
+    fn leaving(self: &Arc<Self>, active: &Arc<Active>, outcome: Outcome) -> Leaving {
+        Leaving { engine: Arc::clone(self), active: Arc::clone(active), outcome }
+    }
+
+    fn spawn(&self, mut leaving: Leaving, work: impl Future<Output = Outcome> + Send + 'static) {
         self.tasks.spawn(async move {
-            let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
+            leaving.outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
                 Outcome::Halted(Halt::new(
                     HaltReason::Panic,
                     None,
                     format!("the runtime itself panicked, which is a bug in it: {}", message_of(&*panic)),
                 ))
             });
-            engine.leave(&active, outcome);
+            drop(leaving);
         });
     }
 
@@ -650,14 +642,29 @@ impl Engine {
     /// Ends the committer and closes the store, once all runs have left.
     pub(crate) async fn close(&self) {
         let committer = Arc::clone(&self.committer);
-        let store = self.store.lock().take();
+        // Waits for calls that are under way, and for another shutdown that is closing it.
+        let mut store = Arc::clone(&self.store).write_owned().await;
         let closing = self.tasks.spawn_blocking(move || {
             committer.close();
-            drop(store);
+            drop(store.take());
         });
         if let Err(error) = closing.await {
             tracing::error!(%error, "closing the store failed");
         }
+    }
+}
+
+/// Takes a run out of memory when it is dropped; also when the task that has it is, because tokio's runtime ended.
+#[derive(Debug)]
+struct Leaving {
+    engine: Arc<Engine>,
+    active: Arc<Active>,
+    outcome: Outcome,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.engine.leave(&self.active, self.outcome.clone());
     }
 }
 
@@ -670,6 +677,10 @@ pub(crate) enum ResumeRefused {
     Stuck(Halt),
     ShuttingDown,
     Store(StoreError),
+}
+
+fn shut_down() -> StoreError {
+    StoreError::Broken { first: "the runtime was shut down".to_owned() }
 }
 
 fn did_not_return(error: &tokio::task::JoinError) -> StoreError {
