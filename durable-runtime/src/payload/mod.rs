@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-/// The largest payload of all, whatever limit is asked for: 64 MiB.
+/// The largest payload of all, whatever limit is asked for: 8 MiB.
 pub const PAYLOAD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What bincode may claim while decoding. It counts the size of a number in memory, at most 16 bytes, where the
