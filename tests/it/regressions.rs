@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use durable_runtime::store::{Append, DueTimer, MemoryStore, Refused, RunHead, Store, StoreError, StoredRun};
 use durable_runtime::{
-    Clock as _, Context, HaltReason, RunError, RunId, RunStatus, StartError, StepContext, Timestamp, durable,
+    Clock as _, Context, HaltReason, Limits, RunError, RunId, RunStatus, StartError, StepContext, Timestamp, durable,
 };
 use durable_tests::{Effects, World, patiently};
 use parking_lot::Mutex;
@@ -19,11 +19,13 @@ use crate::steps::{gated, halted, note};
 
 type Answers = Result<Vec<Result<(), Refused>>, StoreError>;
 
+type OddCommit = Box<dyn FnOnce(&MemoryStore, &[Append]) -> Answers + Send>;
+
 /// A store whose calls do something odd, once.
 #[derive(Default)]
 struct Odd {
     memory: MemoryStore,
-    commit: Mutex<Option<Box<dyn FnOnce(&MemoryStore, &[Append]) -> Answers + Send>>>,
+    commit: Mutex<Option<OddCommit>>,
     read: Mutex<Option<Pause>>,
     list: Mutex<Option<Pause>>,
 }
@@ -330,4 +332,14 @@ fn a_runtime_whose_tokio_runtime_has_ended_says_so_instead_of_hanging() {
         patiently("a deletion", runtime.delete("r")).await.unwrap_err();
         patiently("the shutdown", runtime.shutdown(Duration::ZERO)).await;
     });
+}
+
+#[tokio::test]
+async fn a_limit_of_no_recoveries_lets_new_runs_begin() {
+    let limits = Limits { recoveries_without_progress: 0, ..Limits::default() };
+    let world = World { limits, ..World::default() };
+    let process = world.open().await;
+    let run = process.runtime.start("r", regression_gated, 1).await.unwrap();
+    world.gates.open("gated");
+    assert_eq!(run.await.unwrap(), 1);
 }

@@ -365,7 +365,7 @@ impl Engine {
             recovered,
         ));
         let limits = self.environment.limits;
-        let too_often = recoveries >= limits.recoveries_without_progress;
+        let too_often = recoveries >= limits.recoveries_without_progress.max(1);
         let code = if too_often {
             Err(Halt::new(
                 HaltReason::CrashLoop,

@@ -18,7 +18,7 @@ pub struct Limits {
     /// their turn. Default 100,000.
     pub active_runs: usize,
     /// How often a run may be recovered, go on, and see the process die, without recording anything
-    /// new, before it is halted (R12). Default 25.
+    /// new, before it is halted (R12). Default 25; 0 counts as 1.
     pub recoveries_without_progress: u32,
 }
 
