@@ -9,8 +9,8 @@ use futures::task::AtomicWaker;
 use tracing::subscriber::NoSubscriber;
 use tracing::{Dispatch, Instrument as _};
 
+use super::active::Outcome;
 use super::committer::{CommitError, Committer, Link};
-use super::core::Outcome;
 use super::registry::{Code, Returned};
 use crate::context::{RunShared, Scope, Stop, Wants};
 use crate::halt::{Halt, HaltReason};

@@ -1,17 +1,21 @@
 //! The tokio shell around the pure core: it polls, commits, waits and wakes. It decides nothing that
 //! [`replay`](crate::replay) can decide.
 
+mod active;
 mod committer;
-mod core;
 mod counters;
 mod driver;
 mod limits;
+mod recovery;
 mod registry;
+mod runs;
 
-pub use self::core::Recovery;
-pub(crate) use self::core::{Active, Engine, Loaded, Outcome, Phase, ResumeRefused, halt_of};
+pub(crate) use active::{Active, Outcome, Phase};
 pub(crate) use counters::Counters;
 pub use counters::Stats;
 pub use limits::Limits;
+pub use recovery::Recovery;
+pub(crate) use recovery::{Loaded, ResumeRefused};
 pub use registry::Registration;
 pub(crate) use registry::Registry;
+pub(crate) use runs::{Engine, halt_of};

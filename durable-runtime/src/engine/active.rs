@@ -1,0 +1,104 @@
+//! A run that is in memory, and what others may know of it.
+
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::watch;
+
+use super::driver::Control;
+use crate::error::StartError;
+use crate::halt::Halt;
+use crate::id::RunId;
+use crate::journal::Started;
+use crate::payload::Payload;
+
+/// What became of a run, as far as this process is concerned.
+#[derive(Debug, Clone)]
+pub(crate) enum Outcome {
+    /// It returned this.
+    Finished { result: Arc<Payload> },
+    /// It is halted.
+    Halted(Halt),
+    /// The runtime stopped; the run goes on when the store is opened again.
+    Stopped,
+    /// It was never started.
+    NotStarted(StartError),
+}
+
+/// Where an active run is.
+#[derive(Debug, Clone)]
+pub(crate) enum Phase {
+    /// Not yet known to the store.
+    Starting,
+    /// Started durably.
+    Running,
+    /// Over.
+    Over(Outcome),
+}
+
+/// Which function a run executes, on which input.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) function: String,
+    pub(crate) input: Payload,
+    pub(crate) input_digest: u64,
+}
+
+impl Identity {
+    pub(super) fn of(started: &Started) -> Self {
+        Self {
+            function: started.function.to_string(),
+            input: started.input.clone(),
+            input_digest: started.input_digest,
+        }
+    }
+}
+
+/// A run that is in memory.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub(crate) id: RunId,
+    pub(crate) identity: OnceLock<Identity>,
+    pub(crate) phase: watch::Sender<Phase>,
+    pub(super) control: Arc<Control>,
+}
+
+impl Active {
+    pub(super) fn new(id: RunId) -> Arc<Self> {
+        let (phase, _) = watch::channel(Phase::Starting);
+        Arc::new(Self { id, identity: OnceLock::new(), phase, control: Arc::default() })
+    }
+
+    /// Waits until the run is known to the store, and checks that it is the given function on the given input
+    /// (R1). `false` if there is no such run after all: it was being deleted.
+    pub(crate) async fn attached(&self, function: &str, input: Option<(&Payload, u64)>) -> Result<bool, StartError> {
+        let mut phase = self.phase.subscribe();
+        let known = phase.wait_for(|phase| !matches!(phase, Phase::Starting)).await;
+        if let Ok(phase) = known
+            && let Phase::Over(Outcome::NotStarted(error)) = &*phase
+        {
+            return Err(error.clone());
+        }
+        let Some(identity) = self.identity.get() else {
+            let over = matches!(&*self.phase.borrow(), Phase::Over(Outcome::Stopped));
+            return Ok(!over);
+        };
+        if identity.function != function {
+            return Err(StartError::OtherFunction {
+                run: self.id.clone(),
+                recorded: identity.function.clone(),
+                given: function.to_owned(),
+            });
+        }
+        if let Some((input, digest)) = input
+            && identity.input_digest != digest
+        {
+            return Err(StartError::OtherInput {
+                run: self.id.clone(),
+                function: function.to_owned(),
+                recorded: identity.input.excerpt(),
+                given: input.excerpt(),
+            });
+        }
+        Ok(true)
+    }
+}

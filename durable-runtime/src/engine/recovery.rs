@@ -1,0 +1,208 @@
+//! Going on with runs that are in the store: all unfinished ones when it is opened, a halted one when an
+//! operator says so.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::active::{Active, Identity, Outcome, Phase};
+use super::committer::{CommitError, Link};
+use super::registry::Registration;
+use super::runs::{Engine, Leaving, shut_down};
+use crate::halt::{Halt, HaltReason};
+use crate::id::{Position, RunId};
+use crate::journal::{self, Event, Started};
+use crate::store::{Append, Record, RunHead, RunStatus, Store, StoreError};
+
+/// What recovery found when the store was opened (R12).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// How many unfinished runs were continued.
+    pub resumed: usize,
+    /// Unfinished runs that were not: kept as they are, each with the reason.
+    pub skipped: Vec<(RunId, Halt)>,
+}
+
+/// A run as it was read from the store.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) head: RunHead,
+    pub(crate) events: Vec<Event>,
+}
+
+impl Loaded {
+    /// The first event, which is always `Started`.
+    pub(crate) fn started(&self) -> Option<&Started> {
+        match self.events.first() {
+            Some(Event::Started(started)) => Some(started),
+            _ => None,
+        }
+    }
+}
+
+impl Engine {
+    /// Continues all unfinished runs (R12).
+    pub(crate) fn recover(self: &Arc<Self>) -> Result<Recovery, StoreError> {
+        const PAGE: usize = 1_000;
+        let store = self.store.blocking_read();
+        let store = store.as_ref().ok_or_else(shut_down)?;
+        let mut recovery = Recovery::default();
+        let mut after: Option<RunId> = None;
+        loop {
+            let page = store.list(Some(RunStatus::Running), after.as_ref(), PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.run.clone());
+            for head in page {
+                match self.recover_one(&**store, &head.run)? {
+                    None => recovery.resumed += 1,
+                    Some(halt) => recovery.skipped.push((head.run, halt)),
+                }
+            }
+        }
+        for error in store.corrupt() {
+            if let StoreError::Corrupt { run, .. } = &error {
+                let halt = Halt::new(HaltReason::Corrupt, None, error.to_string());
+                self.stuck.lock().insert(run.clone(), halt.clone());
+                recovery.skipped.push((run.clone(), halt));
+            }
+        }
+        for (run, halt) in &recovery.skipped {
+            tracing::error!(%run, %halt, "an unfinished run was not continued");
+        }
+        Ok(recovery)
+    }
+
+    fn recover_one(self: &Arc<Self>, store: &dyn Store, id: &RunId) -> Result<Option<Halt>, StoreError> {
+        let halt = match load(store, id) {
+            Ok(Some(loaded)) => match self.code_of(&loaded) {
+                Ok(registration) => {
+                    self.environment.counters.recovered();
+                    let active = Active::new(id.clone());
+                    self.active.lock().insert(id.clone(), Arc::clone(&active));
+                    self.adopt(self.leaving(&active, Outcome::Stopped), registration, loaded);
+                    return Ok(None);
+                }
+                Err(halt) => halt,
+            },
+            Ok(None) => return Ok(None),
+            Err(error @ StoreError::Corrupt { .. }) => Halt::new(HaltReason::Corrupt, None, error.to_string()),
+            Err(error) => return Err(error),
+        };
+        self.stuck.lock().insert(id.clone(), halt.clone());
+        Ok(Some(halt))
+    }
+
+    /// The function that a stored run executes.
+    pub(super) fn code_of(&self, loaded: &Loaded) -> Result<&'static Registration, Halt> {
+        let Some(started) = loaded.started() else {
+            return Err(Halt::new(HaltReason::Corrupt, None, "the journal does not begin with Started"));
+        };
+        self.registry.get(&started.function).map_err(|not_found| {
+            let function = &started.function;
+            Halt::new(
+                HaltReason::Unregistered,
+                None,
+                format!("the function {function} {not_found}: the run is kept, and goes on when a program that has it once opens the store"),
+            )
+        })
+    }
+
+    fn adopt(self: &Arc<Self>, leaving: Leaving, registration: &'static Registration, loaded: Loaded) {
+        let (engine, active) = (Arc::clone(self), Arc::clone(&leaving.active));
+        let permits = Arc::clone(&self.permits);
+        if let Some(started) = loaded.started() {
+            active.identity.get_or_init(|| Identity::of(started));
+        }
+        active.phase.send_replace(Phase::Running);
+        self.spawn(leaving, async move {
+            // Beyond the limit, recovered runs wait for their turn instead of being refused.
+            let _permit = permits.acquire_owned().await;
+            engine.drive(&active, registration, loaded, true).await
+        });
+    }
+
+    /// Lets a halted run, or one that this process could not continue, go on.
+    pub(crate) async fn resume(self: &Arc<Self>, id: &RunId) -> Result<(), ResumeRefused> {
+        let active = {
+            let mut runs = self.active.lock();
+            if self.stopping.load(Ordering::Acquire) {
+                return Err(ResumeRefused::ShuttingDown);
+            }
+            if runs.contains_key(id) {
+                return Err(ResumeRefused::Running);
+            }
+            let active = Active::new(id.clone());
+            runs.insert(id.clone(), Arc::clone(&active));
+            active
+        };
+        let engine = Arc::clone(self);
+        let leaving = self.leaving(&active, Outcome::Stopped);
+        self.to_the_end(async move {
+            let (registration, loaded) = engine.prepare_resume(&active.id).await?;
+            engine.stuck.lock().remove(&active.id);
+            engine.adopt(leaving, registration, loaded);
+            Ok(())
+        })
+        .await
+        .unwrap_or_else(|error| Err(ResumeRefused::Store(error)))
+    }
+
+    async fn prepare_resume(&self, id: &RunId) -> Result<(&'static Registration, Loaded), ResumeRefused> {
+        let mut loaded = self.load(id).await.map_err(ResumeRefused::Store)?.ok_or(ResumeRefused::Unknown)?;
+        let registration = self.code_of(&loaded).map_err(ResumeRefused::Stuck)?;
+        match loaded.head.status {
+            RunStatus::Completed | RunStatus::Failed => return Err(ResumeRefused::Finished(loaded.head.status)),
+            RunStatus::Running => return Ok((registration, loaded)),
+            RunStatus::Halted => {}
+        }
+        let event = Event::Resumed { at: self.environment.clock.now().0 };
+        let frame = journal::encode(&event)
+            .map_err(|error| ResumeRefused::Store(StoreError::Broken { first: error.to_string() }))?;
+        let fence = loaded.head.fence.next();
+        let append = Append {
+            run: id.clone(),
+            expected: loaded.head.length,
+            fence,
+            records: vec![Record { frame, due: None }],
+            clears: Vec::new(),
+            status: RunStatus::Running,
+        };
+        let link = Arc::new(Link::default());
+        self.committer.submit(append, &link);
+        let length = link.wait().await.map_err(|error| match error {
+            CommitError::Store(error) => ResumeRefused::Store(error),
+            CommitError::Refused(_) => ResumeRefused::Running,
+            CommitError::Closed => ResumeRefused::ShuttingDown,
+        })?;
+        loaded.events.push(event);
+        loaded.head.length = length;
+        loaded.head.fence = fence;
+        Ok((registration, loaded))
+    }
+}
+
+/// Why a run can't be resumed.
+#[derive(Debug)]
+pub(crate) enum ResumeRefused {
+    Unknown,
+    Running,
+    Finished(RunStatus),
+    Stuck(Halt),
+    ShuttingDown,
+    Store(StoreError),
+}
+
+/// Reads and decodes a run.
+pub(super) fn load(store: &dyn Store, id: &RunId) -> Result<Option<Loaded>, StoreError> {
+    let Some(stored) = store.read(id)? else { return Ok(None) };
+    let mut events = Vec::with_capacity(stored.frames.len());
+    for (frame, position) in stored.frames.iter().zip(0..) {
+        let event = journal::decode(frame).map_err(|error| StoreError::Corrupt {
+            run: id.clone(),
+            position: Some(Position(position)),
+            detail: error.to_string(),
+        })?;
+        events.push(event);
+    }
+    Ok(Some(Loaded { head: stored.head, events }))
+}
