@@ -10,7 +10,7 @@ use durable_runtime::store::{Append, DueTimer, MemoryStore, Refused, RunHead, St
 use durable_runtime::{
     Clock as _, Context, HaltReason, Limits, RunError, RunId, RunStatus, StartError, StepContext, Timestamp, durable,
 };
-use durable_tests::{Effects, World, patiently};
+use durable_tests::{Effects, Loss, World, patiently};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -342,4 +342,17 @@ async fn a_limit_of_no_recoveries_lets_new_runs_begin() {
     let run = process.runtime.start("r", regression_gated, 1).await.unwrap();
     world.gates.open("gated");
     assert_eq!(run.await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_run_that_ended_is_not_shown_as_interrupted() {
+    let world = World::default();
+    // The last commit is written, but nobody is told.
+    let process = world.open_failing(2, Loss::Acknowledgement).await;
+    world.gates.open("gated");
+    let run = process.runtime.start("r", regression_gated, 1).await.unwrap();
+    halted(run.await, HaltReason::Storage);
+    let info = process.runtime.get("r").await.unwrap().unwrap();
+    assert_eq!((info.status, info.halt), (RunStatus::Completed, None));
+    assert_eq!(process.runtime.list(None, None, 1).await.unwrap()[0].halt, None);
 }

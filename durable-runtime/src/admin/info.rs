@@ -146,7 +146,8 @@ impl RunInfo {
                 Event::Started(_) | Event::AttemptFailed(_) | Event::StepCompleted(_) => {}
             }
         }
-        info.halt = info.halt.or(stuck);
+        // Why this process could not continue it says nothing any more once it has ended.
+        info.halt = info.halt.or(stuck.filter(|_| info.status.is_unfinished()));
         Some(info)
     }
 }

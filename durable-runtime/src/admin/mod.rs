@@ -90,7 +90,7 @@ impl Runtime {
         Ok(heads
             .into_iter()
             .map(|head| RunSummary {
-                halt: self.inner.engine.stuck(&head.run),
+                halt: self.inner.engine.stuck(&head.run).filter(|_| head.status.is_unfinished()),
                 id: head.run,
                 status: head.status,
                 events: head.length.0,
