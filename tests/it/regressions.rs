@@ -2,13 +2,14 @@
 
 use std::future::IntoFuture as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use durable_runtime::store::{Append, DueTimer, MemoryStore, Refused, RunHead, Store, StoreError, StoredRun};
 use durable_runtime::{
-    Clock as _, Context, HaltReason, Limits, RunError, RunId, RunStatus, StartError, StepContext, Timestamp, durable,
+    Clock, Context, HaltReason, Limits, Retry, RunError, RunId, RunStatus, Sleep, StartError, StepContext, Timestamp,
+    durable,
 };
 use durable_tests::{Effects, Loss, World, patiently};
 use parking_lot::Mutex;
@@ -355,4 +356,52 @@ async fn a_run_that_ended_is_not_shown_as_interrupted() {
     let info = process.runtime.get("r").await.unwrap().unwrap();
     assert_eq!((info.status, info.halt), (RunStatus::Completed, None));
     assert_eq!(process.runtime.list(None, None, 1).await.unwrap()[0].halt, None);
+}
+
+/// A clock that comes to the end of a wait when it is looked at for the `looks`-th time.
+#[derive(Debug)]
+struct Striking {
+    looks_left: AtomicUsize,
+    due: Timestamp,
+}
+
+impl Clock for Striking {
+    fn now(&self) -> Timestamp {
+        let looks_left = self.looks_left.load(Ordering::SeqCst);
+        self.looks_left.store(looks_left.saturating_sub(1), Ordering::SeqCst);
+        Timestamp(self.due.0 - u64::from(looks_left > 0))
+    }
+
+    fn sleep_until(&self, _: Timestamp) -> Sleep {
+        self.looks_left.store(0, Ordering::SeqCst);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+async fn refuse_once(step: StepContext) -> Result<u32, String> {
+    step.dependency::<Effects>().note(&step);
+    if step.attempt() == 1 { Err("busy".to_owned()) } else { Ok(step.attempt()) }
+}
+
+#[durable]
+async fn regression_retried(ctx: Context) -> Result<u32, String> {
+    ctx.run(refuse_once).retry(Retry::fixed(Duration::from_mins(1))).await
+}
+
+#[tokio::test]
+async fn an_attempt_that_falls_due_while_it_is_asked_about_counts_as_a_recovery() {
+    for looks in 0..8 {
+        let world = World::default();
+        let process = world.open().await;
+        process.runtime.start("r", regression_retried, ()).await.unwrap().id();
+        let due = world.clock.now().after(Duration::from_mins(1));
+        world.clock.asked_for(due).await;
+        process.crash().await;
+        let clock = Striking { looks_left: AtomicUsize::new(looks), due };
+        let runtime = world.builder().clock(clock).open_store(world.disk.open()).await.unwrap();
+        let run = runtime.attach("r", regression_retried).await.unwrap();
+        assert_eq!(patiently("the run", run.into_future()).await.unwrap(), Ok(2));
+        let recoveries = runtime.get("r").await.unwrap().unwrap().recoveries;
+        assert_eq!(recoveries, 1, "a step began before its recovery was recorded, {looks} looks");
+    }
 }

@@ -84,7 +84,7 @@ pub(crate) enum Arrival {
     Delivered(Outcome),
     /// To wait; it will be woken.
     Wait,
-    /// To begin this attempt, not before this time.
+    /// To begin this attempt; if there is a time, to sleep until then and ask again.
     Begin { attempt: u32, not_before: Option<Timestamp> },
 }
 
@@ -180,8 +180,10 @@ impl RunShared {
             slot.required = slot.required.max(delivered);
             state.awaited += 1;
         }
-        if let Some((attempt, not_before)) = state.permission(claim, self.environment.clock.now()) {
-            return Arrival::Begin { attempt, not_before: not_before.map(Timestamp) };
+        let now = self.environment.clock.now();
+        if let Some((attempt, not_before)) = state.permission(claim, now) {
+            // By the same look at the clock: what is not due yet was permitted to sleep only.
+            return Arrival::Begin { attempt, not_before: not_before.map(Timestamp).filter(|due| *due > now) };
         }
         state.park(claim, waker);
         Arrival::Wait

@@ -273,15 +273,13 @@ impl<O: Recorded> Future for Step<'_, O> {
                 Stage::Waiting => match step.shared.arrive(step.claim, task.waker()) {
                     Arrival::Wait => return Poll::Pending,
                     Arrival::Delivered(outcome) => return step.resolve(outcome),
-                    Arrival::Begin { attempt, not_before } => {
-                        let sleep = not_before
-                            .filter(|due| *due > step.shared.environment.clock.now())
-                            .map(|due| step.shared.environment.clock.sleep_until(due));
-                        match sleep {
-                            Some(sleep) => step.stage = Stage::BackingOff { sleep },
-                            None => step.begin(attempt),
+                    Arrival::Begin { attempt, not_before } => match not_before {
+                        Some(due) => {
+                            let sleep = step.shared.environment.clock.sleep_until(due);
+                            step.stage = Stage::BackingOff { sleep };
                         }
-                    }
+                        None => step.begin(attempt),
+                    },
                 },
                 Stage::BackingOff { sleep } => {
                     ready!(sleep.as_mut().poll(task));
