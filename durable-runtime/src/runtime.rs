@@ -123,7 +123,11 @@ impl Runtime {
             .0;
         drop(input);
         loop {
-            let active = engine.start(id.clone(), registration, payload.clone(), digest)?;
+            let active = match engine.start(id.clone(), registration, payload.clone(), digest) {
+                // Attaching to what is recorded takes no place (R1).
+                Err(refused @ StartError::TooManyActiveRuns { .. }) => engine.recorded(&id).await?.ok_or(refused)?,
+                started => started?,
+            };
             let run = Run::of_active(&active);
             if active.attached(F::NAME, Some((&payload, digest))).await? {
                 return Ok(run);

@@ -68,6 +68,24 @@ async fn a_start_beyond_the_active_runs_is_refused_and_possible_later() {
 }
 
 #[tokio::test]
+async fn attaching_to_an_ended_run_takes_no_place() {
+    let world = World { limits: Limits { active_runs: 1, ..Limits::default() }, ..World::default() };
+    world.gates.open("gated");
+    let process = world.open().await;
+    assert_eq!(process.runtime.start("ended", limit_active, 7).await.unwrap().await.unwrap(), 7);
+    process.runtime.shutdown(std::time::Duration::ZERO).await;
+
+    let world = World { limits: world.limits, ..World::with(world.disk.memory.clone()) };
+    let process = world.open().await;
+    process.runtime.start("active", limit_active, 1).await.unwrap().id();
+    assert_eq!(process.runtime.start("ended", limit_active, 7).await.unwrap().await.unwrap(), 7);
+    let other = process.runtime.start("ended", limit_active, 8).await.unwrap_err();
+    assert!(matches!(other, StartError::OtherInput { .. }), "{other}");
+    let refused = process.runtime.start("new", limit_active, 1).await.unwrap_err();
+    assert!(matches!(refused, StartError::TooManyActiveRuns { .. }), "{refused}");
+}
+
+#[tokio::test]
 async fn recovered_runs_beyond_the_limit_wait_for_their_turn() {
     let mut world = World::default();
     let process = world.open().await;

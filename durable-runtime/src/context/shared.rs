@@ -143,6 +143,8 @@ impl RunShared {
                 Some(Arc::from(&*request.name)),
                 format!("the run has {limit} operations, as many as `Limits::operations` allows: split it, or raise the limit and resume the run"),
             ));
+            // Not kept: the code may go on claiming without ever waiting. A claim that does not exist never resolves.
+            return ClaimNumber::MAX;
         }
         state.slots.push(Slot::default());
         state.replay.claim(request)

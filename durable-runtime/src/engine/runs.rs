@@ -191,6 +191,18 @@ impl Engine {
         }
     }
 
+    /// A run that is not in memory, as its journal has it. `None` if there is no such run.
+    pub(crate) async fn recorded(&self, id: &RunId) -> Result<Option<Arc<Active>>, StartError> {
+        let failed = |source| StartError::Store { run: id.clone(), source };
+        let Some(loaded) = self.load(id).await.map_err(failed)? else { return Ok(None) };
+        let active = Active::new(id.clone());
+        if let Some(started) = loaded.started() {
+            active.identity.get_or_init(|| Identity::of(started));
+        }
+        active.phase.send_replace(Phase::Over(self.recorded_outcome(&loaded)));
+        Ok(Some(active))
+    }
+
     /// Reads a run. `None` if there is no such run.
     pub(crate) async fn load(&self, id: &RunId) -> Result<Option<Loaded>, StoreError> {
         let id = id.clone();

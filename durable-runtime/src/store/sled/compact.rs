@@ -57,7 +57,7 @@ impl SledStore {
         writer.noted(switched)?;
         reached(Stage::Switched);
         writer.last = last;
-        *self.state.write() = State { index, corrupt: Mutex::new(corrupt), disk };
+        *self.state.write() = State { index, corrupt: Mutex::new(corrupt), disk, torn: None };
         writer.folder.remove_other_generations()?;
         reached(Stage::Removed);
         Ok(())

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::Path;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use self::disk::Disk;
 use self::folder::{FORMAT_VERSION, Folder};
@@ -68,6 +68,8 @@ struct State {
     /// Runs found unreadable. Also noted while reading, hence the lock.
     corrupt: Mutex<BTreeMap<RunId, StoreError>>,
     disk: Disk,
+    /// Why index and disk may no longer fit: housekeeping failed half way. Then nobody reads what may be wrong.
+    torn: Option<StoreError>,
 }
 
 impl SledStore {
@@ -117,7 +119,7 @@ impl SledStore {
         folder.sync()?;
         folder.write(current.generation, last)?;
         folder.remove_other_generations()?;
-        let state = State { index, corrupt: Mutex::new(corrupt), disk };
+        let state = State { index, corrupt: Mutex::new(corrupt), disk, torn: None };
         Ok(Self { state: RwLock::new(state), writer: Mutex::new(Writer::new(folder, durability, last)), limits })
     }
 }
@@ -201,21 +203,31 @@ fn settled_head(run: &RunId, header: codec::SettledHeader) -> RunHead {
     RunHead { run: run.clone(), status: header.status, length: header.length, fence: header.fence }
 }
 
+impl SledStore {
+    fn readable(&self) -> Result<RwLockReadGuard<'_, State>, StoreError> {
+        let state = self.state.read();
+        match &state.torn {
+            None => Ok(state),
+            Some(first) => Err(StoreError::Broken { first: first.to_string() }),
+        }
+    }
+}
+
 impl Store for SledStore {
     fn commit(&self, appends: &[Append]) -> Result<Vec<Result<(), Refused>>, StoreError> {
         self.commit_appends(appends)
     }
 
     fn head(&self, run: &RunId) -> Result<Option<RunHead>, StoreError> {
-        self.state.read().head(run)
+        self.readable()?.head(run)
     }
 
     fn read(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
-        self.state.read().read(run)
+        self.readable()?.read(run)
     }
 
     fn list(&self, status: Option<RunStatus>, after: Option<&RunId>, limit: usize) -> Result<Vec<RunHead>, StoreError> {
-        let state = self.state.read();
+        let state = self.readable()?;
         let has_status = |head: &RunHead| status.is_none_or(|status| head.status == status);
         let corrupt = state.corrupt.lock().clone();
         let live = state.index.after(after).filter(|(run, _)| !corrupt.contains_key(*run));
@@ -236,7 +248,7 @@ impl Store for SledStore {
     }
 
     fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<DueTimer>, StoreError> {
-        let state = self.state.read();
+        let state = self.readable()?;
         let corrupt = state.corrupt.lock();
         Ok(state.index.due(now).filter(|timer| !corrupt.contains_key(&timer.run)).take(limit).collect())
     }
@@ -278,6 +290,20 @@ mod tests {
 
         let store = SledStore::open(&path, Durability::Sync)?;
         assert_eq!(store.list(None, None, 10)?, []);
+        Ok(())
+    }
+
+    #[test]
+    fn nobody_reads_what_housekeeping_left_half_done() -> Result<(), Box<dyn std::error::Error>> {
+        let temporary = tempfile::tempdir()?;
+        let store = SledStore::open(temporary.path().join("store"), Durability::Sync)?;
+        let run = RunId::new("ended")?;
+        assert_eq!(store.head(&run)?, None);
+        store.state.write().torn = Some(StoreError::Broken { first: "the disk is full".to_owned() });
+        assert!(matches!(store.head(&run), Err(StoreError::Broken { .. })));
+        assert!(matches!(store.read(&run), Err(StoreError::Broken { .. })));
+        assert!(matches!(store.list(None, None, 10), Err(StoreError::Broken { .. })));
+        assert!(matches!(store.due(Timestamp(0), 10), Err(StoreError::Broken { .. })));
         Ok(())
     }
 }

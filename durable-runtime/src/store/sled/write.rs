@@ -212,7 +212,10 @@ impl SledStore {
         }
         codec::seal_commit(record, number, state.index.oldest_commit(number));
         put_record(&mut batch, number, record);
-        state.disk.apply(batch)?;
+        if let Err(error) = state.disk.apply(batch) {
+            state.torn = Some(error.clone());
+            return Err(error);
+        }
         RwLockWriteGuard::downgrade(state).disk.sync()
     }
 }
