@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use durable_runtime::{
-    AdminError, Clock, Context, InvalidRunId, LIST_MAX, Retry, RunId, RunStatus, StepContext, StepStatus, Timestamp,
-    durable,
+    AdminError, Clock, Context, HaltReason, InvalidRunId, LIST_MAX, Retry, RunId, RunStatus, StepContext, StepStatus,
+    Timestamp, durable,
 };
 use durable_tests::{Gates, World};
 
@@ -135,6 +135,10 @@ async fn a_halted_run_can_be_deleted_or_resumed_once() {
     }
     let halted = process.runtime.list(Some(RunStatus::Halted), None, 10).await.unwrap();
     assert_eq!(halted.len(), 2);
+    let shown = &halted[0];
+    assert_eq!((shown.function.as_deref(), shown.events), (Some("admin_halting"), 3));
+    assert_eq!(shown.halt.as_ref().map(|halt| halt.reason), Some(HaltReason::Panic));
+    assert_eq!((shown.started_at, shown.updated_at), (Some(world.clock.now()), Some(world.clock.now())));
     assert!(process.runtime.delete("a").await.unwrap());
     BROKEN.store(false, std::sync::atomic::Ordering::SeqCst);
     process.runtime.resume("b").await.unwrap();

@@ -119,6 +119,12 @@ async fn a_corrupt_run_is_halted_by_name_and_position_and_the_others_go_on() {
             halted(attached.await, HaltReason::Corrupt);
         }
     }
+    let listed = process.runtime.list(Some(RunStatus::Running), None, 10).await.unwrap();
+    for run in &listed {
+        let is_good = run.id.as_str() == "good";
+        assert_eq!((run.function.is_some(), run.halt.is_none()), (is_good, is_good), "{run:?}");
+    }
+    assert_eq!(listed.len(), 5);
     world.gates.open("gated");
     assert_eq!(process.runtime.attach("good", recovered).await.unwrap().await.unwrap(), 101);
     for (id, _) in corruptions {

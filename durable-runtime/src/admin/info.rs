@@ -11,7 +11,7 @@ use crate::id::RunId;
 use crate::journal::event::AttemptError;
 use crate::journal::{Event, Operation, Outcome};
 use crate::payload::Payload;
-use crate::store::RunStatus;
+use crate::store::{RunHead, RunStatus};
 
 /// One line of `Runtime::list`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +21,36 @@ pub struct RunSummary {
     pub id: RunId,
     /// Its status.
     pub status: RunStatus,
+    /// The name of its function; `None` if its journal can't be read.
+    pub function: Option<String>,
     /// How many events its journal has.
     pub events: u64,
-    /// Why this process can't continue it, though it has not ended.
+    /// When it was started; `None` if its journal can't be read.
+    pub started_at: Option<Timestamp>,
+    /// When its newest event was recorded; `None` if its journal can't be read.
+    pub updated_at: Option<Timestamp>,
+    /// Why it is halted, or why this process can't continue it.
     pub halt: Option<Halt>,
+}
+
+impl RunSummary {
+    pub(super) fn of(info: RunInfo) -> Self {
+        let RunInfo { id, status, function, events, started_at, updated_at, halt, .. } = info;
+        let (function, started_at, updated_at) = (Some(function), Some(started_at), Some(updated_at));
+        Self { id, status, function, events, started_at, updated_at, halt }
+    }
+
+    pub(super) fn unreadable(head: &RunHead, halt: Option<Halt>) -> Self {
+        Self {
+            id: head.run.clone(),
+            status: head.status,
+            function: None,
+            events: head.length.0,
+            started_at: None,
+            updated_at: None,
+            halt,
+        }
+    }
 }
 
 /// All that is recorded of a run. Returned by `Runtime::get`.

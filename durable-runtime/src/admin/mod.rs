@@ -4,11 +4,11 @@ mod info;
 
 pub use info::{AttemptInfo, RunInfo, RunSummary, StepInfo, StepStatus};
 
-use crate::engine::ResumeRefused;
+use crate::engine::{Loaded, ResumeRefused, load};
 use crate::error::AdminError;
 use crate::id::RunId;
 use crate::runtime::Runtime;
-use crate::store::{RunStatus, Store};
+use crate::store::{RunHead, RunStatus, Store, StoreError};
 
 /// The most that one call of [`Runtime::list`] returns.
 pub const LIST_MAX: usize = 1_000;
@@ -56,7 +56,8 @@ impl Runtime {
     /// Runs in the byte order of their ids: those after `after`, only those with `status` if given, `limit`
     /// at most (and [`LIST_MAX`]). Pass the last id seen to go on.
     ///
-    /// A run that can't be read is not listed, but in [`Runtime::recovery`].
+    /// Reads the whole journal of each run that it lists. Of a run that can't be read, at most the id and the status
+    /// are listed; why is in [`Runtime::recovery`], or in what [`Runtime::get`] answers.
     ///
     /// # Errors
     /// [`AdminError::Store`].
@@ -74,6 +75,7 @@ impl Runtime {
     /// runtime.start("a", nothing, ()).await?.await?;
     /// let runs = runtime.list(Some(RunStatus::Completed), None, 10).await?;
     /// assert_eq!(runs[0].id.as_str(), "a");
+    /// assert_eq!(runs[0].function.as_deref(), Some("nothing"));
     /// assert_eq!(runtime.list(None, Some(&runs[0].id), 10).await?.len(), 1);
     /// # Ok(())
     /// # }
@@ -85,15 +87,23 @@ impl Runtime {
         limit: usize,
     ) -> Result<Vec<RunSummary>, AdminError> {
         let after = after.cloned();
-        let heads =
-            self.inner.engine.blocking(move |store| store.list(status, after.as_ref(), limit.min(LIST_MAX))).await?;
-        Ok(heads
+        let listed = self
+            .inner
+            .engine
+            .blocking(move |store| {
+                let heads = store.list(status, after.as_ref(), limit.min(LIST_MAX))?;
+                heads
+                    .into_iter()
+                    .map(|head| Ok((load_unless_corrupt(store, &head)?, head)))
+                    .collect::<Result<Vec<_>, _>>()
+            })
+            .await?;
+        let stuck = |run: &RunId| self.inner.engine.stuck(run);
+        Ok(listed
             .into_iter()
-            .map(|head| RunSummary {
-                halt: self.inner.engine.stuck(&head.run).filter(|_| head.status.is_unfinished()),
-                id: head.run,
-                status: head.status,
-                events: head.length.0,
+            .map(|(loaded, head)| match loaded.and_then(|loaded| RunInfo::of(&loaded, stuck(&head.run))) {
+                Some(info) => RunSummary::of(info),
+                None => RunSummary::unreadable(&head, stuck(&head.run)),
             })
             .collect())
     }
@@ -170,5 +180,13 @@ impl Runtime {
     /// ```
     pub async fn compact(&self) -> Result<(), AdminError> {
         Ok(self.inner.engine.blocking(Store::compact).await?)
+    }
+}
+
+/// The run, or nothing of it if its journal can't be read, or if it is gone by now.
+fn load_unless_corrupt(store: &dyn Store, head: &RunHead) -> Result<Option<Loaded>, StoreError> {
+    match load(store, &head.run) {
+        Err(StoreError::Corrupt { .. }) => Ok(None),
+        loaded => loaded,
     }
 }

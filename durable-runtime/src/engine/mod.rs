@@ -15,7 +15,7 @@ pub(crate) use counters::Counters;
 pub use counters::Stats;
 pub use limits::Limits;
 pub use recovery::Recovery;
-pub(crate) use recovery::{Loaded, ResumeRefused};
+pub(crate) use recovery::{Loaded, ResumeRefused, load};
 pub use registry::Registration;
 pub(crate) use registry::Registry;
 pub(crate) use runs::{Engine, halt_of};

@@ -193,7 +193,7 @@ pub(crate) enum ResumeRefused {
 }
 
 /// Reads and decodes a run.
-pub(super) fn load(store: &dyn Store, id: &RunId) -> Result<Option<Loaded>, StoreError> {
+pub(crate) fn load(store: &dyn Store, id: &RunId) -> Result<Option<Loaded>, StoreError> {
     let Some(stored) = store.read(id)? else { return Ok(None) };
     let mut events = Vec::with_capacity(stored.frames.len());
     for (frame, position) in stored.frames.iter().zip(0..) {
