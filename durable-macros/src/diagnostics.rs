@@ -146,6 +146,10 @@ refusals! {
     AssignedInsideStep { variable } =>
         "`{variable}` is assigned inside a step, but on replay the step does not run and the assignment would be \
          lost: return the value and assign it outside, `{variable} = ctx.run(…).await`",
+    UncheckedWithoutReason =>
+        "the next reader needs to know why a replay sees the same here: write `#[durable(unchecked = \"…\")]` with the reason",
+    UncheckedInsideStep =>
+        "nothing is checked inside a step, which does not run again on replay: remove the attribute",
     RandomSelect =>
         "futures::select! polls its branches in random order, so a replay could take another branch: use tokio::select! \
          or futures::select_biased!",

@@ -1,6 +1,6 @@
 //! Stage 4: from the checked parts to the code that takes the function's place.
 
-use proc_macro2::{Delimiter, Group, Ident, Literal, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Literal, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Attribute, ReturnType, Safety, Signature, Token};
 
@@ -9,7 +9,7 @@ use crate::diagnostics::{Diagnostic, Diagnostics, unraw};
 use crate::fingerprint::fingerprint;
 use crate::options::Options;
 use crate::parse::{Function, parse};
-use crate::paths::{Runtime, generated_at};
+use crate::paths::{Runtime, generated_at, split_inner_attributes};
 use crate::rewrite::rewrite;
 
 /// The whole macro: `#[durable(options)] item`.
@@ -44,7 +44,7 @@ pub(crate) fn durable(options: TokenStream, item: &TokenStream) -> TokenStream {
                     // The body means nothing without its context, and a generic one misses the bounds that the runtime
                     // asks for: it would only cause more errors.
                     diagnostics.extend(rewritten.in_place);
-                    expansion.durable_fallback(&first, &quote!({ loop {} }))
+                    expansion.durable_fallback(&first, &Group::new(Delimiter::Brace, quote!(loop {})))
                 }
                 Kind::Durable => expansion.durable_fallback(&first, &rewritten.body),
                 Kind::Helper => expansion.helper_fallback(&first, &rewritten.body),
@@ -64,14 +64,50 @@ struct Expansion<'a> {
 }
 
 impl Expansion<'_> {
-    /// A helper stays the function it is.
-    fn helper(&self, body: &TokenStream) -> TokenStream {
+    /// A helper becomes an ordinary function whose future is known to be durable.
+    ///
+    /// The future of an `async fn` has no name that a marker could be implemented for.
+    fn helper(&self, body: &Group) -> TokenStream {
         let Function { attributes, visibility, signature, .. } = self.function;
-        quote!(#(#attributes)* #visibility #signature #body)
+        let (signature, braces) = self.durable_future(signature.clone(), body);
+        quote!(#(#attributes)* #visibility #signature #braces)
+    }
+
+    /// The signature and the body of a function that returns the future of an async one.
+    fn durable_future(&self, signature: Signature, body: &Group) -> (Signature, Group) {
+        let site = generated_at(&signature.ident);
+        let runtime = self.runtime.at(site);
+        let output = match &signature.output {
+            ReturnType::Default => quote_spanned!(site=> ()),
+            ReturnType::Type(_, output) => output.to_token_stream(),
+        };
+        let future: ReturnType = syn::parse_quote_spanned!(site=> -> impl #runtime::DurableFuture<Output = #output>);
+        let signature = Signature { asyncness: None, output: future, ..signature };
+        // As in an `async fn`, every `return` and the end know the type, and become it where that is possible.
+        let (attributes, body) = split_inner_attributes(body.stream());
+        let block = if is_opaque(&output) {
+            quote_spanned!(site=> { #body })
+        } else {
+            quote_spanned! {site=>
+                {
+                    if let ::core::option::Option::Some(__result) = ::core::option::Option::None::<#output> {
+                        return __result;
+                    }
+                    let __result: #output = { #body };
+                    __result
+                }
+            }
+        };
+        let mut braces = Group::new(
+            Delimiter::Brace,
+            quote_spanned!(site=> #attributes #runtime::__private::block(async move #block)),
+        );
+        braces.set_span(self.function.body.span());
+        (signature, braces)
     }
 
     /// A durable function becomes a type of the same name that knows how to run it.
-    fn durable(&self, body: &TokenStream) -> TokenStream {
+    fn durable(&self, body: &Group) -> TokenStream {
         let Function { signature, .. } = self.function;
         let name = &signature.ident;
         let site = generated_at(name);
@@ -112,7 +148,7 @@ impl Expansion<'_> {
     }
 
     /// The user's function, and the name it has inside of the expansion.
-    fn inner(&self, mut signature: Signature, body: &TokenStream) -> (TokenStream, Ident) {
+    fn inner(&self, mut signature: Signature, body: &Group) -> (TokenStream, Ident) {
         let name = &self.function.signature.ident;
         // Not the user's name: inside of the body that must go on to mean the type, as it does everywhere else.
         let inner_name = format_ident!("__{}", unraw(name), span = name.span());
@@ -128,7 +164,7 @@ impl Expansion<'_> {
 
     /// What stands in for a durable function with a refused signature: a type that can be used like the right one, and
     /// the body as a function of its own, so that there are no other errors than the user's.
-    fn durable_fallback(&self, refused: &Diagnostic, body: &TokenStream) -> TokenStream {
+    fn durable_fallback(&self, refused: &Diagnostic, body: &Group) -> TokenStream {
         let site = generated_at(&self.function.signature.ident);
         let declaration = self.declaration();
         let error = refused.in_place();
@@ -156,11 +192,11 @@ impl Expansion<'_> {
     }
 
     /// What stands in for a helper with a refused signature: what it probably should be.
-    fn helper_fallback(&self, refused: &Diagnostic, body: &TokenStream) -> TokenStream {
+    fn helper_fallback(&self, refused: &Diagnostic, body: &Group) -> TokenStream {
         let Function { attributes, visibility, signature, .. } = self.function;
         let site = generated_at(&signature.ident);
         let error = refused.item();
-        let signature = self.repaired();
+        let (signature, body) = self.durable_future(self.repaired(), body);
         quote_spanned! {site=>
             #(#attributes)*
             #[allow(unused, clippy::all, clippy::pedantic)]
@@ -231,6 +267,15 @@ impl Expansion<'_> {
         let name = |attribute: &Attribute| attribute.path().get_ident().map(ToString::to_string).unwrap_or_default();
         self.function.attributes.iter().filter(|attribute| is_wanted(&name(attribute))).collect()
     }
+}
+
+/// True for a type that can't be written in an expression.
+fn is_opaque(output: &TokenStream) -> bool {
+    output.clone().into_iter().any(|token| match token {
+        TokenTree::Ident(word) => word == "impl",
+        TokenTree::Group(group) => is_opaque(&group.stream()),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
 }
 
 /// True for an attribute that describes the function to its users.

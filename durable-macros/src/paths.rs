@@ -32,6 +32,22 @@ pub(crate) fn generated_at(tokens: impl ToTokens) -> Span {
     Span::mixed_site().located_at(span)
 }
 
+/// The `#![…]` at the beginning of a body, and the rest of it.
+pub(crate) fn split_inner_attributes(body: TokenStream) -> (TokenStream, TokenStream) {
+    let tokens: Vec<TokenTree> = body.into_iter().collect();
+    let is_punct =
+        |token: &TokenTree, character| matches!(token, TokenTree::Punct(punct) if punct.as_char() == character);
+    let mut length = 0;
+    while let [hash, bang, TokenTree::Group(_), ..] = &tokens[length..]
+        && is_punct(hash, '#')
+        && is_punct(bang, '!')
+    {
+        length += 3;
+    }
+    let (attributes, rest) = tokens.split_at(length);
+    (attributes.iter().cloned().collect(), rest.iter().cloned().collect())
+}
+
 /// The expression without parentheses around it.
 pub(crate) fn ungroup(mut expression: &Expr) -> &Expr {
     loop {

@@ -1,5 +1,7 @@
 //! The whole macro at work, without a compiler.
 
+mod awaits;
+
 use expect_test::{Expect, expect};
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -20,10 +22,10 @@ fn check(options: &str, item: &str, expected: &Expect) {
 
 /// The expansion of a helper with this body, without the signature.
 fn check_body(body: &str, expected: &Expect) {
-    let expanded = expansion("crate = d", &format!("async fn f(ctx: &C::Context) {{ {body} }}"));
-    let body = expanded.strip_prefix("async fn f(ctx: &C::Context) {\n").unwrap();
-    let (body, errors) = body.split_once("\n}\n").unwrap();
-    let lines = body.lines().map(|line| line.strip_prefix("    ").unwrap_or(line).to_owned() + "\n");
+    let expanded = expansion("crate = d", &format!("async fn f(ctx: &C::Context) -> impl T {{ {body} }}"));
+    let (_, body) = expanded.split_once("d::__private::block(async move {\n").unwrap();
+    let (body, errors) = body.split_once("\n    })\n}\n").unwrap();
+    let lines = body.lines().map(|line| line.strip_prefix("        ").unwrap_or(line).to_owned() + "\n");
     expected.assert_eq(&(lines.collect::<String>() + errors));
 }
 
@@ -89,6 +91,7 @@ fn a_durable_function() {
                     where
                         Order: Clone,
                     {
+                        use ::durable_runtime::__private::Awaited as _;
                         let charge = ctx
                             .__step(
                                 "charge",
@@ -101,6 +104,7 @@ fn a_durable_function() {
                                 ),
                             )
                             .retry(3)
+                            .__durable()
                             .await?;
                         Ok(Receipt { charge })
                     }
@@ -181,13 +185,32 @@ fn a_helper_stays_a_function() {
         &expect![[r#"
             /// Docs.
             #[must_use]
-            pub async fn total<'a, T: Price>(ctx: &'a Context, items: &[T]) -> u64 {
-                ctx.__step(
-                        "sum",
-                        (items,),
-                        move |__step, (__a0,)| crate::__private::call1(&sum::<T>, __step, __a0),
-                    )
-                    .await
+            pub fn total<'a, T: Price>(
+                ctx: &'a Context,
+                items: &[T],
+            ) -> impl crate::DurableFuture<Output = u64> {
+                crate::__private::block(async move {
+                    if let ::core::option::Option::Some(__result) = ::core::option::Option::None::<
+                        u64,
+                    > {
+                        return __result;
+                    }
+                    let __result: u64 = {
+                        use crate::__private::Awaited as _;
+                        ctx.__step(
+                                "sum",
+                                (items,),
+                                move |__step, (__a0,)| crate::__private::call1(
+                                    &sum::<T>,
+                                    __step,
+                                    __a0,
+                                ),
+                            )
+                            .__durable()
+                            .await
+                    };
+                    __result
+                })
             }
         "#]],
     );
@@ -203,7 +226,9 @@ fn callees() {
         ctx.run(&callback, 1);
         ",
         &expect![[r#"
+            use d::__private::Awaited as _;
             ctx.__step("charge", (), move |__step, ()| d::__private::call0(&charge, __step))
+                .__durable()
                 .await;
             ctx.__step(
                     "pay",
@@ -216,6 +241,7 @@ fn callees() {
                         __a2,
                     ),
                 )
+                .__durable()
                 .await?;
             ctx.__step(
                 "match",
@@ -226,6 +252,7 @@ fn callees() {
                             (),
                             move |__step, ()| d::__private::call0(&inner, __step),
                         )
+                        .__durable()
                         .await,
                 ),
                 move |__step, (__a0,)| d::__private::call1(
@@ -257,6 +284,7 @@ fn inline_steps() {
         ctx.run("e", body);
         "#,
         &expect![[r#"
+            use d::__private::Awaited as _;
             ctx.__step(
                     "a",
                     (),
@@ -270,15 +298,16 @@ fn inline_steps() {
                         }
                     },
                 )
+                .__durable()
                 .await;
             ctx.__step(
                     "b",
                     (),
                     {
                         let __body = ::std::sync::Arc::new(
-                            d::__private::async_closure_with_step(async move |step: StepContext| {
-                                step.attempt()
-                            }),
+                            d::__private::async_closure_with_step(async move |
+                                step: StepContext|
+                            { step.attempt() }),
                         );
                         move |__step, ()| {
                             let __body = ::std::sync::Arc::clone(&__body);
@@ -291,7 +320,9 @@ fn inline_steps() {
                 "c",
                 (),
                 {
-                    let __body = ::std::sync::Arc::new(d::__private::closure(|| async { 1 }));
+                    let __body = ::std::sync::Arc::new(
+                        d::__private::closure(|| async { 1 }),
+                    );
                     move |_, ()| {
                         let __body = ::std::sync::Arc::clone(&__body);
                         async move { __body().await }
@@ -336,10 +367,13 @@ fn macros_and_closures_are_reached_and_nested_functions_are_not() {
         macro_rules! step { ($f:ident) => { ctx.run($f) } }
         "#,
         &expect![[r#"
+            use d::__private::Awaited as _;
             let a = join!(
-                ctx.__step("f", (), move | __step, () | d::__private::call0(& f, __step)), async
-                { ctx.__step("g", (1,), move | __step, (__a0,) | d::__private::call1(& g, __step,
-                __a0)). await }
+                d::__private::checked(ctx.__step("f", (), move | __step, () |
+                d::__private::call0(& f, __step))),
+                d::__private::checked(d::__private::block(async { ctx.__step("g", (1,), move
+                | __step, (__a0,) | d::__private::call1(& g, __step, __a0)).__durable().
+                await }))
             );
             let b = list
                 .iter()
@@ -353,8 +387,8 @@ fn macros_and_closures_are_reached_and_nested_functions_are_not() {
                 });
             println!(
                 "{}", vec![ctx.__step("i", (), move | __step, () | d::__private::call0(& i,
-                __step)). await; 0..ctx.__step("j", (), move | __step, () | d::__private::call0(&
-                j, __step)). await]
+                __step)).__durable(). await; 0..ctx.__step("j", (), move | __step, () |
+                d::__private::call0(& j, __step)).__durable(). await]
             );
             let c = S {
                 ctx: ctx.__step("k", (), move |__step, ()| d::__private::call0(&k, __step)),
@@ -397,27 +431,27 @@ fn branches_are_polled_in_order() {
         ",
         &expect![[r#"
             tokio::select! {
-                biased; a = ctx.__step("f", (), move | __step, () | d::__private::call0(& f,
-                __step)) => a, else => 0
+                biased; a = d::__private::checked(ctx.__step("f", (), move | __step, () |
+                d::__private::call0(& f, __step))) => a, else => 0
             };
             select! {
-                biased; a = ctx.__step("f", (), move | __step, () | d::__private::call0(& f,
-                __step)) => a
+                biased; a = d::__private::checked(ctx.__step("f", (), move | __step, () |
+                d::__private::call0(& f, __step))) => a
             };
             select! {
-                biased; a = ctx.__step("f", (), move | __step, () | d::__private::call0(& f,
-                __step)) => a
+                biased; a = d::__private::checked(ctx.__step("f", (), move | __step, () |
+                d::__private::call0(& f, __step))) => a
             };
             ::tokio::join!(
-                biased; ctx.__step("f", (), move | __step, () | d::__private::call0(& f,
-                __step)), g()
+                biased; d::__private::checked(ctx.__step("f", (), move | __step, () |
+                d::__private::call0(& f, __step))), d::__private::checked(g())
             );
-            tokio::try_join!(biased; g());
-            join!(g());
+            tokio::try_join!(biased; d::__private::checked(g()));
+            join!(d::__private::checked(g()));
             mine::select!(g());
-            futures::join!(g());
+            futures::join!(d::__private::checked(g()));
             futures::select_biased! {
-                a = g() => a
+                a = d::__private::checked(g()) => a
             };
             tokio::pin!(g);
             select(a, b);
@@ -492,10 +526,23 @@ fn a_refused_helper_can_still_be_used() {
         "fn process<T>(ctx: &Context, order: T) -> u8 { ctx.run() }",
         &expect![[r##"
             #[allow(unused, clippy::all, clippy::pedantic)]
-            async fn process<T>(ctx: &Context, order: T) -> u8 {
-                ::core::compile_error!(
-                    "`ctx.run()` needs something to run: `ctx.run(charge, order)`, or `ctx.run(\"name\", async || …)` for an inline step"
-                )
+            fn process<T>(
+                ctx: &Context,
+                order: T,
+            ) -> impl ::durable_runtime::DurableFuture<Output = u8> {
+                ::durable_runtime::__private::block(async move {
+                    if let ::core::option::Option::Some(__result) = ::core::option::Option::None::<
+                        u8,
+                    > {
+                        return __result;
+                    }
+                    let __result: u8 = {
+                        ::core::compile_error!(
+                            "`ctx.run()` needs something to run: `ctx.run(charge, order)`, or `ctx.run(\"name\", async || …)` for an inline step"
+                        )
+                    };
+                    __result
+                })
             }
             ::core::compile_error!("a durable function waits for its steps: write `async fn`");
             ::core::compile_error!(
@@ -535,15 +582,17 @@ fn every_refusal_of_a_body_is_in_the_place_of_the_call() {
     check_body(
         "let a = ctx.run(charge(order)).await?; tokio::join!(ctx.run());",
         &expect![[r#"
-        let a = ::core::compile_error!(
-            "this calls the function before the step begins, and its effect would repeat on every replay: let the step call it, write `ctx.run(charge, order)`"
-        )
-            .await?;
-        tokio::join!(
-            biased;
-            ::core::compile_error!("`ctx.run()` needs something to run: `ctx.run(charge, order)`, or `ctx.run(\"name\", async || …)` for an inline step")
-        );
-    "#]],
+            use d::__private::Awaited as _;
+            let a = ::core::compile_error!(
+                "this calls the function before the step begins, and its effect would repeat on every replay: let the step call it, write `ctx.run(charge, order)`"
+            )
+                .__durable()
+                .await?;
+            tokio::join!(
+                biased;
+                d::__private::checked(::core::compile_error!("`ctx.run()` needs something to run: `ctx.run(charge, order)`, or `ctx.run(\"name\", async || …)` for an inline step"))
+            );
+        "#]],
     );
 }
 

@@ -270,6 +270,7 @@ mod engine;
 mod error;
 mod failure;
 mod function;
+mod future;
 mod halt;
 mod id;
 mod journal;
@@ -294,6 +295,7 @@ pub use engine::{Limits, Recovery, Stats};
 pub use error::{AdminError, OpenError, RunError, StartError};
 pub use failure::{FAILURE_CAUSES_MAX, FAILURE_MESSAGE_BYTES_MAX, Failure, ResultExt};
 pub use function::DurableFunction;
+pub use future::{BoxDurableFuture, DurableFuture, DurableStream};
 pub use halt::{Halt, HaltReason};
 pub use id::{Fence, InvalidRunId, Position, RUN_ID_BYTES_MAX, RunId};
 pub use payload::{Codec, PAYLOAD_BYTES_MAX, Payload, PayloadError};
@@ -312,6 +314,7 @@ pub mod __private {
 
     pub use crate::context::callee::*;
     pub use crate::engine::Registration;
+    pub use crate::future::{Awaited, Block, block, checked};
 }
 
 /// The code of the README, compiled and run with the other examples.

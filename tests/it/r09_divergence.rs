@@ -47,7 +47,9 @@ async fn diverging(ctx: Context, scenario: String) -> u32 {
         ("foreign wait", true) => {
             sum += ctx.run(note, 2).named("middle").await;
             let (sender, receiver) = oneshot::channel::<u32>();
-            sum += receiver.await.unwrap_or(0);
+            #[durable(unchecked = "the point of this test")]
+            let foreign = receiver.await.unwrap_or(0);
+            sum += foreign;
             drop(sender);
         }
         _ => sum += ctx.run(note, 2).named("middle").await,
@@ -138,6 +140,7 @@ async fn diverging_foreign_wait(ctx: Context) -> u32 {
         return first;
     }
     let (sender, receiver) = oneshot::channel::<u32>();
+    #[durable(unchecked = "the point of this test")]
     let (foreign, step) = tokio::join!(receiver, ctx.run(gated, 2));
     drop(sender);
     foreign.unwrap_or(0) + step

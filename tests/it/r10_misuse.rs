@@ -113,6 +113,7 @@ async fn the_context_of_another_run_and_of_an_ended_run_is_refused() {
 async fn misuse_polled_elsewhere(ctx: Context) -> u32 {
     let step = ctx.run(note, 1);
     let (sender, receiver) = oneshot::channel();
+    #[durable(unchecked = "the point of this test")]
     tokio::spawn(async move {
         let refused = tokio::spawn(step).await.is_err();
         sender.send(refused).ok();

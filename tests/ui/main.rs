@@ -8,6 +8,7 @@ use durable_runtime::{DurableFunction, Runtime, StepInfo};
 
 /// The programs that must compile, without any warning, and do what they say.
 pub mod accepted {
+    pub mod awaits;
     pub mod callees;
     pub mod concurrency;
     pub mod functions;

@@ -4,10 +4,13 @@
 //! (`join!`, `select!`, `vec!`, `format!` …), and so that everything else stays exactly what the user wrote.
 
 mod assigned;
+mod awaits;
+mod branches;
 mod run;
 mod step;
+mod unchecked;
 
-use proc_macro2::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Refusal, refused_name};
 use crate::paths::Runtime;
@@ -15,7 +18,7 @@ use crate::rewrite::step::Call;
 
 /// What became of a body.
 pub(crate) struct Rewritten {
-    pub(crate) body: TokenStream,
+    pub(crate) body: Group,
     /// Refusals that `body` shows itself, in place of the refused code.
     pub(crate) in_place: Diagnostics,
     /// All other refusals.
@@ -25,8 +28,11 @@ pub(crate) struct Rewritten {
 /// Rewrites `body`, in which the context is called `context`.
 pub(crate) fn rewrite(body: &Group, context: Option<&Ident>, runtime: &Runtime) -> Rewritten {
     let mut rewriter = Rewriter::new(context, runtime, Place::Body);
-    let body = rewriter.group(body);
-    Rewritten { body: TokenTree::Group(body).into(), in_place: rewriter.in_place, elsewhere: rewriter.elsewhere }
+    let mut body = rewriter.group(body);
+    if rewriter.has_awaits {
+        body = awaits::in_scope(&body, runtime);
+    }
+    Rewritten { body, in_place: rewriter.in_place, elsewhere: rewriter.elsewhere }
 }
 
 /// Where the rewriter is.
@@ -42,13 +48,28 @@ struct Rewriter<'a> {
     context: Option<&'a Ident>,
     runtime: &'a Runtime,
     place: Place,
+    /// Inside of a statement that asked not to be checked.
+    is_unchecked: bool,
+    /// Whether an await was rewritten.
+    has_awaits: bool,
+    /// The variables in scope that were ever bound to an async closure, and whether they still are.
+    async_closures: Vec<(Ident, bool)>,
     in_place: Diagnostics,
     elsewhere: Diagnostics,
 }
 
 impl<'a> Rewriter<'a> {
     fn new(context: Option<&'a Ident>, runtime: &'a Runtime, place: Place) -> Self {
-        Self { context, runtime, place, in_place: Diagnostics::default(), elsewhere: Diagnostics::default() }
+        Self {
+            context,
+            runtime,
+            place,
+            is_unchecked: false,
+            has_awaits: false,
+            async_closures: Vec::new(),
+            in_place: Diagnostics::default(),
+            elsewhere: Diagnostics::default(),
+        }
     }
 
     fn group(&mut self, group: &Group) -> Group {
@@ -61,6 +82,7 @@ impl<'a> Rewriter<'a> {
         let tokens: Vec<TokenTree> = stream.into_iter().collect();
         let mut rewritten = TokenStream::new();
         let mut index = 0;
+        let closures = self.async_closures.len();
         while index < tokens.len() {
             index += match nested_item_length(&tokens[index..]) {
                 0 => self.token(&tokens, index, &mut rewritten),
@@ -70,11 +92,15 @@ impl<'a> Rewriter<'a> {
                 }
             };
         }
+        self.async_closures.truncate(closures);
         rewritten
     }
 
     /// Rewrites what begins at `index` and returns how many tokens that is.
     fn token(&mut self, tokens: &[TokenTree], index: usize, rewritten: &mut TokenStream) -> usize {
+        if let Some(length) = self.unchecked_statement(&tokens[index..], rewritten) {
+            return length;
+        }
         if let Some((call, length)) = self.call(tokens, index) {
             self.chain(&tokens[index + length..]);
             rewritten.extend(self.run(&call));
@@ -95,6 +121,23 @@ impl<'a> Rewriter<'a> {
             rewritten.extend([tokens[index].clone(), bang.clone()]);
             rewritten.extend([TokenTree::Group(self.macro_arguments(name, qualifier(&tokens[..index]), arguments))]);
             return 3;
+        }
+        if self.place == Place::Body {
+            self.bind(&tokens[index..]);
+            if self.is_async_closure_called(tokens, index) {
+                rewritten.extend(self.block(&tokens[index..index + 2]));
+                return 2;
+            }
+            let length = awaits::async_block_length(&tokens[index..]);
+            if length > 0 {
+                rewritten.extend(self.block(&tokens[index..index + length]));
+                return length;
+            }
+            if !self.is_unchecked && awaits::is_await(&tokens[index..]) {
+                self.has_awaits = true;
+                rewritten.extend(awaits::checked_await(tokens, index));
+                return 2;
+            }
         }
         rewritten.extend([match &tokens[index] {
             TokenTree::Group(group) => TokenTree::Group(self.group(group)),
@@ -159,32 +202,6 @@ impl<'a> Rewriter<'a> {
             }
             tokens = after;
         }
-    }
-
-    /// The arguments of the macro `qualifier::name!`, in a fixed order of polling.
-    ///
-    /// tokio's macros begin with another branch each time, and the order in which branches call `ctx.run` is part of
-    /// what a replay compares.
-    fn macro_arguments(&mut self, name: &Ident, qualifier: Option<&Ident>, arguments: &Group) -> Group {
-        let rewritten = self.group(arguments);
-        let is_tokio = match qualifier {
-            Some(qualifier) => qualifier == "tokio",
-            // Only tokio's `select!` is used without a path so often that the name alone says enough.
-            None => name == "select",
-        };
-        let mut first = arguments.stream().into_iter();
-        let has_order = matches!(first.next(), Some(TokenTree::Ident(word)) if word == "biased")
-            && first.next().is_some_and(|token| is_punct(&token, ';'));
-        if !is_tokio || !matches!(name.to_string().as_str(), "select" | "join" | "try_join") || has_order {
-            return rewritten;
-        }
-        let span = Span::mixed_site().located_at(name.span());
-        let mut semicolon = Punct::new(';', Spacing::Alone);
-        semicolon.set_span(span);
-        let biased = [TokenTree::Ident(Ident::new("biased", span)), TokenTree::Punct(semicolon)];
-        let mut ordered = Group::new(rewritten.delimiter(), biased.into_iter().chain(rewritten.stream()).collect());
-        ordered.set_span(rewritten.span());
-        ordered
     }
 }
 

@@ -19,6 +19,7 @@ use program::{Machine, Plan, Program, mix, outcome};
 
 #[durable]
 async fn interpret(ctx: Context, program: Program) -> u64 {
+    #[durable(unchecked = "it awaits steps and combinations of steps only")]
     program::eval(&ctx, &program, 1).await
 }
 

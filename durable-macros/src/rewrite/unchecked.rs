@@ -1,0 +1,62 @@
+//! The escape hatch: `#[durable(unchecked = "why")]` above a statement.
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use quote::ToTokens as _;
+use syn::parse::{ParseStream, Parser as _};
+use syn::{Expr, ExprLit, Lit, MetaNameValue, Stmt};
+
+use super::{Place, Rewriter, is_punct};
+use crate::diagnostics::Refusal;
+
+/// How many tokens `#[durable(unchecked …)]` is; none when there is none.
+pub(super) fn unchecked_length(tokens: &[TokenTree]) -> Option<usize> {
+    content(tokens).map(|_| 2)
+}
+
+/// `unchecked = "why"`, of an attribute at the beginning of `tokens`.
+fn content(tokens: &[TokenTree]) -> Option<TokenStream> {
+    let [hash, TokenTree::Group(attribute), ..] = tokens else { return None };
+    if !is_punct(hash, '#') || attribute.delimiter() != Delimiter::Bracket {
+        return None;
+    }
+    let attribute: Vec<TokenTree> = attribute.stream().into_iter().collect();
+    let [.., TokenTree::Ident(name), TokenTree::Group(content)] = &attribute[..] else { return None };
+    let first = content.stream().into_iter().next();
+    let is_hatch = name == "durable" && matches!(first, Some(TokenTree::Ident(word)) if word == "unchecked");
+    is_hatch.then(|| content.stream())
+}
+
+impl Rewriter<'_> {
+    /// Rewrites a statement that asks not to be checked; returns how many tokens that is, with its attribute.
+    pub(super) fn unchecked_statement(&mut self, tokens: &[TokenTree], rewritten: &mut TokenStream) -> Option<usize> {
+        let content = content(tokens)?;
+        let attribute: TokenStream = tokens[..2].iter().cloned().collect();
+        if self.place == Place::Step {
+            self.elsewhere.refuse(attribute, &Refusal::UncheckedInsideStep);
+        } else if !has_reason(content) {
+            self.elsewhere.refuse(attribute, &Refusal::UncheckedWithoutReason);
+        }
+        let length = statement_length(&tokens[2..]);
+        let before = std::mem::replace(&mut self.is_unchecked, true);
+        rewritten.extend(self.stream(tokens[2..2 + length].iter().cloned().collect()));
+        self.is_unchecked = before;
+        Some(2 + length)
+    }
+}
+
+fn has_reason(content: TokenStream) -> bool {
+    let Ok(given) = syn::parse2::<MetaNameValue>(content) else { return false };
+    matches!(given.value, Expr::Lit(ExprLit { lit: Lit::Str(reason), .. }) if !reason.value().trim().is_empty())
+}
+
+/// How many tokens the statement at the beginning of `tokens` is; all of them if it is the last one, or can't be read.
+fn statement_length(tokens: &[TokenTree]) -> usize {
+    let rest = |input: ParseStream<'_>| {
+        input.parse::<Stmt>()?;
+        input.parse::<TokenStream>()
+    };
+    match rest.parse2(tokens.iter().cloned().collect()) {
+        Ok(rest) => tokens.len().saturating_sub(rest.into_token_stream().into_iter().count()),
+        Err(_) => tokens.len(),
+    }
+}

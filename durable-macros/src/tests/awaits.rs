@@ -1,0 +1,209 @@
+//! What is checked where something is awaited, and what the escape hatch leaves alone.
+
+use expect_test::expect;
+
+use super::{check, check_body, check_refused};
+use crate::diagnostics::Refusal;
+
+#[test]
+fn every_await_is_checked_behind_its_operand() {
+    check_body(
+        "
+        f().await;
+        a.b::<Vec<T>>(1)?.c[0].await?;
+        (a + b).await;
+        { f().await }.await;
+        match x { _ => g() }.await;
+        x.awaited.await_all();
+        |a| async move { a.await };
+        async || b.await;
+        async { };
+        ",
+        &expect![[r#"
+            use d::__private::Awaited as _;
+            f().__durable().await;
+            a.b::<Vec<T>>(1)?.c[0].__durable().await?;
+            (a + b).__durable().await;
+            { f().__durable().await }.__durable().await;
+            match x {
+                _ => g(),
+            }
+                .__durable()
+                .await;
+            x.awaited.await_all();
+            |a| d::__private::block(async move { a.__durable().await });
+            async || b.__durable().await;
+            d::__private::block(async {});
+        "#]],
+    );
+}
+
+#[test]
+fn inner_attributes_stay_first() {
+    check(
+        "",
+        "async fn f(ctx: &Context) -> impl T { #![allow(unused)] #![doc = \"a\"] ctx.run(g).await }",
+        &expect![[r#"
+            fn f(ctx: &Context) -> impl ::durable_runtime::DurableFuture<Output = impl T> {
+                #![allow(unused)]
+                //!a
+                ::durable_runtime::__private::block(async move {
+                    use ::durable_runtime::__private::Awaited as _;
+                    ctx.__step(
+                            "g",
+                            (),
+                            move |__step, ()| ::durable_runtime::__private::call0(&g, __step),
+                        )
+                        .__durable()
+                        .await
+                })
+            }
+        "#]],
+    );
+    check(
+        "",
+        "async fn f(ctx: Context) { #![allow(unused)] g().await }",
+        &expect![[r##"
+            #[allow(non_camel_case_types, dead_code, clippy::exhaustive_structs)]
+            #[derive(Clone, Copy, Debug)]
+            struct f;
+            #[allow(deprecated)]
+            impl ::durable_runtime::DurableFunction for f {
+                type Input = ();
+                type Output = ();
+                const NAME: &'static str = "f";
+                const VERSION: u32 = 1;
+                const FINGERPRINT: u64 = 15199342886387984182;
+                const MODULE: &'static str = ::core::module_path!();
+                fn call(
+                    __context: ::durable_runtime::Context,
+                    (): Self::Input,
+                ) -> ::std::pin::Pin<
+                    ::std::boxed::Box<
+                        dyn ::core::future::Future<Output = Self::Output> + ::core::marker::Send,
+                    >,
+                > {
+                    #[allow(clippy::unused_async)]
+                    async fn __f(ctx: Context) {
+                        #![allow(unused)]
+                        use ::durable_runtime::__private::Awaited as _;
+                        g().__durable().await
+                    }
+                    ::std::boxed::Box::pin(__f(__context))
+                }
+            }
+            #[allow(deprecated)]
+            const _: () = {
+                ::durable_runtime::__private::inventory::submit! {
+                    ::durable_runtime::__private::Registration::of:: < f > ()
+                }
+            };
+        "##]],
+    );
+}
+
+#[test]
+fn calls_of_async_closures_are_durable_and_calls_of_others_are_not() {
+    check_body(
+        "
+        let mut branch = async move |a| a.await;
+        let other = |a| f(a);
+        tokio::join!(branch(1), other(1), self.branch(1), x::branch(1));
+        { let branch = f; branch(2).await; }
+        branch(3).await;
+        ",
+        &expect![[r#"
+            use d::__private::Awaited as _;
+            let mut branch = async move |a| a.__durable().await;
+            let other = |a| f(a);
+            tokio::join!(
+                biased; d::__private::checked(d::__private::block(branch(1))),
+                d::__private::checked(other(1)), d::__private::checked(self.branch(1)),
+                d::__private::checked(x::branch(1))
+            );
+            {
+                let branch = f;
+                branch(2).__durable().await;
+            }
+            d::__private::block(branch(3)).__durable().await;
+        "#]],
+    );
+}
+
+#[test]
+fn every_branch_is_checked() {
+    check_body(
+        "
+        join!(a, b::<C, D>(e),);
+        tokio::select! {
+            Some(x) | Ok(x) = &mut a, if x == y => { f(x).await } (b, 1..=2) = g() => h(b), else => i().await,
+        };
+        futures::select_biased! { x = a => x, y = b.fuse() => y, complete => 0, default => 1 };
+        select!(what is this);
+        mine::join!(a.await, b);
+        ",
+        &expect![[r#"
+            use d::__private::Awaited as _;
+            join!(d::__private::checked(a), d::__private::checked(b:: < C, D > (e)),);
+            tokio::select! {
+                biased; Some(x) | Ok(x) = d::__private::checked(& mut a), if x == y => { f(x)
+                .__durable(). await } (b, 1..= 2) = d::__private::checked(g()) => h(b), else
+                => i().__durable(). await,
+            };
+            futures::select_biased! {
+                x = d::__private::checked(& mut a) => x, y = d::__private::checked(b.fuse())
+                => y, complete => 0, default => 1
+            };
+            select!(biased; what is this);
+            mine::join!(a.__durable(). await, b);
+        "#]],
+    );
+}
+
+#[test]
+fn an_unchecked_statement_is_left_alone_and_the_next_one_is_not() {
+    check_body(
+        r#"
+        #[durable(unchecked = "why")]
+        let a = join!(f(), async { g().await }).await;
+        h().await;
+        #[durable_runtime::durable(unchecked = "why")]
+        if a.await { ctx.run(b).await } else { c.await }
+        h().await;
+        join!(#[durable(unchecked = "why")] f(), g());
+        #[durable(name = "x")] async fn nested(ctx: Context) { a.await }
+        { #[durable(unchecked = "why")] f().await }
+        "#,
+        &expect![[r#"
+            use d::__private::Awaited as _;
+            let a = join!(f(), d::__private::block(async { g(). await })).await;
+            h().__durable().await;
+            if a.await {
+                ctx.__step("b", (), move |__step, ()| d::__private::call0(&b, __step)).await
+            } else {
+                c.await
+            }
+            h().__durable().await;
+            join!(f(), d::__private::checked(g()));
+            #[durable(name = "x")]
+            async fn nested(ctx: Context) {
+                a.await
+            }
+            { f().await }
+        "#]],
+    );
+}
+
+#[test]
+fn the_escape_hatch_needs_a_reason_and_is_not_for_steps() {
+    use Refusal::*;
+    check_refused("#[durable(unchecked)] f().await;", &[UncheckedWithoutReason]);
+    check_refused("#[durable(unchecked = 3)] f().await;", &[UncheckedWithoutReason]);
+    check_refused("#[durable(unchecked = \"\")] f().await", &[UncheckedWithoutReason]);
+    check_refused("#[durable(unchecked(\"why\"))] if a { f().await }", &[UncheckedWithoutReason]);
+    check_refused("#[durable(unchecked = \"why\", name = \"x\")] f().await;", &[UncheckedWithoutReason]);
+    check_refused(
+        "ctx.run(\"a\", async || { #[durable(unchecked = \"why\")] f().await; 1 }).await",
+        &[UncheckedInsideStep],
+    );
+}
