@@ -48,7 +48,8 @@ pub(crate) fn check(signature: &Signature, diagnostics: &mut Diagnostics) -> Sha
 pub(crate) fn check_helper_options(options: &Options, diagnostics: &mut Diagnostics) {
     let name = options.name.as_ref().map(|given| &given.option);
     let version = options.version.as_ref().map(|given| &given.option);
-    for option in [name, version].into_iter().flatten() {
+    let on_change = options.on_change.as_ref().map(|given| &given.option);
+    for option in [name, version, on_change].into_iter().flatten() {
         diagnostics.refuse(option, &Refusal::OptionOnHelper { option: option.to_string() });
     }
 }

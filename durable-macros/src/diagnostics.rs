@@ -35,7 +35,8 @@ macro_rules! refusals {
 refusals! {
     // The attribute's options.
     UnknownOption { found } =>
-        "`{found}` is not an option of #[durable]; the options are `name = \"…\"`, `version = N` and `crate = path`",
+        "`{found}` is not an option of #[durable]; the options are `name = \"…\"`, `version = N`, \
+         `on_change = \"resume\"` and `crate = path`",
     DuplicateOption { option } =>
         "the option `{option}` is given twice: keep one",
     OptionWithoutValue { option } =>
@@ -44,6 +45,9 @@ refusals! {
         "`name` is a text in quotes: write `name = \"process_order\"`",
     VersionIsNotNumber =>
         "`version` is a whole number from 1 to 4294967295: write `version = 2`",
+    OnChangeIsUnknown =>
+        "`on_change` says what becomes of a run that the changed code does not fit: write `on_change = \"halt\"` (as \
+         without it) or `on_change = \"resume\"`",
     CrateIsNotPath =>
         "`crate` is the path of durable_runtime, without quotes: write `crate = ::my_runtime`",
     OptionOnHelper { option } =>
@@ -146,6 +150,11 @@ refusals! {
     AssignedInsideStep { variable } =>
         "`{variable}` is assigned inside a step, but on replay the step does not run and the assignment would be \
          lost: return the value and assign it outside, `{variable} = ctx.run(…).await`",
+    PatchIsNotLiteral { method } =>
+        "the id of a patch is recorded with every run that knows it: give `{method}` a text in quotes, such as \
+         `\"check stock first\"`",
+    PatchInsideStep { method } =>
+        "a step is not replayed, so it can change without a patch: call `{method}` outside of it",
     UncheckedWithoutReason =>
         "the next reader needs to know why a replay sees the same here: write `#[durable(unchecked = \"…\")]` with the reason",
     UncheckedInsideStep =>

@@ -7,10 +7,10 @@ use syn::{Attribute, ReturnType, Safety, Signature, Token};
 use crate::check::{Kind, Shape, check, check_helper_options};
 use crate::diagnostics::{Diagnostic, Diagnostics, unraw};
 use crate::fingerprint::fingerprint;
-use crate::options::Options;
+use crate::options::{Given, OnChange, Options};
 use crate::parse::{Function, parse};
 use crate::paths::{Runtime, generated_at, split_inner_attributes};
-use crate::rewrite::rewrite;
+use crate::rewrite::{Site, rewrite};
 
 /// The whole macro: `#[durable(options)] item`.
 pub(crate) fn durable(options: TokenStream, item: &TokenStream) -> TokenStream {
@@ -33,7 +33,8 @@ pub(crate) fn durable(options: TokenStream, item: &TokenStream) -> TokenStream {
     let rewritten = rewrite(&function.body, shape.context.as_ref(), &runtime);
     diagnostics.extend(rewritten.elsewhere);
 
-    let expansion = Expansion { function: &function, shape: &shape, options: &options, runtime: &runtime };
+    let expansion =
+        Expansion { function: &function, shape: &shape, options: &options, runtime: &runtime, sites: &rewritten.sites };
     let code = match (refused.take_first(), shape.kind) {
         (None, Kind::Durable) => expansion.durable(&rewritten.body),
         (None, Kind::Helper) => expansion.helper(&rewritten.body),
@@ -61,6 +62,7 @@ struct Expansion<'a> {
     shape: &'a Shape,
     options: &'a Options,
     runtime: &'a Runtime,
+    sites: &'a [Site],
 }
 
 impl Expansion<'_> {
@@ -239,6 +241,16 @@ impl Expansion<'_> {
         let stored_name = self.options.name.as_ref().map_or_else(|| unraw(name), |given| given.value.clone());
         let version = Literal::u32_unsuffixed(self.options.version.as_ref().map_or(1, |given| given.value));
         let fingerprint = Literal::u64_unsuffixed(fingerprint(signature, &body.to_token_stream()));
+        let on_change = match &self.options.on_change {
+            Some(Given { value: OnChange::Resume, .. }) => quote!(Resume),
+            Some(Given { value: OnChange::Halt, .. }) | None => quote!(Halt),
+        };
+        let sites = self.sites.iter().map(|Site { name: step, line }| {
+            let line = Literal::u32_unsuffixed(*line);
+            quote_spanned! {generated_at(name)=>
+                #runtime::CallSite { name: #step, file: ::core::file!(), line: #line }
+            }
+        });
         let everywhere = self.attributes(is_on_every_item);
         quote_spanned! {generated_at(name)=>
             #(#everywhere)*
@@ -250,6 +262,8 @@ impl Expansion<'_> {
                 const VERSION: u32 = #version;
                 const FINGERPRINT: u64 = #fingerprint;
                 const MODULE: &'static str = ::core::module_path!();
+                const ON_CHANGE: #runtime::OnChange = #runtime::OnChange::#on_change;
+                const CALL_SITES: &'static [#runtime::CallSite] = &[#(#sites),*];
 
                 fn call(
                     #context: #runtime::Context,

@@ -14,7 +14,15 @@ use crate::paths::ungroup;
 pub(crate) struct Options {
     pub(crate) name: Option<Given<String>>,
     pub(crate) version: Option<Given<u32>>,
+    pub(crate) on_change: Option<Given<OnChange>>,
     pub(crate) runtime: Option<Given<Path>>,
+}
+
+/// What becomes of a run that the changed code does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnChange {
+    Halt,
+    Resume,
 }
 
 /// A value and the word before its `=`.
@@ -26,7 +34,7 @@ pub(crate) struct Given<T> {
 impl Options {
     /// The names of all options. Each has a UI test.
     #[cfg(test)]
-    pub(crate) const NAMES: [&str; 3] = ["name", "version", "crate"];
+    pub(crate) const NAMES: [&str; 4] = ["name", "version", "on_change", "crate"];
 
     /// Reads the tokens between the parentheses of the attribute. A wrong option is refused and left out.
     pub(crate) fn parse(tokens: TokenStream, diagnostics: &mut Diagnostics) -> Self {
@@ -51,6 +59,7 @@ impl Options {
         let is_given = match text.as_str() {
             "name" => self.name.is_some(),
             "version" => self.version.is_some(),
+            "on_change" => self.on_change.is_some(),
             "crate" => self.runtime.is_some(),
             _ => return diagnostics.refuse(&option, &Refusal::UnknownOption { found: text }),
         };
@@ -69,6 +78,10 @@ impl Options {
             ("version", _) => match version(&value) {
                 Some(version) => self.version = Some(Given { option, value: version }),
                 None => diagnostics.refuse(&value, &Refusal::VersionIsNotNumber),
+            },
+            ("on_change", _) => match on_change(&value) {
+                Some(on_change) => self.on_change = Some(Given { option, value: on_change }),
+                None => diagnostics.refuse(&value, &Refusal::OnChangeIsUnknown),
             },
             (_, Expr::Path(path)) if path.qself.is_none() => {
                 self.runtime = Some(Given { option, value: path.path.clone() });
@@ -106,6 +119,15 @@ fn version(value: &Expr) -> Option<u32> {
     number.base10_parse().ok().filter(|version| is_plain && *version > 0)
 }
 
+fn on_change(value: &Expr) -> Option<OnChange> {
+    let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = ungroup(value) else { return None };
+    match text.value().as_str() {
+        "halt" => Some(OnChange::Halt),
+        "resume" => Some(OnChange::Resume),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use quote::{ToTokens, quote};
@@ -120,10 +142,13 @@ mod tests {
 
     #[test]
     fn all_options_are_read() {
-        let (options, messages) = check(quote!(name = "orders.process", version = 3, crate = ::renamed::inner,));
+        let (options, messages) =
+            check(quote!(name = "orders.process", version = 3, on_change = "resume", crate = ::renamed::inner,));
         assert_eq!(messages, [""; 0]);
         assert_eq!(options.name.unwrap().value, "orders.process");
         assert_eq!(options.version.unwrap().value, 3);
+        assert_eq!(options.on_change.unwrap().value, OnChange::Resume);
+        assert_eq!(check(quote!(on_change = "halt")).0.on_change.unwrap().value, OnChange::Halt);
         assert_eq!(options.runtime.unwrap().value.to_token_stream().to_string(), ":: renamed :: inner");
     }
 
@@ -160,6 +185,9 @@ mod tests {
             (quote!(version = 2u64), Refusal::VersionIsNotNumber),
             (quote!(version = -1), Refusal::VersionIsNotNumber),
             (quote!(version = 4294967296), Refusal::VersionIsNotNumber),
+            (quote!(on_change = "Resume"), Refusal::OnChangeIsUnknown),
+            (quote!(on_change = resume), Refusal::OnChangeIsUnknown),
+            (quote!(on_change), Refusal::OptionWithoutValue { option: "on_change".into() }),
             (quote!(crate = "durable_runtime"), Refusal::CrateIsNotPath),
             (quote!(version(2)), Refusal::OptionWithoutValue { option: "version".into() }),
             (quote!(version = ), Refusal::OptionWithoutValue { option: "version".into() }),

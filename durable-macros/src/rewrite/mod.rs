@@ -6,6 +6,7 @@
 mod assigned;
 mod awaits;
 mod branches;
+mod patch;
 mod run;
 mod step;
 mod unchecked;
@@ -19,6 +20,8 @@ use crate::rewrite::step::Call;
 /// What became of a body.
 pub(crate) struct Rewritten {
     pub(crate) body: Group,
+    /// Every `ctx.run(…)`, in the order of the text.
+    pub(crate) sites: Vec<Site>,
     /// Refusals that `body` shows itself, in place of the refused code.
     pub(crate) in_place: Diagnostics,
     /// All other refusals.
@@ -32,7 +35,15 @@ pub(crate) fn rewrite(body: &Group, context: Option<&Ident>, runtime: &Runtime) 
     if rewriter.has_awaits {
         body = awaits::in_scope(&body, runtime);
     }
-    Rewritten { body, in_place: rewriter.in_place, elsewhere: rewriter.elsewhere }
+    Rewritten { body, sites: rewriter.sites, in_place: rewriter.in_place, elsewhere: rewriter.elsewhere }
+}
+
+/// A `ctx.run(…)`.
+pub(crate) struct Site {
+    /// The name of the step; empty if it is computed.
+    pub(crate) name: String,
+    /// From 1.
+    pub(crate) line: u32,
 }
 
 /// Where the rewriter is.
@@ -54,6 +65,7 @@ struct Rewriter<'a> {
     has_awaits: bool,
     /// The variables in scope that were ever bound to an async closure, and whether they still are.
     async_closures: Vec<(Ident, bool)>,
+    sites: Vec<Site>,
     in_place: Diagnostics,
     elsewhere: Diagnostics,
 }
@@ -67,6 +79,7 @@ impl<'a> Rewriter<'a> {
             is_unchecked: false,
             has_awaits: false,
             async_closures: Vec::new(),
+            sites: Vec::new(),
             in_place: Diagnostics::default(),
             elsewhere: Diagnostics::default(),
         }
@@ -102,8 +115,11 @@ impl<'a> Rewriter<'a> {
             return length;
         }
         if let Some((call, length)) = self.call(tokens, index) {
-            self.chain(&tokens[index + length..]);
-            rewritten.extend(self.run(&call));
+            let renamed = self.chain(&tokens[index + length..]);
+            rewritten.extend(self.run(&call, renamed));
+            return length;
+        }
+        if let Some(length) = self.patch(&tokens[index..], is_member(&tokens[..index]), rewritten) {
             return length;
         }
         if self.place == Place::Body
@@ -166,14 +182,18 @@ impl<'a> Rewriter<'a> {
     }
 
     /// What `ctx.run(…)` becomes: a step, or what is wrong with it.
-    fn run(&mut self, call: &Call<'_>) -> TokenStream {
+    fn run(&mut self, call: &Call<'_>, renamed: Option<String>) -> TokenStream {
         if self.place == Place::Step {
             let mut refused = Diagnostics::default();
             refused.refuse(call, &Refusal::RunInsideStep);
             return self.refused(refused);
         }
         match run::read(call) {
-            Ok(run) => step::emit(self, call, &run).unwrap_or_else(|refused| self.refused(refused)),
+            Ok(run) => {
+                let line = u32::try_from(call.run.span().start().line).unwrap_or(0);
+                self.sites.push(Site { name: renamed.unwrap_or_else(|| run.name()), line });
+                step::emit(self, call, &run).unwrap_or_else(|refused| self.refused(refused))
+            }
             Err(refused) => self.refused(refused),
         }
     }
@@ -187,21 +207,27 @@ impl<'a> Rewriter<'a> {
         shown
     }
 
-    /// Checks the names given to a step after it is called: `.named("…")`.
-    fn chain(&mut self, mut tokens: &[TokenTree]) {
+    /// Checks the names given to a step after it is called, and returns the last one: `.named("…")`; empty if it is
+    /// computed.
+    fn chain(&mut self, mut tokens: &[TokenTree]) -> Option<String> {
+        let mut name = None;
         while let [dot, TokenTree::Ident(method), rest @ ..] = tokens
             && is_punct(dot, '.')
         {
             let rest = &rest[turbofish_length(rest)..];
-            let Some((TokenTree::Group(arguments), after)) = rest.split_first() else { return };
-            if method == "named"
-                && let Ok(name) = syn::parse2::<syn::LitStr>(arguments.stream())
-                && let Some(refusal) = refused_name(&name.value())
-            {
-                self.elsewhere.refuse(name, &refusal);
+            let Some((TokenTree::Group(arguments), after)) = rest.split_first() else { return name };
+            if method == "named" {
+                let literal = syn::parse2::<syn::LitStr>(arguments.stream()).ok();
+                name = Some(literal.as_ref().map(syn::LitStr::value).unwrap_or_default());
+                if let Some(literal) = literal
+                    && let Some(refusal) = refused_name(&literal.value())
+                {
+                    self.elsewhere.refuse(literal, &refusal);
+                }
             }
             tokens = after;
         }
+        name
     }
 }
 

@@ -22,6 +22,16 @@ pub(super) enum Run {
     Value { name: LitStr, body: Expr },
 }
 
+impl Run {
+    /// The name that the step has by itself.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Function { name, .. } => name.clone(),
+            Self::Closure { name, .. } | Self::Value { name, .. } => name.value(),
+        }
+    }
+}
+
 /// Reads the arguments of `call`.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! The options of the attribute.
 #![deny(warnings, clippy::pedantic, missing_docs)]
 
-use durable_runtime::DurableFunction;
+use durable_runtime::{CallSite, DurableFunction, OnChange};
 
 use crate::run;
 
@@ -23,6 +23,17 @@ pub async fn named(ctx: Context) -> u32 {
     ctx.run(next, 1).await
 }
 
+/// Lets runs go on that changed code does not fit.
+#[durable(on_change = "resume")]
+pub async fn resumed(ctx: Context) -> u32 {
+    let first = ctx.run(next, 1).await;
+    ctx.run(next, first).named("second").await + ctx.run(next, first).named(format!("third {first}")).await
+}
+
+/// Says what is so without it.
+#[durable(on_change = "halt")]
+pub async fn halted(_: Context) {}
+
 /// Finds the runtime elsewhere.
 #[durable(crate = library::durable)]
 pub async fn elsewhere(ctx: Context) -> u32 {
@@ -43,11 +54,30 @@ pub async fn without(ctx: Context) -> u32 {
     ctx.run(next, 1).await
 }
 
+#[test]
+fn call_sites_are_listed() {
+    let lines: Vec<_> = include_str!("options.rs").lines().zip(1_u32..).collect();
+    let line_of = |text: &str| lines.iter().find(|(line, _)| line.contains(text)).expect("it is written here").1;
+    let site = |name, text: &str| CallSite { name, file: file!(), line: line_of(text) };
+    let second = "ctx.run(next, first).named(\"second";
+    assert_eq!(
+        resumed::CALL_SITES,
+        [site("next", "let first = ctx.run(next, 1).await;"), site("second", second), site("", second)]
+    );
+    assert_eq!(halted::CALL_SITES, []);
+}
+
 #[tokio::test]
 async fn options_are_kept() {
     assert_eq!((named::NAME, named::VERSION), ("options.named", 2));
     assert_eq!((without::NAME, without::VERSION), ("without", 1));
+    assert_eq!(
+        (resumed::ON_CHANGE, halted::ON_CHANGE, without::ON_CHANGE),
+        (OnChange::Resume, OnChange::Halt, OnChange::Halt)
+    );
     assert_eq!(run(named, ()).await, 2);
+    assert_eq!(run(resumed, ()).await, 6);
+    run(halted, ()).await;
     assert_eq!(run(elsewhere, ()).await, 4);
     assert_eq!(run(without, ()).await, 2);
 }

@@ -1,0 +1,51 @@
+//! `ctx.patched("…")` and `ctx.deprecate_patch("…")`: the program is told of every patch it has.
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::quote_spanned;
+use syn::LitStr;
+
+use super::{Place, Rewriter, is_punct};
+use crate::diagnostics::Refusal;
+use crate::paths::generated_at;
+
+impl Rewriter<'_> {
+    /// Rewrites a question for a patch at the beginning of `tokens`; returns how many tokens that is.
+    pub(super) fn patch(
+        &mut self,
+        tokens: &[TokenTree],
+        is_member: bool,
+        rewritten: &mut TokenStream,
+    ) -> Option<usize> {
+        let [TokenTree::Ident(context), dot, TokenTree::Ident(method), TokenTree::Group(arguments), ..] = tokens else {
+            return None;
+        };
+        let is_patch = Some(context) == self.context
+            && is_punct(dot, '.')
+            && (method == "patched" || method == "deprecate_patch")
+            && !is_member;
+        if !is_patch {
+            return None;
+        }
+        let call: TokenStream = tokens[..4].iter().cloned().collect();
+        if self.place == Place::Step {
+            self.elsewhere.refuse(&call, &Refusal::PatchInsideStep { method: method.to_string() });
+        }
+        match syn::parse2::<LitStr>(arguments.stream()) {
+            Ok(id) => {
+                let site = generated_at(method);
+                let runtime = self.runtime.at(site);
+                rewritten.extend(quote_spanned! {site=>
+                    {
+                        #runtime::__private::inventory::submit! { #runtime::__private::Patch::new(#id) }
+                        #call
+                    }
+                });
+            }
+            Err(_) => {
+                self.elsewhere.refuse(arguments.stream(), &Refusal::PatchIsNotLiteral { method: method.to_string() });
+                rewritten.extend(call);
+            }
+        }
+        Some(4)
+    }
+}
