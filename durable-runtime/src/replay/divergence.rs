@@ -106,7 +106,7 @@ struct Told<'a>(&'a Operation);
 
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Operation { claim, key, kind, digest, site } = self.0;
+        let Operation { claim, key, kind, digest, site, arguments: _ } = self.0;
         write!(f, "{kind} {key} (operation {claim}, arguments {digest:016x}) at {site}")
     }
 }

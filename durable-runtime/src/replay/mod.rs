@@ -19,7 +19,7 @@ pub(crate) use legality::{Illegal, Legality, Stage};
 
 use crate::clock::Timestamp;
 use crate::id::Position;
-use crate::journal::{CallSite, Event, Operation, OperationKind, Outcome};
+use crate::journal::{Arguments, Event, Operation, OperationKind, Outcome, Site};
 
 /// The number of a claim: how many the run made before it.
 pub(crate) type ClaimNumber = u32;
@@ -76,7 +76,7 @@ pub(crate) struct Request {
     pub(crate) name: Cow<'static, str>,
     pub(crate) kind: OperationKind,
     pub(crate) digest: u64,
-    pub(crate) site: CallSite,
+    pub(crate) site: Site,
 }
 
 /// What the code is to be told next.
@@ -178,8 +178,10 @@ impl Replay {
     fn recorded_entry(&mut self, operation: Operation) -> &mut Recorded {
         let claim = operation.claim;
         self.recorded_keys.entry(operation.key.clone()).or_insert(claim);
-        self.recorded.entry(claim).or_insert(Recorded {
-            operation,
+        let is_sealed = self.is_sealed(claim);
+        self.recorded.entry(claim).or_insert_with(|| Recorded {
+            // What is compared already need not be shown any more, and a long journal's would fill the memory.
+            operation: if is_sealed { Operation { arguments: None, ..operation } } else { operation },
             failed_attempts: 0,
             retry_at: None,
             timer: None,
@@ -219,9 +221,22 @@ impl Replay {
         let number = u32::try_from(self.claims.len()).unwrap_or(u32::MAX);
         let key = self.next_key(request.name.clone());
         let Request { name, kind, digest, site } = request;
-        self.claims.push(Operation { claim: number, key, kind, digest, site });
+        self.claims.push(Operation { claim: number, key, kind, digest, site, arguments: None });
         self.unsealed = Some(Unsealed { name });
         number
+    }
+
+    /// Whether the arguments of the newest claim are to be [shown](Self::show): they are not those that are recorded.
+    pub(crate) fn differs(&self, claim: ClaimNumber) -> bool {
+        let Some(operation) = self.operation(claim) else { return false };
+        self.recorded.get(&claim).is_some_and(|recorded| recorded.operation.digest != operation.digest)
+    }
+
+    /// Keeps a claim's arguments for the message of a divergence.
+    pub(crate) fn show(&mut self, claim: ClaimNumber, arguments: Option<Arguments>) {
+        if let Some(operation) = self.claims.get_mut(claim as usize) {
+            operation.arguments = arguments;
+        }
     }
 
     /// Gives the newest claim another name. `false`, and nothing changed, if it is sealed: another
@@ -252,12 +267,18 @@ impl Replay {
         }
     }
 
+    /// Whether the claim was made, and compared with what is recorded.
+    fn is_sealed(&self, claim: ClaimNumber) -> bool {
+        (claim as usize) + usize::from(self.unsealed.is_some()) < self.claims.len()
+    }
+
     /// Fixes the newest claim's key and compares it with the journal (R9).
     pub(crate) fn seal(&mut self) {
         if self.unsealed.take().is_none() {
             return;
         }
         let Some(operation) = self.claims.last() else { return };
+        let claim = operation.claim;
         let recorded = self.recorded.get(&operation.claim).map(|recorded| &recorded.operation);
         let difference = match recorded {
             Some(recorded) if recorded.key != operation.key => Some((recorded, Difference::Key)),
@@ -280,6 +301,8 @@ impl Replay {
                 current: Some(operation.clone()),
                 length: self.length(),
             });
+        } else if let Some(recorded) = self.recorded.get_mut(&claim) {
+            recorded.operation.arguments = None;
         }
     }
 
@@ -314,6 +337,11 @@ impl Replay {
     /// Whether a step waits for the time of its next attempt, so that the run may have nothing to do now.
     pub(crate) fn is_backing_off(&self, now: u64) -> bool {
         self.recorded.values().any(|recorded| !recorded.completed && recorded.retry_at.is_some_and(|due| due > now))
+    }
+
+    /// Whether anything is recorded of the claim.
+    pub(crate) fn is_recorded(&self, claim: ClaimNumber) -> bool {
+        self.recorded.contains_key(&claim)
     }
 
     /// Whether the claim's outcome is recorded.

@@ -23,12 +23,12 @@ fn started() -> Event {
     })
 }
 
-fn site(line: u32) -> CallSite {
-    CallSite { file: "src/f.rs".into(), line, column: 5 }
+fn site(line: u32) -> Site {
+    Site { file: "src/f.rs".into(), line, column: 5 }
 }
 
 fn operation(claim: u32, key: &str, digest: u64) -> Operation {
-    Operation { claim, key: key.into(), kind: OperationKind::Step, digest, site: site(claim + 1) }
+    Operation { claim, key: key.into(), kind: OperationKind::Step, digest, site: site(claim + 1), arguments: None }
 }
 
 fn completed(claim: u32, key: &str) -> Event {
