@@ -294,7 +294,7 @@ pub use context::{Context, STEP_NAME_BYTES_MAX, Step, StepContext};
 pub use engine::{Limits, Recovery, Stats};
 pub use error::{AdminError, OpenError, RunError, StartError};
 pub use failure::{FAILURE_CAUSES_MAX, FAILURE_MESSAGE_BYTES_MAX, Failure, ResultExt};
-pub use function::DurableFunction;
+pub use function::{CallSite, DurableFunction, OnChange};
 pub use future::{BoxDurableFuture, DurableFuture, DurableStream};
 pub use halt::{Halt, HaltReason};
 pub use id::{Fence, InvalidRunId, Position, RUN_ID_BYTES_MAX, RunId};

@@ -10,7 +10,7 @@ use durable_tests::{Gates, World};
 
 use crate::steps::{gated, note};
 
-async fn second_time(step: StepContext) -> Result<u32, String> {
+async fn second_time(step: StepContext, _name: &str) -> Result<u32, String> {
     if step.attempt() == 1 { Err("busy".to_owned()) } else { Ok(step.attempt()) }
 }
 
@@ -27,7 +27,7 @@ async fn refuses() -> Result<u32, String> {
 #[durable(version = 3)]
 async fn admin_order(ctx: Context, name: String, count: u32) -> Result<u32, String> {
     let first = ctx.run(note, count).await;
-    let second = ctx.run(second_time).retry(Retry::fixed(Duration::from_secs(2))).await?;
+    let second = ctx.run(second_time, &name).retry(Retry::fixed(Duration::from_secs(2))).await?;
     let third = ctx.run(takes_time).await;
     let fourth = ctx.run(refuses).await.unwrap_or(0);
     Ok(first + second + third + fourth + u32::from(name.is_empty()))
@@ -64,6 +64,12 @@ async fn get_shows_all_that_is_recorded() {
     let keys: Vec<_> = info.steps.iter().map(|step| (step.key.as_str(), step.attempts)).collect();
     assert_eq!(keys, [("note", 1), ("second_time", 2), ("takes_time", 1), ("refuses", 1)]);
     assert!(info.steps.iter().all(|step| step.site.contains("admin.rs:")), "{:?}", info.steps[0].site);
+    let arguments: Vec<_> = info.steps.iter().map(|step| step.arguments.as_deref()).collect();
+    assert_eq!(
+        arguments,
+        [Some("[1]"), Some("[\"Ada\"]"), None, None],
+        "those of the step that was tried twice are in its first record"
+    );
     let outputs: Vec<_> = info.steps.iter().map(|step| step.output.as_ref().unwrap().text()).collect();
     assert_eq!(outputs, ["1", "{\"Ok\":2}", "4", "{\"Err\":\"no\"}"]);
     let statuses: Vec<_> = info.steps.iter().map(|step| &step.status).collect();

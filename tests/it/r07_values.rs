@@ -1,6 +1,8 @@
 //! R7: what a step returns live is what replay returns, and what can't be recorded fails visibly, once.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use durable_runtime::{
     Codec, Context, DurableFunction, HaltReason, Limits, Retry, RunStatus, StartError, StepContext, StepStatus, durable,
@@ -283,4 +285,37 @@ async fn the_live_value_is_the_recorded_one() {
         }
         runtime.shutdown(std::time::Duration::ZERO).await;
     }
+}
+
+/// Has a digest, and panics when it is written once more, for people.
+#[derive(Debug, Clone, Default)]
+struct OnceOnly(Arc<AtomicBool>);
+
+impl Serialize for OnceOnly {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        assert!(!self.0.swap(true, Ordering::SeqCst), "written a second time");
+        serializer.serialize_u32(3)
+    }
+}
+
+async fn takes_once_only(step: StepContext, _once: OnceOnly, value: u32) -> u32 {
+    step.dependency::<Effects>().note(&step);
+    value
+}
+
+#[durable]
+async fn value_shown_argument(ctx: Context) -> u32 {
+    ctx.run(takes_once_only, OnceOnly::default(), 4).await + ctx.run(takes_once_only, OnceOnly::default(), 5).await
+}
+
+#[tokio::test]
+async fn an_argument_that_can_only_be_compared_is_not_shown_and_nothing_else_happens() {
+    let world = World::default();
+    let process = world.open().await;
+    assert_eq!(process.runtime.start("r", value_shown_argument, ()).await.unwrap().await.unwrap(), 9);
+    let info = process.runtime.get("r").await.unwrap().unwrap();
+    assert_eq!(info.steps.iter().map(|step| &step.arguments).collect::<Vec<_>>(), [&None, &None]);
+    let again = World::with(copy(&world.disk.memory, "r", 2));
+    let process = again.open().await;
+    assert_eq!(process.runtime.attach("r", value_shown_argument).await.unwrap().await.unwrap(), 9);
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use durable_runtime::{Context, HaltReason, durable};
 use durable_tests::{Kind, World, copy, journal};
+use expect_test::{Expect, expect};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -60,9 +61,9 @@ async fn diverging(ctx: Context, scenario: String) -> u32 {
     sum + ctx.run(gated, 8).named("last").await
 }
 
-/// Lets a run record three steps, changes its code, and sees it halt with these words and without any effect; then
+/// Lets a run record three steps, changes its code, and sees it halt with this message and without any effect; then
 /// changes the code back and sees the run end.
-async fn check(scenario: &str, words: &[&str]) {
+async fn check(scenario: &str, expected: &Expect) {
     let world = World::default();
     let process = world.open().await;
     process.runtime.start(scenario, diverging, scenario.to_owned()).await.unwrap().id();
@@ -75,8 +76,11 @@ async fn check(scenario: &str, words: &[&str]) {
     CHANGED.lock().insert(scenario.to_owned());
     let process = world.open().await;
     let halt = halted(process.runtime.attach(scenario, diverging).await.unwrap().await, HaltReason::Divergence);
-    for word in words.iter().chain(&["r09_divergence.rs:", "not deterministic", "do this:", "records"]) {
-        assert!(halt.message.contains(word), "{word:?} is missing in: {halt}");
+    // What is below is the same for all of them.
+    let (story, rest) = halt.message.split_once("\n  cause:").expect("a cause");
+    expected.assert_eq(story);
+    for word in ["the code of diverging is the one that started the run (version 1,", "do this:", "resume the run"] {
+        assert!(rest.contains(word), "{word:?} is missing in: {halt}");
     }
     assert_eq!(world.effects.keys(), effects, "{scenario}: there was an effect after the divergence");
     process.crash().await;
@@ -90,47 +94,105 @@ async fn check(scenario: &str, words: &[&str]) {
 
 #[tokio::test]
 async fn another_name() {
-    check("renamed", &["another operation", "recorded: step middle (", "current:  step middle, better ("]).await;
+    check("renamed", &expect![[r#"
+        run `renamed` of `diverging` can't go on: its code asks for step `middle, better` where step `middle` is recorded
+          recorded: step `middle` at tests/it/r09_divergence.rs:54:25, record 3 of 5
+                    arguments: [2]
+          current:  step `middle, better` at tests/it/r09_divergence.rs:26:41
+                    arguments: the same
+          note:     step `middle, better` is recorded nowhere in this run: it was inserted, or it is step `middle` under another name"#]]).await;
 }
 
 #[tokio::test]
 async fn another_argument() {
-    check("argument", &["other arguments", "recorded: step middle (", "current:  step middle ("]).await;
+    check(
+        "argument",
+        &expect![[r#"
+            run `argument` of `diverging` can't go on: its code passes other arguments to step `middle` than those recorded
+              recorded: step `middle` at tests/it/r09_divergence.rs:54:25, record 3 of 5
+                        arguments: [2]
+              current:  step `middle` at tests/it/r09_divergence.rs:27:42
+                        arguments: [3]
+              differs:  arguments[0]: 2 recorded, 3 now"#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn another_order() {
-    check("swapped", &["recorded: step middle (", "current:  step after ("]).await;
+    check("swapped", &expect![[r#"
+        run `swapped` of `diverging` can't go on: its code asks for step `after` where step `middle` is recorded
+          recorded: step `middle` at tests/it/r09_divergence.rs:54:25, record 3 of 5
+                    arguments: [2]
+          current:  step `after` at tests/it/r09_divergence.rs:29:24
+                    arguments: [4]
+          note:     step `after` is recorded as well, as record 4 of 5: something before it was removed, or the order has changed"#]]).await;
 }
 
 #[tokio::test]
 async fn a_step_inserted() {
-    check("inserted", &["recorded: step middle (", "current:  step inserted ("]).await;
+    check("inserted", &expect![[r#"
+        run `inserted` of `diverging` can't go on: its code asks for step `inserted` where step `middle` is recorded
+          recorded: step `middle` at tests/it/r09_divergence.rs:54:25, record 3 of 5
+                    arguments: [2]
+          current:  step `inserted` at tests/it/r09_divergence.rs:33:24
+                    arguments: [9]
+          note:     step `inserted` is recorded nowhere in this run: it was inserted, or it is step `middle` under another name"#]]).await;
 }
 
 #[tokio::test]
 async fn a_step_inserted_and_dropped_without_being_polled() {
-    check("inserted without waiting", &["recorded: step middle (", "current:  step inserted ("]).await;
+    check("inserted without waiting", &expect![[r#"
+        run `inserted without waiting` of `diverging` can't go on: its code asks for step `inserted` where step `middle` is recorded
+          recorded: step `middle` at tests/it/r09_divergence.rs:54:25, record 3 of 5
+                    arguments: [2]
+          current:  step `inserted` at tests/it/r09_divergence.rs:37:22
+                    arguments: [9]
+          note:     step `inserted` is recorded nowhere in this run: it was inserted, or it is step `middle` under another name"#]]).await;
 }
 
 #[tokio::test]
 async fn a_step_removed() {
-    check("removed", &["recorded: step middle (", "current:  step after ("]).await;
+    check("removed", &expect![[r#"
+        run `removed` of `diverging` can't go on: its code asks for step `after` where step `middle` is recorded
+          recorded: step `middle` at tests/it/r09_divergence.rs:54:25, record 3 of 5
+                    arguments: [2]
+          current:  step `after` at tests/it/r09_divergence.rs:57:20
+                    arguments: [4]
+          note:     step `after` is recorded as well, as record 4 of 5: something before it was removed, or the order has changed"#]]).await;
 }
 
 #[tokio::test]
 async fn recorded_steps_left_over_at_the_end() {
-    check("returns early", &["returned without asking", "recorded: step middle ("]).await;
+    check("returns early", &expect![[r#"
+        run `returns early` of `diverging` can't go on: its code returned, and never asked for step `middle`, which is recorded
+          recorded: step `middle` at tests/it/r09_divergence.rs:54:25, record 3 of 5
+                    arguments: [2]
+          latest:   step `before` at tests/it/r09_divergence.rs:24:23"#]]).await;
 }
 
 #[tokio::test]
 async fn a_mismatch_in_a_branch_that_lost_its_race() {
-    check("lost race", &["recorded: step after (", "current:  step unheard of ("]).await;
+    check("lost race", &expect![[r#"
+        run `lost race` of `diverging` can't go on: its code asks for step `unheard of` where step `after` is recorded
+          recorded: step `after` at tests/it/r09_divergence.rs:57:20, record 4 of 5
+                    arguments: [4]
+          current:  step `unheard of` at tests/it/r09_divergence.rs:45:29
+                    arguments: the same
+          note:     step `unheard of` is recorded nowhere in this run: it was inserted, or it is step `after` under another name"#]]).await;
 }
 
 #[tokio::test]
 async fn recorded_steps_not_asked_for_by_code_that_waits() {
-    check("foreign wait", &["does not ask for an operation that is recorded", "recorded: step after ("]).await;
+    check(
+        "foreign wait",
+        &expect![[r#"
+            run `foreign wait` of `diverging` can't go on: its code waits, and has not asked for step `after`, which is recorded
+              recorded: step `after` at tests/it/r09_divergence.rs:57:20, record 4 of 5
+                        arguments: [4]
+              latest:   step `middle` at tests/it/r09_divergence.rs:49:24"#]],
+    )
+    .await;
 }
 
 #[durable]
@@ -155,7 +217,7 @@ async fn code_that_waits_for_what_no_operation_will_wake() {
     assert!(!journal(&world.disk.memory, "foreign").iter().any(|entry| entry.kind == Kind::Halted), "a step runs");
     world.gates.open("gated");
     let halt = halted(run.await, HaltReason::Divergence);
-    for word in ["not an operation of its run", "latest:   step gated (", "r09_divergence.rs:", "do this:"] {
+    for word in ["not an operation of the run", "latest:   step `gated` at ", "r09_divergence.rs:", "do this:"] {
         assert!(halt.message.contains(word), "{word:?} is missing in: {halt}");
     }
     assert!(!halt.message.contains("cause:"), "{halt}");

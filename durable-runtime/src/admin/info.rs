@@ -91,6 +91,9 @@ pub struct StepInfo {
     pub key: String,
     /// Where in the source it was asked for: file, line and column.
     pub site: String,
+    /// Its arguments as a JSON list, for people: at most 1,024 bytes, then `…`. `None` if it has none, or if they have no
+    /// JSON form.
+    pub arguments: Option<String>,
     /// What became of it.
     pub status: StepStatus,
     /// What it returned, if that could be recorded.
@@ -183,6 +186,7 @@ impl StepInfo {
         Self {
             key: operation.key.to_string(),
             site: operation.site.to_string(),
+            arguments: operation.arguments.as_ref().map(ToString::to_string),
             status: StepStatus::Completed,
             output: None,
             failed_attempts: Vec::new(),

@@ -14,7 +14,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::engine::{Counters, Limits};
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Position, RunId};
-use crate::journal::{self, Event, Operation, Outcome};
+use crate::journal::{self, Arguments, Event, Operation, Outcome};
 use crate::payload::Codec;
 use crate::replay::{Begin, ClaimNumber, Delivery, Divergence, Replay, Request};
 use crate::store::Record;
@@ -133,8 +133,8 @@ impl RunShared {
         Self { id, instance, environment, state: Mutex::new(state) }
     }
 
-    /// Claims a key (R4).
-    pub(crate) fn claim(&self, request: Request) -> ClaimNumber {
+    /// Claims a key (R4). The second value: whether the arguments are to be [shown](Self::show).
+    pub(crate) fn claim(&self, request: Request) -> (ClaimNumber, bool) {
         let mut state = self.state.lock();
         let limit = self.environment.limits.operations;
         if state.replay.claims() >= limit {
@@ -144,10 +144,21 @@ impl RunShared {
                 format!("the run has {limit} operations, as many as `Limits::operations` allows: split it, or raise the limit and resume the run"),
             ));
             // Not kept: the code may go on claiming without ever waiting. A claim that does not exist never resolves.
-            return ClaimNumber::MAX;
+            return (ClaimNumber::MAX, false);
         }
         state.slots.push(Slot::default());
-        state.replay.claim(request)
+        let claim = state.replay.claim(request);
+        (claim, state.replay.differs(claim))
+    }
+
+    /// Keeps the arguments of the newest claim for the message of a divergence.
+    pub(crate) fn show(&self, claim: ClaimNumber, arguments: Option<Arguments>) {
+        self.state.lock().replay.show(claim, arguments);
+    }
+
+    /// Whether anything is recorded of the claim.
+    pub(crate) fn is_recorded(&self, claim: ClaimNumber) -> bool {
+        self.state.lock().replay.is_recorded(claim)
     }
 
     /// Renames the newest claim; a sealed one is a misuse that halts the run.

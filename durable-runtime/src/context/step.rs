@@ -19,7 +19,7 @@ use crate::clock::{Sleep, Timestamp};
 use crate::failure::Failure;
 use crate::halt::{Halt, HaltReason, detail};
 use crate::journal::event::AttemptError;
-use crate::journal::{AttemptFailed, Event, OperationKind, Outcome, StepCompleted};
+use crate::journal::{Arguments, AttemptFailed, Event, OperationKind, Outcome, StepCompleted};
 use crate::panics::message_of;
 use crate::payload::Payload;
 use crate::replay::{ClaimNumber, Request};
@@ -73,10 +73,14 @@ struct Running {
     began_at: Timestamp,
     deadline: Option<Sleep>,
     span: Span,
+    /// For the record, if it is the step's first; taken before the attempt may consume them.
+    arguments: Option<Arguments>,
 }
 
 /// A step's callee and arguments, without their types.
 trait Work<O> {
+    /// The arguments as they are recorded.
+    fn arguments(&self) -> Option<Arguments>;
     /// Starts an attempt. Unless it is the `last` one, the arguments are kept for another.
     fn begin(&mut self, step: StepContext, last: bool);
     /// Polls the attempt.
@@ -94,9 +98,13 @@ struct Call<F, A, Fut> {
 impl<F, A, Fut> Work<Fut::Output> for Call<F, A, Fut>
 where
     F: Fn(StepContext, A) -> Fut,
-    A: Clone,
+    A: Serialize + Clone,
     Fut: Future,
 {
+    fn arguments(&self) -> Option<Arguments> {
+        self.arguments.as_ref().and_then(Arguments::of)
+    }
+
     fn begin(&mut self, step: StepContext, last: bool) {
         let arguments = if last { self.arguments.take() } else { self.arguments.clone() };
         self.body = arguments.map(|arguments| Box::pin((self.callee)(step, arguments)));
@@ -129,19 +137,23 @@ impl<'a, O> Step<'a, O> {
         Fut: Future<Output = O> + Send + 'a,
     {
         shared.check_place(&format_args!("`ctx.run({name}, …)` at {site}"));
-        let digest = match value::digest(&arguments) {
-            Ok(digest) => digest.0,
+        let (digest, has_digest) = match value::digest(&arguments) {
+            Ok(digest) => (digest.0, true),
             Err(error) => {
                 shared.halt(Halt::new(
                     HaltReason::Value,
                     Some(name.into()),
                     format!("its arguments at {site} can't be recorded: {error}"),
                 ));
-                0
+                (0, false)
             }
         };
-        let claim =
+        let (claim, differs) =
             shared.claim(Request { name: Cow::Borrowed(name), kind: OperationKind::Step, digest, site: site.into() });
+        if differs && has_digest {
+            // Outside of the lock: a `Serialize` is the user's code.
+            shared.show(claim, Arguments::of(&arguments));
+        }
         Self {
             shared: Arc::clone(shared),
             claim,
@@ -334,7 +346,8 @@ impl<O: Recorded> Step<'_, O> {
         let context = StepContext::new(Arc::clone(&self.shared), operation.key, attempt);
         environment.counters.executed();
         self.shared.body_began();
-        self.stage = Stage::Running(Running { attempt, began_at, deadline, span });
+        let arguments = if self.shared.is_recorded(self.claim) { None } else { self.work.arguments() };
+        self.stage = Stage::Running(Running { attempt, began_at, deadline, span, arguments });
         let work = &mut self.work;
         let last = self.retry.is_none();
         // A callee may panic when it is only called, before its future is polled.
@@ -356,7 +369,11 @@ impl<O: Recorded> Step<'_, O> {
 
     /// Records what became of the attempt, and goes back to waiting: for the next one, or for delivery.
     fn conclude_attempt(&mut self, attempt: u32, began_at: Timestamp, over: Attempt<O>) {
-        let Some(operation) = self.shared.operation(self.claim) else { return };
+        let Some(mut operation) = self.shared.operation(self.claim) else { return };
+        operation.arguments = match &mut self.stage {
+            Stage::Running(running) => running.arguments.take(),
+            Stage::Waiting | Stage::BackingOff { .. } | Stage::Over => None,
+        };
         let environment = &self.shared.environment;
         let at = environment.clock.now();
         let retry_after = self.retry.as_ref().and_then(|rule| match &over {

@@ -282,8 +282,8 @@ impl Driver {
         let halt = match stop {
             Stop::Halt(halt) => halt,
             Stop::Diverged(divergence) => {
-                let key = divergence.recorded.as_ref().map(|operation| operation.key.clone());
-                Halt::new(HaltReason::Divergence, key, divergence.explain(self.change))
+                let message = divergence.explain(&self.shared.id, &self.change);
+                Halt::new(HaltReason::Divergence, divergence.key(), message)
             }
         };
         tracing::error!(%halt, "run halted");

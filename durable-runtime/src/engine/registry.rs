@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 
 use crate::Context;
-use crate::function::DurableFunction;
+use crate::function::{CallSite, DurableFunction, OnChange};
 use crate::panics::message_of;
 use crate::payload::{Codec, Payload};
 use crate::value;
@@ -27,13 +27,23 @@ pub struct Registration {
     pub(crate) version: u32,
     pub(crate) fingerprint: u64,
     pub(crate) module: &'static str,
+    pub(crate) on_change: OnChange,
+    pub(crate) call_sites: &'static [CallSite],
     pub(crate) call: fn(Context, &Payload, Codec, usize) -> Result<Code, String>,
 }
 
 impl Registration {
     /// The registration of `F`.
     pub const fn of<F: DurableFunction>() -> Self {
-        Self { name: F::NAME, version: F::VERSION, fingerprint: F::FINGERPRINT, module: F::MODULE, call: call::<F> }
+        Self {
+            name: F::NAME,
+            version: F::VERSION,
+            fingerprint: F::FINGERPRINT,
+            module: F::MODULE,
+            on_change: F::ON_CHANGE,
+            call_sites: F::CALL_SITES,
+            call: call::<F>,
+        }
     }
 }
 

@@ -239,8 +239,11 @@ impl Engine {
         };
         active.identity.get_or_init(|| Identity::of(started));
         let change = CodeChange {
+            function: registration.name,
             versions: (started.version, registration.version),
             fingerprints: (started.fingerprint, registration.fingerprint),
+            on_change: registration.on_change,
+            call_sites: registration.call_sites,
         };
         let input = started.input.clone();
         let replay = match Replay::of_journal(loaded.events) {

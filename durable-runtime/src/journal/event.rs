@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 
+use super::arguments::Arguments;
 use super::text::Text;
 use crate::halt::HaltReason;
 use crate::payload::Payload;
@@ -160,7 +161,10 @@ pub(crate) struct Operation {
     pub(crate) kind: OperationKind,
     /// Digest of the arguments.
     pub(crate) digest: u64,
-    pub(crate) site: CallSite,
+    pub(crate) site: Site,
+    /// The arguments for people, in the operation's first record only: those of a later one have the same digest, and a
+    /// step that is tried a hundred times needs them once.
+    pub(crate) arguments: Option<Arguments>,
 }
 
 /// What kind of operation.
@@ -180,19 +184,19 @@ impl fmt::Display for OperationKind {
 
 /// Where in the source an operation is written.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct CallSite {
+pub(crate) struct Site {
     pub(crate) file: Text,
     pub(crate) line: u32,
     pub(crate) column: u32,
 }
 
-impl From<&'static std::panic::Location<'static>> for CallSite {
+impl From<&'static std::panic::Location<'static>> for Site {
     fn from(location: &'static std::panic::Location<'static>) -> Self {
         Self { file: location.file().into(), line: location.line(), column: location.column() }
     }
 }
 
-impl fmt::Display for CallSite {
+impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }

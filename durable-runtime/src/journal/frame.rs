@@ -1,7 +1,7 @@
 //! One event as bytes: a version, a checksum, and the event in bincode. See `docs/journal-format.md`.
 //!
 //! ```text
-//! offset 0  1 byte   frame version, now 1
+//! offset 0  1 byte   frame version, now 2
 //! offset 1  4 bytes  CRC-32 (IEEE) of the version byte and everything from offset 5, little endian
 //! offset 5  n bytes  the event, bincode 2 standard configuration
 //! ```
@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::event::Event;
 
 /// The frame version this library writes; it reads no other.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 /// The largest frame that is written or decoded.
 pub(crate) const FRAME_BYTES_MAX: usize = 16 * 1_024 * 1_024;
@@ -91,7 +91,7 @@ fn checksum(version: u8, body: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{CallSite, Operation, OperationKind, Outcome, StepCompleted};
+    use crate::journal::{Arguments, Operation, OperationKind, Outcome, Site, StepCompleted};
     use crate::payload::{Codec, Payload};
 
     fn event() -> Event {
@@ -101,7 +101,8 @@ mod tests {
                 key: "charge_card#2".into(),
                 kind: OperationKind::Step,
                 digest: 0x0123_4567_89ab_cdef,
-                site: CallSite { file: "src/orders.rs".into(), line: 17, column: 9 },
+                site: Site { file: "src/orders.rs".into(), line: 17, column: 9 },
+                arguments: Some(Arguments { text: r#"["u_1",11877]"#.to_owned(), is_cut: false }),
             },
             attempts: 2,
             outcome: Outcome::Ok(Payload::encode(Codec::Json, &("pi_1", 11_877), 1_024).unwrap()),
@@ -116,10 +117,19 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_of_version_1_stay_as_they_are() {
+    fn the_bytes_of_version_2_stay_as_they_are() {
         let frame = encode(&event()).unwrap();
         let hex = frame.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-        expect_test::expect!["014e317f6e02030d6368617267655f63617264233200fdefcdab89674523010d7372632f6f72646572732e727311090200000e5b2270695f31222c31313837375dfd0068e5cf8b010000fd7b68e5cf8b010000"].assert_eq(&hex);
+        expect_test::expect!["02141507ff02030d6368617267655f63617264233200fdefcdab89674523010d7372632f6f72646572732e72731109010d5b22755f31222c31313837375d000200000e5b2270695f31222c31313837375dfd0068e5cf8b010000fd7b68e5cf8b010000"].assert_eq(&hex);
+    }
+
+    #[test]
+    fn another_version_is_refused_before_anything_else_is_read() {
+        for version in [0, 1, 3, 255] {
+            let mut frame = encode(&event()).unwrap();
+            frame[0] = version;
+            assert_eq!(decode(&frame), Err(FrameError::Version { found: version }));
+        }
     }
 
     #[test]

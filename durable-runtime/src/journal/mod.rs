@@ -3,11 +3,13 @@
 //! What an event is made of is declared here, except `Payload`, `Codec` and `HaltReason`, which are public; a
 //! change to any of them is a new frame version. This module does no I/O.
 
+mod arguments;
 pub(crate) mod event;
 pub(crate) mod frame;
 mod text;
 
+pub(crate) use arguments::Arguments;
 pub(crate) use event::{
-    AttemptFailed, CallSite, Event, Finished, Halted, Operation, OperationKind, Outcome, Started, StepCompleted,
+    AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Site, Started, StepCompleted,
 };
 pub(crate) use frame::{decode, encode};

@@ -1,5 +1,6 @@
 //! Values as they are recorded: encoded, with a limit on the size, and how to read them back (R7, R14).
 
+mod beginning;
 mod bounded;
 mod limited;
 
@@ -9,6 +10,8 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+
+pub(crate) use beginning::json_beginning;
 
 /// The largest payload of all, whatever limit is asked for: 8 MiB.
 pub const PAYLOAD_BYTES_MAX: usize = 8 * 1024 * 1024;

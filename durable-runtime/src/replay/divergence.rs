@@ -1,9 +1,16 @@
-//! A disagreement of code and journal, and how it is told.
+//! A disagreement of code and journal, and how it is told: to somebody who was woken by it, and who sees this message
+//! alone in a log.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
+use std::sync::Arc;
 
-use crate::id::Position;
-use crate::journal::Operation;
+use super::diff::differences;
+use crate::function::{CallSite, OnChange};
+use crate::id::{Position, RunId};
+use crate::journal::{Arguments, Operation};
+
+/// How many places of a name are listed.
+const PLACES_MAX: usize = 3;
 
 /// What disagrees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,85 +35,247 @@ pub(crate) enum Difference {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Divergence {
     pub(crate) difference: Difference,
-    /// What the journal has.
-    pub(crate) recorded: Option<Operation>,
+    /// What the journal has, and the position of its first record.
+    pub(crate) recorded: Option<(Position, Operation)>,
     /// What the code asked for, or its latest request if it asked for nothing here.
     pub(crate) current: Option<Operation>,
+    /// Where the key that the code asked for is recorded, if that is another place.
+    pub(crate) elsewhere: Option<Position>,
     /// How many records the journal has.
     pub(crate) length: Position,
 }
 
-/// How the code that is running relates to the code that recorded the journal.
+/// How the code that is running relates to the code that started the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CodeChange {
+    /// The name of the function.
+    pub(crate) function: &'static str,
     /// Version of the function then and now.
     pub(crate) versions: (u32, u32),
     /// Fingerprint of the function then and now.
     pub(crate) fingerprints: (u64, u64),
+    /// What the function wants to become of runs of other code.
+    pub(crate) on_change: OnChange,
+    /// The operations that are written in the function's body now.
+    pub(crate) call_sites: &'static [CallSite],
+}
+
+impl CodeChange {
+    /// Whether this is other code than that which started the run.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.versions.0 != self.versions.1 || self.fingerprints.0 != self.fingerprints.1
+    }
 }
 
 impl Divergence {
+    /// The key of what the journal has.
+    pub(crate) fn key(&self) -> Option<Arc<str>> {
+        self.recorded.as_ref().map(|(_, operation)| operation.key.clone())
+    }
+
     /// The whole story: what was recorded, what the code does now, why that may be, and what to do.
-    pub(crate) fn explain(&self, change: CodeChange) -> String {
-        let mut text = self.to_string();
-        let changed = change.fingerprints.0 != change.fingerprints.1 || change.versions.0 != change.versions.1;
-        let (then, now) = change.versions;
-        text.push_str(match (self.difference, changed) {
-            (Difference::ForeignWait, _) => "",
-            (_, true) => "\n  cause:    the function's code has changed since the run was started",
-            (_, false) => "\n  cause:    the function's code is unchanged, so it is not deterministic: it depends on a clock, on randomness, on the order of a hash map, or on state outside its run",
-        });
-        if then != now {
-            let _ = write!(text, " (version {then} then, {now} now)");
+    pub(crate) fn explain(&self, run: &RunId, change: &CodeChange) -> String {
+        let mut story = Story(format!("run `{run}` of `{}` can't go on: {}", change.function, self.what()));
+        self.tell_operations(&mut story);
+        if self.difference == Difference::Arguments {
+            let arguments = |operation: Option<&Operation>| operation.and_then(|one| one.arguments.clone());
+            let recorded = arguments(self.recorded.as_ref().map(|(_, operation)| operation));
+            story.tell("differs", differences(recorded.as_ref(), arguments(self.current.as_ref()).as_ref()));
         }
-        text.push_str(match (self.difference, changed) {
-            (Difference::ForeignWait, _) => {
-                "\n  do this:  move what it waits for into a step, `ctx.run(\"name\", async || { … })`, deploy, and resume the run"
+        for note in self.notes(change) {
+            story.tell("note", [note]);
+        }
+        story.tell("cause", self.cause(change));
+        match &*self.choices(change) {
+            [only] => story.tell("do this", [format!("{only}, deploy that, then resume the run")]),
+            choices => {
+                let choices = (1..).zip(choices).map(|(number, choice)| format!("{number}. {choice}"));
+                story.tell(
+                    "do this",
+                    std::iter::once("one of these, deploy that, then resume the run:".to_owned()).chain(choices),
+                );
             }
-            (_, true) => {
-                "\n  do this:  deploy the code that started the run (or make the changed part run only for new runs), then resume the run"
-            }
-            (_, false) => {
-                "\n  do this:  move what is not deterministic into a step, `ctx.run(\"name\", async || { … })`, deploy, and resume the run"
-            }
-        });
-        text
+        }
+        story.0
     }
-}
 
-impl fmt::Display for Divergence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("code and journal disagree: ")?;
-        f.write_str(match self.difference {
-            Difference::Key => "the code asks for another operation than the one recorded",
-            Difference::Kind => "the code asks for another kind of operation than the one recorded",
-            Difference::Arguments => "the code passes other arguments than those recorded",
-            Difference::Order => "the code asks for a recorded operation at another place",
-            Difference::NotClaimed => "the code does not ask for an operation that is recorded",
-            Difference::LeftOver => "the code returned without asking for an operation that is recorded",
+    fn what(&self) -> String {
+        let recorded = Named(self.recorded.as_ref().map(|(_, operation)| operation));
+        let current = Named(self.current.as_ref());
+        match self.difference {
+            Difference::Key => format!("its code asks for {current} where {recorded} is recorded"),
+            Difference::Kind => format!("its code asks for {current}, which is recorded as {recorded}"),
+            Difference::Arguments => format!("its code passes other arguments to {current} than those recorded"),
+            Difference::Order => match (&self.recorded, &self.current) {
+                (Some((_, recorded)), Some(now)) => format!(
+                    "its code asks for {current} as operation {}, which is recorded as operation {}",
+                    u64::from(now.claim) + 1,
+                    u64::from(recorded.claim) + 1
+                ),
+                _ => format!("its code asks for {current} at another place than recorded"),
+            },
+            Difference::NotClaimed => format!("its code waits, and has not asked for {recorded}, which is recorded"),
+            Difference::LeftOver => format!("its code returned, and never asked for {recorded}, which is recorded"),
             Difference::ForeignWait => {
-                "the code waits for something that is not an operation of its run, so nothing recorded can wake it"
+                "its code waits for something that is not an operation of the run, so nothing recorded can wake it"
+                    .to_owned()
             }
-        })?;
-        if let Some(recorded) = &self.recorded {
-            write!(f, "\n  recorded: {}", Told(recorded))?;
         }
-        if let Some(current) = &self.current {
-            let word = match self.difference {
-                Difference::NotClaimed | Difference::LeftOver | Difference::ForeignWait => "latest",
-                Difference::Key | Difference::Kind | Difference::Arguments | Difference::Order => "current",
-            };
-            write!(f, "\n  {:<10}{}", format!("{word}:"), Told(current))?;
+    }
+
+    fn tell_operations(&self, story: &mut Story) {
+        let length = self.length;
+        match &self.recorded {
+            Some((position, operation)) => {
+                let place = format!("record {} of {length}", position.next());
+                story.tell("recorded", told(operation, Some(&place)));
+            }
+            None => story.tell("recorded", [format!("{length} records, all of them replayed")]),
         }
-        write!(f, "\n  journal:  {} records", self.length)
+        let label = match self.difference {
+            Difference::Key | Difference::Kind | Difference::Arguments | Difference::Order => "current",
+            Difference::NotClaimed | Difference::LeftOver | Difference::ForeignWait => "latest",
+        };
+        match &self.current {
+            Some(operation) => {
+                let mut lines = told(operation, None);
+                if let (Difference::Key, Some((_, recorded))) = (self.difference, &self.recorded)
+                    && (recorded.digest == operation.digest && recorded.arguments.is_some())
+                {
+                    lines.push("arguments: the same".to_owned());
+                }
+                story.tell(label, lines);
+            }
+            None => story.tell(label, ["the code has asked for nothing".to_owned()]),
+        }
+    }
+
+    /// What helps to find the change.
+    fn notes(&self, change: &CodeChange) -> Vec<String> {
+        let mut notes = Vec::new();
+        match self.difference {
+            Difference::Arguments | Difference::Kind | Difference::ForeignWait => return notes,
+            Difference::Key | Difference::Order | Difference::NotClaimed | Difference::LeftOver => {}
+        }
+        let Some((_, recorded)) = &self.recorded else { return notes };
+        if let (Difference::Key, Some(current)) = (self.difference, &self.current) {
+            let named = Named(Some(current));
+            notes.push(match self.elsewhere {
+                Some(position) => format!(
+                    "{named} is recorded as well, as record {} of {}: something before it was removed, or the order has changed",
+                    position.next(),
+                    self.length
+                ),
+                None => format!(
+                    "{named} is recorded nowhere in this run: it was inserted, or it is {} under another name",
+                    Named(Some(recorded))
+                ),
+            });
+        }
+        notes.extend(places(recorded, change));
+        notes
+    }
+
+    fn cause(&self, change: &CodeChange) -> Vec<String> {
+        let CodeChange { function, versions: (version_then, version), fingerprints: (then, now), .. } = change;
+        if self.difference == Difference::ForeignWait {
+            return Vec::new();
+        }
+        let line = match (then != now, version_then != version) {
+            (true, true) => format!(
+                "the code of {function} has changed since the run was started (version {version_then} then, {version} now; fingerprint {then:016x} then, {now:016x} now)"
+            ),
+            (true, false) => format!(
+                "the code of {function} has changed since the run was started (fingerprint {then:016x} then, {now:016x} now; version {version} both times)"
+            ),
+            (false, true) => format!(
+                "a new version of {function} was deployed since the run was started (version {version_then} then, {version} now), though the text of its body is the same: what has changed is a helper or a type that it uses, or nothing, and then it is not deterministic"
+            ),
+            (false, false) => format!(
+                "the code of {function} is the one that started the run (version {version}, fingerprint {now:016x}), so it is not deterministic: it depends on a clock, on randomness, on the order of a hash map, or on state outside of its run. Or a helper or a type that it uses has changed, which the fingerprint does not see"
+            ),
+        };
+        vec![line]
+    }
+
+    /// What can be done.
+    fn choices(&self, change: &CodeChange) -> Vec<String> {
+        let into_a_step = |what: &str| format!("move what {what} into a step, `ctx.run(\"name\", async || {{ … }})`");
+        let is_found_by_key = match self.difference {
+            Difference::ForeignWait => return vec![into_a_step("the code waits for")],
+            Difference::Kind | Difference::Arguments => false,
+            Difference::Key | Difference::Order | Difference::NotClaimed | Difference::LeftOver => true,
+        };
+        if !change.is_changed() {
+            return vec![
+                into_a_step("is not deterministic"),
+                "if a helper or a type has changed: go back to the old one, or keep both with `ctx.patched(\"some-id\")`"
+                    .to_owned(),
+            ];
+        }
+        let mut choices = vec![
+            format!("go back to the code that started the run (version {})", change.versions.0),
+            "keep the old way for this run: `if ctx.patched(\"some-id\") { /* new */ } else { /* old */ }`".to_owned(),
+        ];
+        if is_found_by_key && change.on_change == OnChange::Halt {
+            choices.push(
+                "let this run go on with the outcomes recorded under the same keys, in any order: `#[durable(on_change = \"resume\")]`. Recorded steps that are gone are passed over; inserted and renamed ones run"
+                    .to_owned(),
+            );
+        }
+        choices
     }
 }
 
-struct Told<'a>(&'a Operation);
+/// Where the recorded name is in the code now. Only what is written in the function's own body is known: a helper's
+/// steps are not, nor names that are made up at run time.
+fn places(recorded: &Operation, change: &CodeChange) -> Option<String> {
+    let name = recorded.key.split('#').next().unwrap_or_default();
+    let function = change.function;
+    let places: Vec<String> = change
+        .call_sites
+        .iter()
+        .filter(|site| site.name == name)
+        .take(PLACES_MAX)
+        .map(|site| format!("{}:{}", site.file, site.line))
+        .collect();
+    let is_all_known = !change.call_sites.is_empty() && change.call_sites.iter().all(|site| !site.name.is_empty());
+    match (places.is_empty(), is_all_known) {
+        (false, _) => Some(format!("in {function}'s own body, `ctx.run` of `{name}` is now at {}", places.join(", "))),
+        (true, true) => Some(format!("no `ctx.run` in {function}'s own body is named `{name}`")),
+        (true, false) => None,
+    }
+}
 
-impl fmt::Display for Told<'_> {
+fn told(operation: &Operation, record: Option<&str>) -> Vec<String> {
+    let Operation { key, kind, site, arguments, .. } = operation;
+    let record = record.map(|record| format!(", {record}")).unwrap_or_default();
+    let shown = |arguments: &Arguments| format!("arguments: {arguments}");
+    std::iter::once(format!("{kind} `{key}` at {site}{record}")).chain(arguments.as_ref().map(shown)).collect()
+}
+
+/// An operation by kind and key.
+struct Named<'a>(Option<&'a Operation>);
+
+impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Operation { claim, key, kind, digest, site } = self.0;
-        write!(f, "{kind} {key} (operation {claim}, arguments {digest:016x}) at {site}")
+        match self.0 {
+            Some(operation) => write!(f, "{} `{}`", operation.kind, operation.key),
+            None => f.write_str("an operation"),
+        }
+    }
+}
+
+/// A message of several parts, each with a label.
+struct Story(String);
+
+impl Story {
+    /// Adds a part: its label stands before its first line. Nothing if there are no lines.
+    fn tell(&mut self, label: &str, lines: impl IntoIterator<Item = String>) {
+        let mut label = format!("{label}:");
+        for line in lines {
+            self.0.extend(["\n  ", &format!("{label:<10}"), &line]);
+            label.clear();
+        }
     }
 }

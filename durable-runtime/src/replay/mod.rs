@@ -5,8 +5,11 @@
 //! what the code is to be told next ([`Replay::next_delivery`]). Live execution and replay differ only
 //! in when facts arrive: all at once from the journal, or one by one as steps end.
 
+mod diff;
 mod divergence;
 mod legality;
+#[cfg(test)]
+mod message_tests;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +22,7 @@ pub(crate) use legality::{Illegal, Legality, Stage};
 
 use crate::clock::Timestamp;
 use crate::id::Position;
-use crate::journal::{CallSite, Event, Operation, OperationKind, Outcome};
+use crate::journal::{Arguments, Event, Operation, OperationKind, Outcome, Site};
 
 /// The number of a claim: how many the run made before it.
 pub(crate) type ClaimNumber = u32;
@@ -50,6 +53,8 @@ pub(crate) struct Replay {
 
 #[derive(Debug)]
 struct Recorded {
+    /// Of its first record.
+    position: Position,
     operation: Operation,
     failed_attempts: u32,
     retry_at: Option<u64>,
@@ -76,7 +81,7 @@ pub(crate) struct Request {
     pub(crate) name: Cow<'static, str>,
     pub(crate) kind: OperationKind,
     pub(crate) digest: u64,
-    pub(crate) site: CallSite,
+    pub(crate) site: Site,
 }
 
 /// What the code is to be told next.
@@ -154,14 +159,14 @@ impl Replay {
         let position = self.legality.admit(&event, self.recorded_view(&event).as_ref())?;
         match event {
             Event::AttemptFailed(event) => {
-                let recorded = self.recorded_entry(event.operation);
+                let recorded = self.recorded_entry(position, event.operation);
                 recorded.failed_attempts = event.attempt;
                 recorded.retry_at = Some(event.retry_at);
                 recorded.timer = Some(position);
             }
             Event::StepCompleted(event) => {
                 let claim = event.operation.claim;
-                let recorded = self.recorded_entry(event.operation);
+                let recorded = self.recorded_entry(position, event.operation);
                 recorded.completed = true;
                 recorded.timer = None;
                 self.undelivered.push_back(Completion { position, claim, outcome: event.outcome });
@@ -175,11 +180,14 @@ impl Replay {
         Ok(position)
     }
 
-    fn recorded_entry(&mut self, operation: Operation) -> &mut Recorded {
+    fn recorded_entry(&mut self, position: Position, operation: Operation) -> &mut Recorded {
         let claim = operation.claim;
         self.recorded_keys.entry(operation.key.clone()).or_insert(claim);
-        self.recorded.entry(claim).or_insert(Recorded {
-            operation,
+        let is_sealed = self.is_sealed(claim);
+        self.recorded.entry(claim).or_insert_with(|| Recorded {
+            position,
+            // What is compared already need not be shown any more, and a long journal's would fill the memory.
+            operation: if is_sealed { Operation { arguments: None, ..operation } } else { operation },
             failed_attempts: 0,
             retry_at: None,
             timer: None,
@@ -219,9 +227,22 @@ impl Replay {
         let number = u32::try_from(self.claims.len()).unwrap_or(u32::MAX);
         let key = self.next_key(request.name.clone());
         let Request { name, kind, digest, site } = request;
-        self.claims.push(Operation { claim: number, key, kind, digest, site });
+        self.claims.push(Operation { claim: number, key, kind, digest, site, arguments: None });
         self.unsealed = Some(Unsealed { name });
         number
+    }
+
+    /// Whether the arguments of the newest claim are to be [shown](Self::show): they are not those that are recorded.
+    pub(crate) fn differs(&self, claim: ClaimNumber) -> bool {
+        let Some(operation) = self.operation(claim) else { return false };
+        self.recorded.get(&claim).is_some_and(|recorded| recorded.operation.digest != operation.digest)
+    }
+
+    /// Keeps a claim's arguments for the message of a divergence.
+    pub(crate) fn show(&mut self, claim: ClaimNumber, arguments: Option<Arguments>) {
+        if let Some(operation) = self.claims.get_mut(claim as usize) {
+            operation.arguments = arguments;
+        }
     }
 
     /// Gives the newest claim another name. `false`, and nothing changed, if it is sealed: another
@@ -252,34 +273,46 @@ impl Replay {
         }
     }
 
+    /// Whether the claim was made, and compared with what is recorded.
+    fn is_sealed(&self, claim: ClaimNumber) -> bool {
+        (claim as usize) + usize::from(self.unsealed.is_some()) < self.claims.len()
+    }
+
     /// Fixes the newest claim's key and compares it with the journal (R9).
     pub(crate) fn seal(&mut self) {
         if self.unsealed.take().is_none() {
             return;
         }
         let Some(operation) = self.claims.last() else { return };
-        let recorded = self.recorded.get(&operation.claim).map(|recorded| &recorded.operation);
-        let difference = match recorded {
-            Some(recorded) if recorded.key != operation.key => Some((recorded, Difference::Key)),
-            Some(recorded) if recorded.kind != operation.kind => Some((recorded, Difference::Kind)),
-            Some(recorded) if recorded.digest != operation.digest => Some((recorded, Difference::Arguments)),
-            Some(_) => None,
+        let claim = operation.claim;
+        let by_key = self.recorded_keys.get(&operation.key).and_then(|claim| self.recorded.get(claim));
+        let difference = match (self.recorded.get(&claim), by_key) {
+            (Some(recorded), _) => {
+                let found = &recorded.operation;
+                if found.key != operation.key {
+                    Some((recorded, Difference::Key))
+                } else if found.kind != operation.kind {
+                    Some((recorded, Difference::Kind))
+                } else if found.digest != operation.digest {
+                    Some((recorded, Difference::Arguments))
+                } else {
+                    None
+                }
+            }
             // Not recorded at this place: then its key must not be recorded at another one.
-            None => self
-                .recorded_keys
-                .get(&operation.key)
-                .and_then(|claim| self.recorded.get(claim))
-                .map(|recorded| (&recorded.operation, Difference::Order)),
+            (None, by_key) => by_key.map(|recorded| (recorded, Difference::Order)),
         };
-        if let Some((recorded, difference)) = difference
-            && self.divergence.is_none()
-        {
-            self.divergence = Some(Divergence {
+        if let Some((recorded, difference)) = difference {
+            let divergence = Divergence {
                 difference,
-                recorded: Some(recorded.clone()),
+                recorded: Some((recorded.position, recorded.operation.clone())),
                 current: Some(operation.clone()),
+                elsewhere: by_key.map(|recorded| recorded.position),
                 length: self.length(),
-            });
+            };
+            self.divergence.get_or_insert(divergence);
+        } else if let Some(recorded) = self.recorded.get_mut(&claim) {
+            recorded.operation.arguments = None;
         }
     }
 
@@ -314,6 +347,11 @@ impl Replay {
     /// Whether a step waits for the time of its next attempt, so that the run may have nothing to do now.
     pub(crate) fn is_backing_off(&self, now: u64) -> bool {
         self.recorded.values().any(|recorded| !recorded.completed && recorded.retry_at.is_some_and(|due| due > now))
+    }
+
+    /// Whether anything is recorded of the claim.
+    pub(crate) fn is_recorded(&self, claim: ClaimNumber) -> bool {
+        self.recorded.contains_key(&claim)
     }
 
     /// Whether the claim's outcome is recorded.
@@ -366,6 +404,7 @@ impl Replay {
             difference: Difference::ForeignWait,
             recorded: None,
             current: self.claims.last().cloned(),
+            elsewhere: None,
             length: self.length(),
         }
     }
@@ -389,8 +428,9 @@ impl Replay {
     fn unclaimed(&self, difference: Difference, claim: ClaimNumber) -> Divergence {
         Divergence {
             difference,
-            recorded: self.recorded.get(&claim).map(|recorded| recorded.operation.clone()),
+            recorded: self.recorded.get(&claim).map(|recorded| (recorded.position, recorded.operation.clone())),
             current: self.claims.last().cloned(),
+            elsewhere: None,
             length: self.length(),
         }
     }
