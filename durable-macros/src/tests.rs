@@ -73,6 +73,14 @@ fn a_durable_function() {
                 const VERSION: u32 = 1;
                 const FINGERPRINT: u64 = 5108464747133759604;
                 const MODULE: &'static str = ::core::module_path!();
+                const ON_CHANGE: ::durable_runtime::OnChange = ::durable_runtime::OnChange::Halt;
+                const CALL_SITES: &'static [::durable_runtime::CallSite] = &[
+                    ::durable_runtime::CallSite {
+                        name: "charge",
+                        file: ::core::file!(),
+                        line: 10,
+                    },
+                ];
                 fn call(
                     __context: ::durable_runtime::Context,
                     (__p0, __p1): Self::Input,
@@ -141,6 +149,8 @@ fn options_and_no_parameters() {
                 const VERSION: u32 = 7;
                 const FINGERPRINT: u64 = 8663531377737675152;
                 const MODULE: &'static str = ::core::module_path!();
+                const ON_CHANGE: crate::inner::OnChange = crate::inner::OnChange::Halt;
+                const CALL_SITES: &'static [crate::inner::CallSite] = &[];
                 fn call(
                     __context: crate::inner::Context,
                     (): Self::Input,
@@ -487,6 +497,8 @@ fn a_refused_durable_function_can_still_be_used() {
                     const VERSION: u32 = 1;
                     const FINGERPRINT: u64 = 10025258961565985194;
                     const MODULE: &'static str = ::core::module_path!();
+                    const ON_CHANGE: ::durable_runtime::OnChange = ::durable_runtime::OnChange::Halt;
+                    const CALL_SITES: &'static [::durable_runtime::CallSite] = &[];
                     fn call(
                         _: ::durable_runtime::Context,
                         _: Self::Input,

@@ -75,6 +75,8 @@ fn inner_attributes_stay_first() {
                 const VERSION: u32 = 1;
                 const FINGERPRINT: u64 = 15199342886387984182;
                 const MODULE: &'static str = ::core::module_path!();
+                const ON_CHANGE: ::durable_runtime::OnChange = ::durable_runtime::OnChange::Halt;
+                const CALL_SITES: &'static [::durable_runtime::CallSite] = &[];
                 fn call(
                     __context: ::durable_runtime::Context,
                     (): Self::Input,
