@@ -21,7 +21,7 @@ use crate::halt::{Halt, HaltReason, detail};
 use crate::journal::event::AttemptError;
 use crate::journal::{Arguments, AttemptFailed, Event, OperationKind, Outcome, StepCompleted};
 use crate::panics::message_of;
-use crate::payload::Payload;
+use crate::payload::{Codec, Payload, PayloadError};
 use crate::replay::{ClaimNumber, Request};
 use crate::retry::{Retry, RetryOn};
 use crate::timed_out::TimedOut;
@@ -43,6 +43,7 @@ pub const STEP_NAME_BYTES_MAX: usize = 1_024;
 /// replay. Failures of the machinery are never returned here; they halt the run.
 #[must_use = "a step does nothing unless it is awaited"]
 pub struct Step<'a, O> {
+    values: Values<O>,
     shared: Arc<RunShared>,
     claim: ClaimNumber,
     work: Box<dyn Work<O> + Send + 'a>,
@@ -56,6 +57,14 @@ type RetryRule<O> = Box<dyn Fn(Option<&O>, u32) -> Option<Duration> + Send>;
 
 /// How long an attempt may take, and what the step returns if none was fast enough.
 type Timeout<O> = (Duration, fn(TimedOut) -> O);
+
+/// How a step's result is recorded. Kept here and not asked of `O`, so that a result that can't be recorded is refused
+/// once, where the step is asked for, and not again where it is awaited.
+struct Values<O> {
+    encode: fn(Codec, &O, usize) -> Result<Payload, PayloadError>,
+    is_err: fn(&O) -> bool,
+    decode: fn(&Payload) -> Result<O, PayloadError>,
+}
 
 enum Stage {
     /// Waits for its outcome or for permission to begin.
@@ -135,6 +144,7 @@ impl<'a, O> Step<'a, O> {
         F: Fn(StepContext, A) -> Fut + Send + 'a,
         A: Serialize + Clone + Send + 'a,
         Fut: Future<Output = O> + Send + 'a,
+        O: Recorded,
     {
         shared.check_place(&format_args!("`ctx.run({name}, …)` at {site}"));
         let (digest, has_digest) = match value::digest(&arguments) {
@@ -155,6 +165,7 @@ impl<'a, O> Step<'a, O> {
             shared.show(claim, Arguments::of(&arguments));
         }
         Self {
+            values: Values { encode: Payload::encode, is_err: value::is_err, decode: Payload::decode },
             shared: Arc::clone(shared),
             claim,
             work: Box::new(Call { callee, arguments: Some(arguments), body: None }),
@@ -273,7 +284,7 @@ where
     }
 }
 
-impl<O: Recorded> Future for Step<'_, O> {
+impl<O> Future for Step<'_, O> {
     type Output = O;
 
     fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<O> {
@@ -336,7 +347,7 @@ impl Running {
     }
 }
 
-impl<O: Recorded> Step<'_, O> {
+impl<O> Step<'_, O> {
     fn begin(&mut self, attempt: u32) {
         let environment = &self.shared.environment;
         let Some(operation) = self.shared.operation(self.claim) else { return };
@@ -410,7 +421,7 @@ impl<O: Recorded> Step<'_, O> {
             }
         };
         let outcome = match self.encode(&returned) {
-            Ok(payload) if value::is_err(&returned) => Outcome::Err(payload),
+            Ok(payload) if (self.values.is_err)(&returned) => Outcome::Err(payload),
             Ok(payload) => Outcome::Ok(payload),
             Err(why) => Outcome::Unusable(why),
         };
@@ -439,9 +450,11 @@ impl<O: Recorded> Step<'_, O> {
     fn encode(&self, output: &O) -> Result<Payload, String> {
         let environment = &self.shared.environment;
         // A `Serialize` of the user's may panic; that must not look like a panic of the function.
-        catch_unwind(AssertUnwindSafe(|| Payload::encode(environment.codec, output, environment.limits.payload_bytes)))
-            .map_err(|panic| format!("its serialization panicked: {}", message_of(&*panic)))?
-            .map_err(|error| detail(error.to_string()))
+        catch_unwind(AssertUnwindSafe(|| {
+            (self.values.encode)(environment.codec, output, environment.limits.payload_bytes)
+        }))
+        .map_err(|panic| format!("its serialization panicked: {}", message_of(&*panic)))?
+        .map_err(|error| detail(error.to_string()))
     }
 
     /// The step's outcome is delivered: hands the code what was recorded (R7).
@@ -449,7 +462,7 @@ impl<O: Recorded> Step<'_, O> {
         self.stage = Stage::Over;
         let message = match outcome {
             Outcome::Ok(payload) | Outcome::Err(payload) => {
-                let why = match catch_unwind(AssertUnwindSafe(|| payload.decode())) {
+                let why = match catch_unwind(AssertUnwindSafe(|| (self.values.decode)(&payload))) {
                     Ok(Ok(value)) => return Poll::Ready(value),
                     Ok(Err(error)) => detail(error.to_string()),
                     Err(panic) => format!("its deserialization panicked: {}", message_of(&*panic)),

@@ -12,10 +12,9 @@ use futures::{Future, Stream};
 
 use super::{DurableFuture, DurableStream};
 use crate::Step;
-use crate::value::Recorded;
 
 #[diagnostic::do_not_recommend]
-impl<O: Recorded> DurableFuture for Step<'_, O> {}
+impl<O> DurableFuture for Step<'_, O> {}
 
 #[diagnostic::do_not_recommend]
 impl<F: DurableFuture + Unpin + ?Sized> DurableFuture for &mut F {}
