@@ -5,6 +5,7 @@ mod active;
 mod committer;
 mod counters;
 mod driver;
+mod execution;
 mod limits;
 mod recovery;
 mod registry;
