@@ -287,10 +287,10 @@ mod value;
 
 pub use durable_macros::durable;
 
-pub use admin::{AttemptInfo, LIST_MAX, RunInfo, RunSummary, StepInfo, StepStatus};
+pub use admin::{AttemptInfo, CHECK_LIST_MAX, Check, LIST_MAX, RunInfo, RunSummary, StepInfo, StepStatus, Stranded};
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};
 pub use context::{Context, STEP_NAME_BYTES_MAX, Step, StepContext};
-pub use engine::{Limits, Recovery, Stats};
+pub use engine::{Limits, Recovery, Stats, Verification};
 pub use error::{AdminError, OpenError, RunError, StartError};
 pub use failure::{FAILURE_CAUSES_MAX, FAILURE_MESSAGE_BYTES_MAX, Failure, ResultExt};
 pub use function::DurableFunction;

@@ -1,7 +1,9 @@
-//! Looking at runs, and looking after them: get, list, delete, resume.
+//! Looking at runs, and looking after them: get, list, verify, check, delete, resume.
 
+mod check;
 mod info;
 
+pub use check::{CHECK_LIST_MAX, Check, Stranded};
 pub use info::{AttemptInfo, RunInfo, RunSummary, StepInfo, StepStatus};
 
 use crate::engine::{Loaded, ResumeRefused, load};

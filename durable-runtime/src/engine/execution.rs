@@ -150,6 +150,11 @@ impl Execution {
         Turn::Yield
     }
 
+    /// Like [`turn`](Self::turn), but nothing that the code logs is seen.
+    pub(super) fn silent_turn(&mut self) -> Turn {
+        tracing::dispatcher::with_default(&SILENCE, || self.turn())
+    }
+
     fn is_woken(&self) -> bool {
         self.run_waker.woken.load(Ordering::Acquire)
     }

@@ -10,6 +10,7 @@ mod limits;
 mod recovery;
 mod registry;
 mod runs;
+mod verifier;
 
 pub(crate) use active::{Active, Outcome, Phase};
 pub(crate) use counters::Counters;
@@ -20,3 +21,4 @@ pub(crate) use recovery::{Loaded, ResumeRefused, load};
 pub use registry::Registration;
 pub(crate) use registry::Registry;
 pub(crate) use runs::{Engine, halt_of};
+pub use verifier::Verification;

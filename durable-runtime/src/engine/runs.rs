@@ -40,7 +40,7 @@ pub(crate) struct Engine {
     pub(super) permits: Arc<Semaphore>,
     pub(super) stopping: AtomicBool,
     left: Notify,
-    tasks: tokio::runtime::Handle,
+    pub(super) tasks: tokio::runtime::Handle,
 }
 
 impl Engine {
