@@ -1,13 +1,17 @@
-//! The journal of a run: what is recorded ([`Event`]) and how one event lies on disk ([`frame`]).
+//! The journal of a run: what is recorded ([`Event`]), how one event lies on disk ([`frame`]), and the whole as text
+//! ([`lines`]).
 //!
 //! What an event is made of is declared here, except `Payload`, `Codec` and `HaltReason`, which are public; a
 //! change to any of them is a new frame version. This module does no I/O.
 
 pub(crate) mod event;
 pub(crate) mod frame;
+mod lines;
+mod spelling;
 mod text;
 
 pub(crate) use event::{
     AttemptFailed, CallSite, Event, Finished, Halted, Operation, OperationKind, Outcome, Started, StepCompleted,
 };
 pub(crate) use frame::{decode, encode};
+pub use lines::Journal;
