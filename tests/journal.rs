@@ -1,6 +1,6 @@
 //! Reading and damaging journals by their documented format, `docs/journal-format.md`.
 
-use durable_runtime::store::{Append, MemoryStore, Record, Store};
+use durable_runtime::store::{Append, MemoryStore, Record, RunHead, Store, StoredRun};
 use durable_runtime::{Fence, Position, RunId, RunStatus};
 
 /// What a record is about.
@@ -79,6 +79,16 @@ pub fn frames(store: &dyn Store, run: &str) -> Vec<Vec<u8>> {
 /// If there is no such run, or its journal is not in the documented format.
 pub fn journal(store: &dyn Store, run: &str) -> Vec<Entry> {
     frames(store, run).iter().map(|frame| Entry::of(frame)).collect()
+}
+
+/// Everything that a store has, to tell whether it was written to.
+///
+/// # Panics
+/// If the store fails.
+pub fn contents(store: &dyn Store) -> Vec<StoredRun> {
+    let heads = store.list(None, None, usize::MAX).expect("a store that works");
+    let read = |head: RunHead| store.read(&head.run).expect("a store that works").expect("a run");
+    heads.into_iter().map(read).collect()
 }
 
 /// A disk with nothing but the first `length` records of a run, as after a crash right behind them.

@@ -16,7 +16,7 @@ pub use clock::ManualClock;
 pub use disk::{Disk, Handle, Loss};
 pub use effects::Effects;
 pub use gates::Gates;
-pub use journal::{Entry, Kind, copy, frames, journal, patch, write};
+pub use journal::{Entry, Kind, contents, copy, frames, journal, patch, write};
 
 /// What outlives a process: its disk, the clock, and the outside world its steps have effects on.
 #[derive(Debug, Default)]

@@ -178,6 +178,40 @@ pub enum AdminError {
     Store(#[from] StoreError),
 }
 
+/// Why a text is not a [`Journal`](crate::Journal).
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// A line can't be read, or says what can't stand there.
+    #[error("[D0170] line {line} is not that of a journal: {detail}. Take the text as `Journal::to_lines` wrote it")]
+    Line {
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The text is written in a form that this version does not know.
+    #[error(
+        "[D0171] the journal is written in form {found}, this library reads form {supported}: use the version of the library that wrote it"
+    )]
+    Form {
+        /// The form found.
+        found: u64,
+        /// The form this library reads.
+        supported: u64,
+    },
+    /// The text has more than a journal can have.
+    #[error("[D0172] at line {line} the text has more than {limit} {what}, which no journal has")]
+    TooLong {
+        /// Which line, from 1.
+        line: usize,
+        /// What there is too much of.
+        what: &'static str,
+        /// How much a journal has at the most.
+        limit: usize,
+    },
+}
+
 /// `main` shows the error it returns with `Debug`, and so do `unwrap` and `expect`: there, too, a user needs the
 /// code, the run and what to do, not the names of our fields.
 macro_rules! debug_is_display {
@@ -190,7 +224,7 @@ macro_rules! debug_is_display {
     )+};
 }
 
-debug_is_display!(OpenError, StartError, RunError, AdminError, StoreError);
+debug_is_display!(OpenError, StartError, RunError, AdminError, JournalError, StoreError);
 
 #[cfg(test)]
 mod tests {

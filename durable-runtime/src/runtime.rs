@@ -5,10 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OnceCell;
+
 use crate::clock::{Clock, SystemClock};
 use crate::context::{Dependencies, Environment};
-use crate::engine::{Counters, Engine, Limits, Recovery, Registration, Registry, Stats};
-use crate::error::{OpenError, StartError};
+use crate::engine::{Counters, Engine, Limits, Loaded, Recovery, Registration, Registry, Stats};
+use crate::error::{AdminError, OpenError, StartError};
 use crate::function::DurableFunction;
 use crate::id::RunId;
 use crate::payload::{Codec, Payload, PayloadError};
@@ -54,8 +56,12 @@ pub struct Runtime {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) engine: Arc<Engine>,
-    recovery: Recovery,
+    /// Set once the unfinished runs of the store were continued.
+    recovery: OnceCell<Recovery>,
 }
+
+/// What [`Runtime::recovery`] answers before there was a recovery.
+static NOT_RECOVERED: Recovery = Recovery { resumed: 0, skipped: Vec::new() };
 
 impl Drop for Inner {
     fn drop(&mut self) {
@@ -89,6 +95,7 @@ impl Runtime {
             codec: Codec::default(),
             limits: Limits::default(),
             durability: Durability::default(),
+            recover: Recover::Now,
         }
     }
 
@@ -136,7 +143,8 @@ impl Runtime {
         }
     }
 
-    /// Attaches to a run that exists, running or ended, without its input.
+    /// Attaches to a run that exists, running or ended, without its input. One that was
+    /// [not recovered yet](RuntimeBuilder::recover_later) goes on.
     ///
     /// # Errors
     /// [`StartError::Unknown`] if there is no such run, [`StartError::OtherFunction`] if it executes another
@@ -160,14 +168,17 @@ impl Runtime {
             }
             let loaded = engine.load(&id).await.map_err(failed)?.ok_or(StartError::Unknown { run: id.clone() })?;
             // Unfinished and not in memory: perhaps only because it was started or resumed in between. Then it is
-            // there now, or has ended.
-            if looked_again || !loaded.head.status.is_unfinished() {
+            // there now, or has ended. Or it was not recovered yet.
+            if looked_again || !loaded.head.status.is_unfinished() || !executes::<F>(&loaded) {
                 break loaded;
+            }
+            if !self.inner.recovery.initialized() {
+                engine.recover_alone(&id).await.map_err(failed)?;
             }
             looked_again = true;
         };
         match loaded.started() {
-            Some(started) if *started.function != *F::NAME => Err(StartError::OtherFunction {
+            Some(started) if !executes::<F>(&loaded) => Err(StartError::OtherFunction {
                 run: id,
                 recorded: started.function.to_string(),
                 given: F::NAME.to_owned(),
@@ -183,9 +194,38 @@ impl Runtime {
         })
     }
 
-    /// What was found and continued when the store was opened.
+    /// Continues all unfinished runs of the store, and tells what was found (R12).
+    ///
+    /// Opening does this by itself, unless it was told to [recover later](RuntimeBuilder::recover_later). Only the
+    /// first call does anything; later ones, and those at the same time, answer what it found. Runs that are active
+    /// already are left alone and not counted.
+    ///
+    /// # Errors
+    /// [`AdminError::Store`]: some runs may not have been continued; call again.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path().join("orders.durable");
+    /// use durable_runtime::Runtime;
+    ///
+    /// let runtime = Runtime::builder().recover_later().open(&folder).await?;
+    /// let check = runtime.check().await?;
+    /// assert!(check.fits(), "{check}");
+    /// let recovery = runtime.recover().await?;
+    /// assert_eq!(recovery.resumed, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn recover(&self) -> Result<&Recovery, AdminError> {
+        let engine = &self.inner.engine;
+        Ok(self.inner.recovery.get_or_try_init(|| engine.recover_in_background()).await?)
+    }
+
+    /// What was found and continued when the store was opened, or by [`recover`](Self::recover); before that, nothing.
     pub fn recovery(&self) -> &Recovery {
-        &self.inner.recovery
+        self.inner.recovery.get().unwrap_or(&NOT_RECOVERED)
     }
 
     /// What this runtime has done since it was opened.
@@ -216,6 +256,11 @@ impl Runtime {
     }
 }
 
+/// Whether the run's function is this one; a journal that does not say it is not held against it.
+fn executes<F: DurableFunction>(loaded: &Loaded) -> bool {
+    loaded.started().is_none_or(|started| *started.function == *F::NAME)
+}
+
 /// Configures and opens a [`Runtime`].
 ///
 /// ```
@@ -241,6 +286,14 @@ pub struct RuntimeBuilder {
     codec: Codec,
     limits: Limits,
     durability: Durability,
+    recover: Recover,
+}
+
+/// When the unfinished runs of the store are continued.
+#[derive(Debug, Clone, Copy)]
+enum Recover {
+    Now,
+    Later,
 }
 
 impl RuntimeBuilder {
@@ -277,6 +330,35 @@ impl RuntimeBuilder {
     /// Where time comes from; the machine's clock unless set. For tests.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Opens without continuing the unfinished runs of the store: they stand still until [`Runtime::recover`]. In
+    /// between, [`Runtime::check`] tells whether this program can continue them all.
+    ///
+    /// A run that is asked for by name does not stand still: [`Runtime::start`], [`Runtime::attach`] and
+    /// [`Runtime::resume`] continue that one. [`Runtime::delete`] deletes also an unfinished one. Without `recover`,
+    /// shutting down leaves the others exactly as they were.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path().join("orders.durable");
+    /// use std::time::Duration;
+    /// use durable_runtime::Runtime;
+    ///
+    /// let runtime = Runtime::builder().recover_later().open(&folder).await?;
+    /// if !runtime.check().await?.fits() {
+    ///     runtime.shutdown(Duration::ZERO).await; // nothing was changed: deploy something else
+    ///     return Ok(());
+    /// }
+    /// runtime.recover().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn recover_later(mut self) -> Self {
+        self.recover = Recover::Later;
         self
     }
 
@@ -319,13 +401,17 @@ impl RuntimeBuilder {
             counters: Counters::default(),
         };
         let engine_tasks = tasks.clone();
+        let recover = self.recover;
         let opened = tasks.spawn_blocking(move || {
             let store = open()?;
             let engine = Engine::new(environment, registry, store, engine_tasks)
                 .map_err(|error| OpenError::Thread(Arc::new(error)))?;
-            let recovery = engine.recover().inspect_err(|_| {
-                engine.stop();
-            })?;
+            let recovery = OnceCell::new_with(match recover {
+                Recover::Later => None,
+                Recover::Now => Some(engine.recover().inspect_err(|_| {
+                    engine.stop();
+                })?),
+            });
             Ok(Runtime { inner: Arc::new(Inner { engine, recovery }) })
         });
         match opened.await {
@@ -342,6 +428,7 @@ impl fmt::Debug for RuntimeBuilder {
             .field("codec", &self.codec)
             .field("limits", &self.limits)
             .field("durability", &self.durability)
+            .field("recover", &self.recover)
             .finish_non_exhaustive()
     }
 }

@@ -19,7 +19,9 @@ mod r13_one_owner;
 mod r14_limits;
 
 mod admin;
+mod recover_later;
 mod shutdown;
+mod verify;
 
 mod lost_writes;
 mod programs;

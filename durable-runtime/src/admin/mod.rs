@@ -1,12 +1,15 @@
-//! Looking at runs, and looking after them: get, list, delete, resume.
+//! Looking at runs, and looking after them: get, journal, list, verify, check, delete, resume.
 
+mod check;
 mod info;
 
+pub use check::{CHECK_LIST_MAX, Check, Stranded};
 pub use info::{AttemptInfo, RunInfo, RunSummary, StepInfo, StepStatus};
 
 use crate::engine::{Loaded, ResumeRefused, load};
 use crate::error::AdminError;
 use crate::id::RunId;
+use crate::journal::Journal;
 use crate::runtime::Runtime;
 use crate::store::{RunHead, RunStatus, Store, StoreError};
 
@@ -51,6 +54,34 @@ impl Runtime {
             Ok(None) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// All that is recorded of a run, as it lies in the store: to be kept as text, or replayed in a test. `None` if there
+    /// is no such run.
+    ///
+    /// # Errors
+    /// [`AdminError::InvalidId`], [`AdminError::Store`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use durable_runtime::{Context, Runtime, durable};
+    ///
+    /// #[durable]
+    /// async fn silent(_ctx: Context) {}
+    ///
+    /// let runtime = Runtime::builder().in_memory().await?;
+    /// runtime.start("s-1", silent, ()).await?.await?;
+    /// let journal = runtime.journal("s-1").await?.expect("it was started");
+    /// assert_eq!((journal.function(), journal.length()), (Some("silent"), 2)); // started and finished
+    /// assert_eq!(runtime.journal("s-2").await?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn journal(&self, id: impl AsRef<str>) -> Result<Option<Journal>, AdminError> {
+        let run = RunId::new(id)?;
+        let loaded = self.inner.engine.load(&run).await?;
+        Ok(loaded.map(|Loaded { events, .. }| Journal { run, events }))
     }
 
     /// Runs in the byte order of their ids: those after `after`, only those with `status` if given, `limit`

@@ -373,6 +373,19 @@ impl RunShared {
         self.state.lock().bodies
     }
 
+    /// The verifier: how many operations the code has asked for, and how much of the journal it knows.
+    pub(crate) fn progress(&self) -> (usize, Position) {
+        let state = self.state.lock();
+        (state.replay.claims(), state.replay.delivered())
+    }
+
+    /// The verifier: the keys of the steps that the code waits for, in the order of their claims.
+    pub(crate) fn next_keys(&self) -> Vec<String> {
+        let state = self.state.lock();
+        let awaited = state.slots.iter().zip(0..).filter(|(slot, _)| slot.polled && !slot.closed);
+        awaited.filter_map(|(_, claim)| state.replay.key(claim)).map(|key| key.to_string()).collect()
+    }
+
     /// Whether the code is at a place it has passed before; what it logs was logged then.
     pub(crate) fn is_repeating(&self) -> bool {
         self.state.lock().replay.is_repeating()

@@ -1,51 +1,20 @@
 //! The driver of one run: polls its code, delivers completions one by one, and commits what it did.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, LazyLock};
-use std::task::{Context as TaskContext, Poll, Wake, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Poll, Wake as _};
 
-use futures::task::AtomicWaker;
-use tracing::subscriber::NoSubscriber;
-use tracing::{Dispatch, Instrument as _};
+use tracing::Instrument as _;
 
 use super::active::Outcome;
 use super::committer::{CommitError, Committer, Link};
-use super::registry::{Code, Returned};
-use crate::context::{RunShared, Scope, Stop, Wants};
+use super::execution::{Execution, RunWaker, Turn};
+use super::registry::Returned;
+use crate::context::{RunShared, Stop};
 use crate::halt::{Halt, HaltReason};
 use crate::id::Fence;
 use crate::journal::{Event, Finished, Halted};
-use crate::panics::message_of;
-use crate::replay::CodeChange;
 use crate::store::{Append, RunStatus};
-
-/// How often the code is polled without a pause before other tasks get a turn.
-const POLLS_MAX: usize = 1_000;
-
-/// Takes the lines that are not to be logged again.
-///
-/// Made once, since each new dispatcher makes tracing ask anew about every line of the program. Not
-/// `Dispatch::none()`: a line that is first reached under that one is turned off for good, for all runs.
-static SILENCE: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
-
-/// Wakes a driver, and remembers that the code asked to be polled.
-#[derive(Debug, Default)]
-pub(crate) struct RunWaker {
-    woken: AtomicBool,
-    task: AtomicWaker,
-}
-
-impl Wake for RunWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.woken.store(true, Ordering::Release);
-        self.task.wake();
-    }
-}
 
 /// How a driver is told to stop.
 #[derive(Debug, Default)]
@@ -85,29 +54,23 @@ enum Requested {
 
 /// Everything a driver works with.
 pub(crate) struct Driver {
-    pub(crate) shared: Arc<RunShared>,
-    pub(crate) control: Arc<Control>,
-    pub(crate) committer: Arc<Committer>,
-    pub(crate) code: Code,
-    pub(crate) fence: Fence,
-    pub(crate) change: CodeChange,
-    pub(crate) link: Arc<Link>,
-    pub(crate) committing: bool,
-}
-
-/// Where a stretch of polling ended.
-enum Turn {
-    /// The code waits.
-    Waiting,
-    /// The code is not done, but others are to have a turn.
-    Yield,
-    /// The function returned.
-    Returned(Result<Returned, String>),
-    /// The run is to be halted.
-    Stopped(Stop),
+    execution: Execution,
+    /// The execution's.
+    shared: Arc<RunShared>,
+    control: Arc<Control>,
+    committer: Arc<Committer>,
+    fence: Fence,
+    link: Arc<Link>,
+    committing: bool,
 }
 
 impl Driver {
+    /// A driver that writes under this fence, and is told to stop through this control.
+    pub(super) fn new(execution: Execution, control: Arc<Control>, committer: Arc<Committer>, fence: Fence) -> Self {
+        let shared = Arc::clone(&execution.shared);
+        Self { execution, shared, control, committer, fence, link: Arc::default(), committing: false }
+    }
+
     /// Drives the run to its end, to a halt, or until it is told to stop.
     pub(crate) async fn drive(self, function: &'static str) -> Outcome {
         let span = tracing::info_span!("run", id = %self.shared.id, function);
@@ -119,13 +82,12 @@ impl Driver {
         if let Err(error) = self.flush(RunStatus::Running).await {
             return self.interrupted(&error);
         }
-        let waker = Waker::from(Arc::clone(&self.control.waker));
         loop {
             // Asked before the code is polled, too: a run that was told to stop begins no step.
             if self.control.requested() != Requested::Nothing {
                 self.shared.stop();
             }
-            match self.turn(&waker) {
+            match self.execution.turn() {
                 Turn::Waiting => {}
                 Turn::Yield => {
                     self.control.waker.wake_by_ref();
@@ -148,54 +110,6 @@ impl Driver {
             if let Err(error) = self.wait().await {
                 return self.interrupted(&error);
             }
-        }
-    }
-
-    /// Polls the code and delivers completions until neither makes progress (R2).
-    fn turn(&mut self, waker: &Waker) -> Turn {
-        for _ in 0..POLLS_MAX {
-            // A swap, because a store would not see what the wake-up that it erases was about: the code could be polled
-            // without that, and then nobody would wake it again.
-            self.control.waker.woken.swap(false, Ordering::AcqRel);
-            match self.poll_code(waker) {
-                Ok(Poll::Pending) => {}
-                Ok(Poll::Ready(returned)) => return Turn::Returned(returned),
-                Err(message) => {
-                    return Turn::Stopped(Stop::Halt(Halt::new(
-                        HaltReason::Panic,
-                        None,
-                        format!("the function panicked: {message}. Deploy a fix and resume the run"),
-                    )));
-                }
-            }
-            if self.control.waker.woken.load(Ordering::Acquire) {
-                continue;
-            }
-            match self.shared.settle() {
-                Wants::Poll => {}
-                Wants::Stop(stop) => return Turn::Stopped(stop),
-                Wants::Wait if self.control.waker.woken.load(Ordering::Acquire) => {}
-                Wants::Wait => return Turn::Waiting,
-            }
-        }
-        Turn::Yield
-    }
-
-    fn poll_code(&mut self, waker: &Waker) -> Result<Poll<Result<Returned, String>>, String> {
-        // tokio's budget would make ready futures answer Pending at places that depend on the load, and
-        // with them the order of claims.
-        let mut code = tokio::task::unconstrained(self.code.as_mut());
-        let mut poll = || {
-            let _scope = Scope::run(self.shared.instance);
-            let code = std::pin::Pin::new(&mut code);
-            catch_unwind(AssertUnwindSafe(|| code.poll(&mut TaskContext::from_waker(waker))))
-                .map_err(|panic| message_of(&*panic))
-        };
-        if self.shared.is_repeating() {
-            // These lines were logged when the code came here first.
-            tracing::dispatcher::with_default(&SILENCE, poll)
-        } else {
-            poll()
         }
     }
 
@@ -250,15 +164,9 @@ impl Driver {
     }
 
     async fn finish(mut self, returned: Result<Returned, String>) -> Outcome {
-        if let Some(stop) = self.shared.end() {
-            return self.halt(stop).await;
-        }
-        let Returned { result, failed } = match returned {
+        let Returned { result, failed } = match self.execution.result(returned) {
             Ok(returned) => returned,
-            Err(detail) => {
-                let message = format!("the function returned, but its result can't be recorded: {detail}");
-                return self.halt(Stop::Halt(Halt::new(HaltReason::Value, None, message))).await;
-            }
+            Err(stop) => return self.halt(stop).await,
         };
         let at = self.shared.environment.clock.now().0;
         let status = if failed { RunStatus::Failed } else { RunStatus::Completed };
@@ -278,14 +186,8 @@ impl Driver {
     }
 
     async fn halt(mut self, stop: Stop) -> Outcome {
-        self.drop_code();
-        let halt = match stop {
-            Stop::Halt(halt) => halt,
-            Stop::Diverged(divergence) => {
-                let message = divergence.explain(&self.shared.id, &self.change);
-                Halt::new(HaltReason::Divergence, divergence.key(), message)
-            }
-        };
+        self.execution.drop_code();
+        let halt = self.execution.explain(stop);
         tracing::error!(%halt, "run halted");
         let Halt { reason, step, message } = halt.clone();
         let at = self.shared.environment.clock.now().0;
@@ -297,7 +199,7 @@ impl Driver {
     }
 
     async fn stop(mut self) -> Outcome {
-        self.drop_code();
+        self.execution.drop_code();
         match self.flush(RunStatus::Running).await {
             Ok(()) => Outcome::Stopped,
             Err(error) => self.interrupted(&error),
@@ -306,7 +208,7 @@ impl Driver {
 
     /// The append failed: the run in memory is dropped, nothing outside has seen what it did since (R5).
     fn interrupted(&mut self, error: &CommitError) -> Outcome {
-        self.drop_code();
+        self.execution.drop_code();
         let message = match error {
             CommitError::Closed => return Outcome::Stopped,
             CommitError::Store(error) => format!(
@@ -318,14 +220,5 @@ impl Driver {
         };
         tracing::error!(message, "run interrupted");
         Outcome::Halted(Halt::new(HaltReason::Storage, None, message))
-    }
-
-    /// Drops the code and the bodies of its steps.
-    fn drop_code(&mut self) {
-        let code = std::mem::replace(&mut self.code, Box::pin(std::future::pending()));
-        // A destructor of the user's may panic; the run is stopping anyway.
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(code))) {
-            tracing::warn!(message = message_of(&*panic), "a destructor panicked while the run was stopped");
-        }
     }
 }

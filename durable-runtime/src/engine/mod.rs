@@ -5,10 +5,12 @@ mod active;
 mod committer;
 mod counters;
 mod driver;
+mod execution;
 mod limits;
 mod recovery;
 mod registry;
 mod runs;
+mod verifier;
 
 pub(crate) use active::{Active, Outcome, Phase};
 pub(crate) use counters::Counters;
@@ -19,3 +21,4 @@ pub(crate) use recovery::{Loaded, ResumeRefused, load};
 pub use registry::Registration;
 pub(crate) use registry::Registry;
 pub(crate) use runs::{Engine, halt_of};
+pub use verifier::Verification;

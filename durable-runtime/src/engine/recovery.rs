@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use super::active::{Active, Identity, Outcome, Phase};
 use super::committer::{CommitError, Link};
 use super::registry::Registration;
-use super::runs::{Engine, Leaving, shut_down};
+use super::runs::{Engine, Leaving, did_not_return, shut_down};
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Position, RunId};
 use crate::journal::{self, Event, Started};
@@ -40,8 +40,16 @@ impl Loaded {
     }
 }
 
+/// What became of a run that recovery came to.
+enum Recovered {
+    Continued,
+    /// It is active, or not unfinished any more.
+    NothingToDo,
+    Skipped(Halt),
+}
+
 impl Engine {
-    /// Continues all unfinished runs (R12).
+    /// Continues all unfinished runs that are not active (R12).
     pub(crate) fn recover(self: &Arc<Self>) -> Result<Recovery, StoreError> {
         const PAGE: usize = 1_000;
         let store = self.store.blocking_read();
@@ -54,8 +62,9 @@ impl Engine {
             after = Some(last.run.clone());
             for head in page {
                 match self.recover_one(&**store, &head.run)? {
-                    None => recovery.resumed += 1,
-                    Some(halt) => recovery.skipped.push((head.run, halt)),
+                    Recovered::Continued => recovery.resumed += 1,
+                    Recovered::NothingToDo => {}
+                    Recovered::Skipped(halt) => recovery.skipped.push((head.run, halt)),
                 }
             }
         }
@@ -72,24 +81,50 @@ impl Engine {
         Ok(recovery)
     }
 
-    fn recover_one(self: &Arc<Self>, store: &dyn Store, id: &RunId) -> Result<Option<Halt>, StoreError> {
+    /// Like [`recover`](Self::recover), where it may block.
+    pub(crate) async fn recover_in_background(self: &Arc<Self>) -> Result<Recovery, StoreError> {
+        let engine = Arc::clone(self);
+        let recovered = self.tasks.spawn_blocking(move || engine.recover());
+        recovered.await.unwrap_or_else(|error| Err(did_not_return(&error)))
+    }
+
+    /// Continues this run, if it is unfinished and not active.
+    pub(crate) async fn recover_alone(self: &Arc<Self>, id: &RunId) -> Result<(), StoreError> {
+        let (engine, id) = (Arc::clone(self), id.clone());
+        self.blocking(move |store| engine.recover_one(store, &id).map(drop)).await
+    }
+
+    fn recover_one(self: &Arc<Self>, store: &dyn Store, id: &RunId) -> Result<Recovered, StoreError> {
+        // In memory before it is read: from here on nobody else starts, resumes or deletes it, or writes to it.
+        let active = {
+            let mut runs = self.active.lock();
+            if self.stopping.load(Ordering::Acquire) {
+                return Err(shut_down());
+            }
+            if runs.contains_key(id) {
+                return Ok(Recovered::NothingToDo);
+            }
+            let active = Active::new(id.clone());
+            runs.insert(id.clone(), Arc::clone(&active));
+            active
+        };
+        let leaving = self.leaving(&active, Outcome::Stopped);
         let halt = match load(store, id) {
+            Ok(Some(loaded)) if !loaded.head.status.is_unfinished() => return Ok(Recovered::NothingToDo),
             Ok(Some(loaded)) => match self.code_of(&loaded) {
                 Ok(registration) => {
                     self.environment.counters.recovered();
-                    let active = Active::new(id.clone());
-                    self.active.lock().insert(id.clone(), Arc::clone(&active));
-                    self.adopt(self.leaving(&active, Outcome::Stopped), registration, loaded);
-                    return Ok(None);
+                    self.adopt(leaving, registration, loaded);
+                    return Ok(Recovered::Continued);
                 }
                 Err(halt) => halt,
             },
-            Ok(None) => return Ok(None),
+            Ok(None) => return Ok(Recovered::NothingToDo),
             Err(error @ StoreError::Corrupt { .. }) => Halt::new(HaltReason::Corrupt, None, error.to_string()),
             Err(error) => return Err(error),
         };
         self.stuck.lock().insert(id.clone(), halt.clone());
-        Ok(Some(halt))
+        Ok(Recovered::Skipped(halt))
     }
 
     /// The function that a stored run executes.

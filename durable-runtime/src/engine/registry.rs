@@ -5,11 +5,11 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 
-use crate::Context;
 use crate::function::{CallSite, DurableFunction, OnChange};
 use crate::panics::message_of;
-use crate::payload::{Codec, Payload};
+use crate::payload::{Codec, PAYLOAD_BYTES_MAX, Payload};
 use crate::value;
+use crate::{Context, Digest, Recorded};
 
 /// A function's result on its way into the journal.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub struct Registration {
     pub(crate) on_change: OnChange,
     pub(crate) call_sites: &'static [CallSite],
     pub(crate) call: fn(Context, &Payload, Codec, usize) -> Result<Code, String>,
+    /// What an encoded result says, or why it is none of this function.
+    pub(crate) read_result: fn(&Payload) -> Result<Meaning, String>,
 }
 
 impl Registration {
@@ -43,6 +45,7 @@ impl Registration {
             on_change: F::ON_CHANGE,
             call_sites: F::CALL_SITES,
             call: call::<F>,
+            read_result: read_result::<F>,
         }
     }
 }
@@ -56,15 +59,38 @@ impl fmt::Debug for Registration {
 inventory::collect!(Registration);
 
 fn call<F: DurableFunction>(context: Context, input: &Payload, codec: Codec, bytes_max: usize) -> Result<Code, String> {
-    let input = catch_unwind(AssertUnwindSafe(|| input.decode::<F::Input>()))
-        .map_err(|panic| format!("its deserialization panicked: {}", message_of(&*panic)))?
-        .map_err(|error| error.to_string())?;
+    let input = decode::<F::Input>(input)?;
     let code = F::call(context, input);
     Ok(Box::pin(async move {
         let output = code.await;
         let result = Payload::encode(codec, &output, bytes_max).map_err(|error| error.to_string())?;
         Ok(Returned { result, failed: value::is_err(&output) })
     }))
+}
+
+/// What a value says, however it is encoded.
+#[derive(Debug)]
+pub(crate) struct Meaning {
+    pub(crate) digest: Digest,
+    /// For people.
+    pub(crate) text: String,
+}
+
+fn read_result<F: DurableFunction>(result: &Payload) -> Result<Meaning, String> {
+    let output = decode::<F::Output>(result)?;
+    let meaning = || {
+        let digest = value::digest(&output).map_err(|error| error.to_string())?;
+        let readable = Payload::encode(Codec::Json, &output, PAYLOAD_BYTES_MAX);
+        Ok(Meaning { digest, text: readable.as_ref().unwrap_or(result).text() })
+    };
+    catch_unwind(AssertUnwindSafe(meaning))
+        .map_err(|panic| format!("its serialization panicked: {}", message_of(&*panic)))?
+}
+
+fn decode<T: Recorded>(payload: &Payload) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(|| payload.decode::<T>()))
+        .map_err(|panic| format!("its deserialization panicked: {}", message_of(&*panic)))?
+        .map_err(|error| error.to_string())
 }
 
 /// The program's functions, by name.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt as _;
 use parking_lot::Mutex;
@@ -12,16 +12,17 @@ use tokio::sync::{Notify, RwLock, Semaphore};
 use super::active::{Active, Identity, Outcome, Phase};
 use super::committer::{CommitError, Committer, Link};
 use super::driver::Driver;
+use super::execution::{Execution, corrupt};
 use super::recovery::{Loaded, load};
 use super::registry::{Registration, Registry};
-use crate::context::{Context, Environment, RunShared};
+use crate::context::Environment;
 use crate::error::StartError;
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Fence, Position, RunId};
 use crate::journal::{self, Event, Halted, Started};
 use crate::panics::message_of;
 use crate::payload::Payload;
-use crate::replay::{CodeChange, Replay, Stage};
+use crate::replay::Stage;
 use crate::store::{Append, Record, Refused, RunHead, RunStatus, Store, StoreError};
 
 /// The inside of a runtime.
@@ -39,11 +40,8 @@ pub(crate) struct Engine {
     pub(super) permits: Arc<Semaphore>,
     pub(super) stopping: AtomicBool,
     left: Notify,
-    tasks: tokio::runtime::Handle,
+    pub(super) tasks: tokio::runtime::Handle,
 }
-
-/// Tells lives of runs apart across all runtimes of the process.
-static INSTANCES: AtomicU64 = AtomicU64::new(0);
 
 impl Engine {
     pub(crate) fn new(
@@ -227,75 +225,22 @@ impl Engine {
         loaded: Loaded,
         recovered: bool,
     ) -> Outcome {
-        let corrupt = |detail: String| {
-            Outcome::Halted(Halt::new(
-                HaltReason::Corrupt,
-                None,
-                format!("{detail}. Restore the run from a backup, or delete it"),
-            ))
-        };
-        let Some(started) = loaded.started() else {
-            return corrupt("the journal does not begin with Started".to_owned());
-        };
-        active.identity.get_or_init(|| Identity::of(started));
-        let change = CodeChange {
-            function: registration.name,
-            versions: (started.version, registration.version),
-            fingerprints: (started.fingerprint, registration.fingerprint),
-            on_change: registration.on_change,
-            call_sites: registration.call_sites,
-        };
-        let input = started.input.clone();
-        let replay = match Replay::of_journal(loaded.events) {
-            Ok(replay) => replay,
-            Err(illegal) => return corrupt(illegal.to_string()),
-        };
-        if replay.stage() != Stage::Running {
-            return corrupt(format!("the store says running, the journal says {:?}", replay.stage()));
+        if let Some(started) = loaded.started() {
+            active.identity.get_or_init(|| Identity::of(started));
         }
-        let recoveries = replay.recoveries();
-        let shared = Arc::new(RunShared::new(
-            active.id.clone(),
-            INSTANCES.fetch_add(1, Ordering::Relaxed),
-            Arc::clone(&self.environment),
-            replay,
-            recovered,
-        ));
-        let limits = self.environment.limits;
-        let too_often = recoveries >= limits.recoveries_without_progress.max(1);
-        let code = if too_often {
-            Err(Halt::new(
-                HaltReason::CrashLoop,
-                None,
-                format!(
-                    "the process died {recoveries} times in a row after the run had gone on and before it recorded anything new: find out what it does to the process after its last recorded step, then resume the run"
-                ),
-            ))
-        } else {
-            let context = Context::new(Arc::clone(&shared));
-            (registration.call)(context, &input, self.environment.codec, limits.payload_bytes).map_err(|detail| {
-                Halt::new(HaltReason::Value, None, format!("its recorded input can't be used: {detail}"))
-            })
+        let Loaded { head, events } = loaded;
+        let (id, waker) = (active.id.clone(), Arc::clone(&active.control.waker));
+        let execution = match Execution::of_journal(id, events, registration, &self.environment, recovered, waker) {
+            Ok(execution) if execution.stage == Stage::Running => execution,
+            Ok(execution) => {
+                let told = format!("the store says running, the journal says {:?}", execution.stage);
+                return Outcome::Halted(corrupt(&told));
+            }
+            Err(halt) => return Outcome::Halted(halt),
         };
-        let (code, halt) = match code {
-            Ok(code) => (code, None),
-            Err(halt) => (Box::pin(std::future::pending()) as _, Some(halt)),
-        };
-        if let Some(halt) = halt {
-            shared.halt(halt);
-        }
         active.phase.send_replace(Phase::Running);
-        let driver = Driver {
-            shared,
-            control: Arc::clone(&active.control),
-            committer: Arc::clone(&self.committer),
-            code,
-            fence: loaded.head.fence.next(),
-            change,
-            link: Arc::default(),
-            committing: false,
-        };
-        driver.drive(registration.name).await
+        let (control, committer) = (Arc::clone(&active.control), Arc::clone(&self.committer));
+        Driver::new(execution, control, committer, head.fence.next()).drive(registration.name).await
     }
 
     /// Deletes a run that is not in memory. `None` if it is.

@@ -1,19 +1,24 @@
 //! The one enum of facts that a journal holds.
 //!
-//! Every type here is stored. A change to any of them is a new [frame version](super::frame::VERSION).
+//! Every type here is stored. A change to any of them is a new [frame version](super::frame::VERSION). Its serde is
+//! that of the [text form](super::lines): a field that is added there has `#[serde(default)]`, so that older text stays
+//! readable.
 
 use std::fmt;
 use std::sync::Arc;
 
 use bincode::{Decode, Encode};
+use serde::{Deserialize, Serialize};
 
 use super::arguments::Arguments;
+use super::spelling;
 use super::text::Text;
 use crate::halt::HaltReason;
 use crate::payload::Payload;
 
 /// One fact in a journal.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) enum Event {
     /// The run exists. Always the first event, and only the first.
     Started(Started),
@@ -76,18 +81,23 @@ impl Event {
 }
 
 /// See [`Event::Started`].
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Started {
     pub(crate) function: Text,
     pub(crate) version: u32,
+    #[serde(with = "spelling::hex")]
     pub(crate) fingerprint: u64,
+    #[serde(with = "spelling")]
     pub(crate) input: Payload,
+    #[serde(with = "spelling::hex")]
     pub(crate) input_digest: u64,
     pub(crate) at: u64,
 }
 
 /// See [`Event::AttemptFailed`].
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct AttemptFailed {
     pub(crate) operation: Operation,
     /// Which try failed, from 1.
@@ -99,10 +109,10 @@ pub(crate) struct AttemptFailed {
 }
 
 /// Why a try failed.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 pub(crate) enum AttemptError {
     /// The step returned this `Err`.
-    Err(Payload),
+    Err(#[serde(with = "spelling")] Payload),
     /// The step panicked with this message.
     Panic(String),
     /// The step took longer than allowed.
@@ -110,7 +120,8 @@ pub(crate) enum AttemptError {
 }
 
 /// See [`Event::StepCompleted`].
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct StepCompleted {
     pub(crate) operation: Operation,
     /// How many tries there were, the last one included.
@@ -122,30 +133,34 @@ pub(crate) struct StepCompleted {
 }
 
 /// What became of a step.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 pub(crate) enum Outcome {
     /// The step returned this value, which is not an `Err`.
-    Ok(Payload),
+    Ok(#[serde(with = "spelling")] Payload),
     /// The step returned this value, which is an `Err`.
-    Err(Payload),
+    Err(#[serde(with = "spelling")] Payload),
     /// The step returned, but its value could not be recorded, for this reason. Its effect is not repeated.
     Unusable(String),
 }
 
 /// See [`Event::Halted`].
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Halted {
     pub(crate) reason: HaltReason,
     /// The key of the step that was the cause, if one was.
+    #[serde(with = "spelling")]
     pub(crate) step: Option<Arc<str>>,
     pub(crate) message: String,
     pub(crate) at: u64,
 }
 
 /// See [`Event::Finished`].
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Finished {
     /// What the function returned.
+    #[serde(with = "spelling")]
     pub(crate) result: Payload,
     /// Whether that is an `Err`.
     pub(crate) failed: bool,
@@ -153,22 +168,28 @@ pub(crate) struct Finished {
 }
 
 /// What the code asked for, with all that replay compares (R4, R9).
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Operation {
     /// The how-manieth claim of the run this was, from 0.
     pub(crate) claim: u32,
+    #[serde(with = "spelling")]
     pub(crate) key: Arc<str>,
     pub(crate) kind: OperationKind,
     /// Digest of the arguments.
+    #[serde(with = "spelling::hex")]
     pub(crate) digest: u64,
+    #[serde(with = "spelling")]
     pub(crate) site: Site,
     /// The arguments for people, in the operation's first record only: those of a later one have the same digest, and a
     /// step that is tried a hundred times needs them once.
+    #[serde(with = "spelling", default, skip_serializing_if = "Option::is_none")]
     pub(crate) arguments: Option<Arguments>,
 }
 
 /// What kind of operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum OperationKind {
     /// `ctx.run` of a function or an inline body.
     Step,

@@ -1,4 +1,5 @@
-//! The journal of a run: what is recorded ([`Event`]) and how one event lies on disk ([`frame`]).
+//! The journal of a run: what is recorded ([`Event`]), how one event lies on disk ([`frame`]), and the whole as text
+//! ([`lines`]).
 //!
 //! What an event is made of is declared here, except `Payload`, `Codec` and `HaltReason`, which are public; a
 //! change to any of them is a new frame version. This module does no I/O.
@@ -6,6 +7,8 @@
 mod arguments;
 pub(crate) mod event;
 pub(crate) mod frame;
+mod lines;
+mod spelling;
 mod text;
 
 pub(crate) use arguments::Arguments;
@@ -13,3 +16,4 @@ pub(crate) use event::{
     AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Site, Started, StepCompleted,
 };
 pub(crate) use frame::{decode, encode};
+pub use lines::Journal;

@@ -176,6 +176,11 @@ impl Payload {
         self.to_json_text().map_or_else(|| format!("<{} bytes of {}>", self.bytes.len(), self.codec), str::to_owned)
     }
 
+    /// What was encoded elsewhere; it may be anything, as what is read from a disk.
+    pub(crate) fn of_parts(codec: Codec, bytes: Vec<u8>) -> Self {
+        Self { codec, bytes }
+    }
+
     /// The beginning of [`text`](Self::text), short enough for a message.
     pub(crate) fn excerpt(&self) -> String {
         const BYTES_MAX: usize = 200;

@@ -1,0 +1,218 @@
+//! A run's code in memory, and its turns: the code is polled and completions are delivered until neither makes
+//! progress (R2). The driver of a run and its verifier take the same turns.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
+
+use futures::task::AtomicWaker;
+use tracing::Dispatch;
+use tracing::subscriber::NoSubscriber;
+
+use super::registry::{Code, Registration, Returned};
+use crate::context::{Context, Environment, RunShared, Scope, Stop, Wants};
+use crate::halt::{Halt, HaltReason};
+use crate::id::RunId;
+use crate::journal::Event;
+use crate::panics::message_of;
+use crate::replay::{CodeChange, Replay, Stage};
+
+/// How often the code is polled without a pause before other tasks get a turn.
+const POLLS_MAX: usize = 1_000;
+
+/// Tells lives of runs apart across all runtimes of the process.
+static INSTANCES: AtomicU64 = AtomicU64::new(0);
+
+/// Takes the lines that are not to be logged again.
+///
+/// Made once, since each new dispatcher makes tracing ask anew about every line of the program. Not
+/// `Dispatch::none()`: a line that is first reached under that one is turned off for good, for all runs.
+static SILENCE: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
+
+/// Wakes whoever polls a run's code, and remembers that the code asked to be polled.
+#[derive(Debug, Default)]
+pub(crate) struct RunWaker {
+    pub(super) woken: AtomicBool,
+    pub(super) task: AtomicWaker,
+}
+
+impl Wake for RunWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.woken.store(true, Ordering::Release);
+        self.task.wake();
+    }
+}
+
+/// Where a stretch of polling ended.
+pub(super) enum Turn {
+    /// The code waits.
+    Waiting,
+    /// The code is not done, but others are to have a turn.
+    Yield,
+    /// The function returned.
+    Returned(Result<Returned, String>),
+    /// The run is to be halted.
+    Stopped(Stop),
+}
+
+/// A run in memory: its code, and what the code shares with whoever polls it.
+pub(super) struct Execution {
+    pub(super) shared: Arc<RunShared>,
+    /// Where the journal had left the run.
+    pub(super) stage: Stage,
+    code: Code,
+    change: CodeChange,
+    run_waker: Arc<RunWaker>,
+    waker: Waker,
+}
+
+impl Execution {
+    /// The function of a run on the journal's input, before it is polled for the first time. A run that can't begin is
+    /// told so by its first [`turn`](Self::turn).
+    ///
+    /// # Errors
+    /// The halt of a journal that can't be that of one run; nothing can be added to it.
+    pub(super) fn of_journal(
+        run: RunId,
+        events: Vec<Event>,
+        registration: &Registration,
+        environment: &Arc<Environment>,
+        is_recovered: bool,
+        run_waker: Arc<RunWaker>,
+    ) -> Result<Self, Halt> {
+        let Some(Event::Started(started)) = events.first() else {
+            return Err(corrupt("the journal does not begin with Started"));
+        };
+        let change = CodeChange {
+            function: registration.name,
+            versions: (started.version, registration.version),
+            fingerprints: (started.fingerprint, registration.fingerprint),
+            on_change: registration.on_change,
+            call_sites: registration.call_sites,
+        };
+        let input = started.input.clone();
+        let replay = Replay::of_journal(events).map_err(|illegal| corrupt(&illegal.to_string()))?;
+        let (recoveries, stage) = (replay.recoveries(), replay.stage());
+        let instance = INSTANCES.fetch_add(1, Ordering::Relaxed);
+        let shared = Arc::new(RunShared::new(run, instance, Arc::clone(environment), replay, is_recovered));
+        let limits = environment.limits;
+        let code = if recoveries >= limits.recoveries_without_progress.max(1) {
+            Err(Halt::new(
+                HaltReason::CrashLoop,
+                None,
+                format!(
+                    "the process died {recoveries} times in a row after the run had gone on and before it recorded anything new: find out what it does to the process after its last recorded step, then resume the run"
+                ),
+            ))
+        } else {
+            let context = Context::new(Arc::clone(&shared));
+            (registration.call)(context, &input, environment.codec, limits.payload_bytes).map_err(|detail| {
+                Halt::new(HaltReason::Value, None, format!("its recorded input can't be used: {detail}"))
+            })
+        };
+        let code = code.unwrap_or_else(|halt| {
+            shared.halt(halt);
+            Box::pin(std::future::pending())
+        });
+        let waker = Waker::from(Arc::clone(&run_waker));
+        Ok(Self { shared, stage, code, change, run_waker, waker })
+    }
+
+    /// Polls the code and delivers completions until neither makes progress (R2).
+    pub(super) fn turn(&mut self) -> Turn {
+        for _ in 0..POLLS_MAX {
+            // A swap, because a store would not see what the wake-up that it erases was about: the code could be polled
+            // without that, and then nobody would wake it again.
+            self.run_waker.woken.swap(false, Ordering::AcqRel);
+            match self.poll_code() {
+                Ok(Poll::Pending) => {}
+                Ok(Poll::Ready(returned)) => return Turn::Returned(returned),
+                Err(message) => {
+                    return Turn::Stopped(Stop::Halt(Halt::new(
+                        HaltReason::Panic,
+                        None,
+                        format!("the function panicked: {message}. Deploy a fix and resume the run"),
+                    )));
+                }
+            }
+            if self.is_woken() {
+                continue;
+            }
+            match self.shared.settle() {
+                Wants::Poll => {}
+                Wants::Stop(stop) => return Turn::Stopped(stop),
+                Wants::Wait if self.is_woken() => {}
+                Wants::Wait => return Turn::Waiting,
+            }
+        }
+        Turn::Yield
+    }
+
+    /// Like [`turn`](Self::turn), but nothing that the code logs is seen.
+    pub(super) fn silent_turn(&mut self) -> Turn {
+        tracing::dispatcher::with_default(&SILENCE, || self.turn())
+    }
+
+    fn is_woken(&self) -> bool {
+        self.run_waker.woken.load(Ordering::Acquire)
+    }
+
+    fn poll_code(&mut self) -> Result<Poll<Result<Returned, String>>, String> {
+        // tokio's budget would make ready futures answer Pending at places that depend on the load, and
+        // with them the order of claims.
+        let mut code = tokio::task::unconstrained(self.code.as_mut());
+        let mut poll = || {
+            let _scope = Scope::run(self.shared.instance);
+            let code = std::pin::Pin::new(&mut code);
+            catch_unwind(AssertUnwindSafe(|| code.poll(&mut TaskContext::from_waker(&self.waker))))
+                .map_err(|panic| message_of(&*panic))
+        };
+        if self.shared.is_repeating() {
+            // These lines were logged when the code came here first.
+            tracing::dispatcher::with_default(&SILENCE, poll)
+        } else {
+            poll()
+        }
+    }
+
+    /// The function returned: what, unless it may not return here, or not this.
+    pub(super) fn result(&self, returned: Result<Returned, String>) -> Result<Returned, Stop> {
+        if let Some(stop) = self.shared.end() {
+            return Err(stop);
+        }
+        returned.map_err(|detail| {
+            let message = format!("the function returned, but its result can't be recorded: {detail}");
+            Stop::Halt(Halt::new(HaltReason::Value, None, message))
+        })
+    }
+
+    /// What is told of a stop, and recorded of it.
+    pub(super) fn explain(&self, stop: Stop) -> Halt {
+        match stop {
+            Stop::Halt(halt) => halt,
+            Stop::Diverged(divergence) => {
+                let message = divergence.explain(&self.shared.id, &self.change);
+                Halt::new(HaltReason::Divergence, divergence.key(), message)
+            }
+        }
+    }
+
+    /// Drops the code and the bodies of its steps.
+    pub(super) fn drop_code(&mut self) {
+        let code = std::mem::replace(&mut self.code, Box::pin(std::future::pending()));
+        // A destructor of the user's may panic; the run is stopping anyway.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(code))) {
+            tracing::warn!(message = message_of(&*panic), "a destructor panicked while the run was stopped");
+        }
+    }
+}
+
+/// The halt of a run whose journal says what no run can have done.
+pub(super) fn corrupt(detail: &str) -> Halt {
+    Halt::new(HaltReason::Corrupt, None, format!("{detail}. Restore the run from a backup, or delete it"))
+}
