@@ -103,9 +103,15 @@ async fn power_cuts_again_and_again_lose_no_acknowledged_start_or_result() {
         let runtime = open(&world, &store).await;
         let started = runtime.list(None, None, 1_000).await.unwrap();
         // Lanes of runs one after the other, so that there are many commits and many moments to cut.
+        let known = &acknowledged;
         let lanes = (0..LANES).map(async |lane| {
             let mut results = Vec::new();
             for value in lane * RUNS / LANES..(lane + 1) * RUNS / LANES {
+                // Starting them all again would use up the few commits of this life.
+                if known[value as usize].is_some() {
+                    results.push(None);
+                    continue;
+                }
                 results.push(match runtime.start(format!("r{value}"), through_power_cuts, value).await {
                     Ok(run) => run.await.ok(),
                     Err(_) => None,

@@ -88,6 +88,18 @@ async fn misuse_borrower(ctx: Context) -> u32 {
     }
 }
 
+#[durable]
+async fn misuse_borrower_in_step(ctx: Context) -> Result<u32, String> {
+    let patient = durable_runtime::Retry::fixed(std::time::Duration::ZERO).max_attempts(5);
+    let lent = LENT.lock().clone();
+    ctx.run("borrow", async || match &lent {
+        Some(lent) => Ok(misuse_helper(lent).await),
+        None => Err("nothing was lent".to_owned()),
+    })
+    .retry(patient)
+    .await
+}
+
 #[tokio::test]
 async fn the_context_of_another_run_and_of_an_ended_run_is_refused() {
     let world = World::default();
@@ -95,10 +107,16 @@ async fn the_context_of_another_run_and_of_an_ended_run_is_refused() {
     let lender = process.runtime.start("lender", misuse_lender, ()).await.unwrap();
     world.gates.arrived("gated", 1).await;
     let borrower = process.runtime.start("borrower", misuse_borrower, ()).await.unwrap();
-    let halt = halted(borrower.await, HaltReason::Panic);
-    for word in ["[D0404]", "run lender", "another run", "not contexts"] {
+    let halt = halted(borrower.await, HaltReason::Misuse);
+    for word in ["ctx.run(note", "r10_misuse.rs", "run lender", "another run", "not contexts"] {
         assert!(halt.message.contains(word), "{word:?} is missing in: {halt}");
     }
+    // Inside of a step, too, and it is not tried again.
+    let borrower = process.runtime.start("borrower in a step", misuse_borrower_in_step, ()).await.unwrap();
+    let halt = halted(borrower.await, HaltReason::Misuse);
+    assert!(halt.message.contains("run lender"), "{halt}");
+    assert_eq!(halt.step.as_deref(), Some("borrow"), "{halt}");
+    assert_eq!(process.runtime.stats().steps_executed, 3, "a misuse was tried again");
     world.gates.open("gated");
     assert_eq!(lender.await.unwrap(), 3);
     assert_eq!(world.effects.keys(), ["lender:gated", "borrower:note", "lender:note"]);

@@ -38,6 +38,7 @@ async fn verified(ctx: Context, value: u32) -> u32 {
         return first;
     }
     if is(&ctx, "spins") {
+        #[durable(unchecked = "what the verifier must survive")]
         poll_fn(|task| {
             task.waker().wake_by_ref();
             Poll::<()>::Pending

@@ -1,9 +1,10 @@
 //! Which run's code is being polled on this thread, so that operations used elsewhere are noticed (R10).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 thread_local! {
     static CURRENT: Cell<Place> = const { Cell::new(Place::Outside) };
+    static MISUSE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// Where the code that calls us runs.
@@ -32,6 +33,17 @@ impl Scope {
     /// The body of a step of run `instance` is polled from here on.
     pub(crate) fn step(instance: u64) -> Self {
         Self { before: CURRENT.replace(Place::Step(instance)) }
+    }
+
+    /// The code that is polled here is about to panic, because it used what belongs to another run: that is told to
+    /// whoever polls it.
+    pub(crate) fn misused(message: String) {
+        MISUSE.with(|misuse| misuse.replace(Some(message)));
+    }
+
+    /// What the code that was just polled misused, if it did.
+    pub(crate) fn take_misuse() -> Option<String> {
+        MISUSE.with(RefCell::take)
     }
 
     /// Where we are.

@@ -256,10 +256,13 @@ impl RunShared {
                 message
             }
             Place::Run(_) | Place::Step(_) => {
-                format!(
+                let message = format!(
                     "{what} belongs to run {}, but is used by the code of another run: pass values between runs, not contexts",
                     self.id
-                )
+                );
+                // The run that is at fault is not this one.
+                Scope::misused(message.clone());
+                message
             }
             Place::Outside => format!(
                 "{what} belongs to run {}, but is used outside its code (in a spawned task, or after the run ended), where it can't be recorded in order: use join!, select! or FuturesUnordered inside the durable function instead of spawning",

@@ -323,6 +323,8 @@ impl<O> Future for Step<'_, O> {
 enum Attempt<O> {
     Returned(O),
     Panicked(String),
+    /// It used an operation of another run (R10).
+    Misused(String),
     TimedOut,
 }
 
@@ -335,7 +337,12 @@ impl Running {
     ) -> Poll<Attempt<O>> {
         let _scope = Scope::step(shared.instance);
         let _entered = self.span.enter();
-        match catch_unwind(AssertUnwindSafe(|| work.poll(task))) {
+        let polled = catch_unwind(AssertUnwindSafe(|| work.poll(task)));
+        // Also if the step caught the panic itself.
+        if let Some(misuse) = Scope::take_misuse() {
+            return Poll::Ready(Attempt::Misused(misuse));
+        }
+        match polled {
             Ok(Poll::Ready(output)) => return Poll::Ready(Attempt::Returned(output)),
             Ok(Poll::Pending) => {}
             Err(panic) => return Poll::Ready(Attempt::Panicked(message_of(&*panic))),
@@ -367,7 +374,12 @@ impl<O> Step<'_, O> {
             catch_unwind(AssertUnwindSafe(|| work.begin(context, last)))
         };
         if let Err(panic) = begun {
-            self.conclude_attempt(attempt, began_at, Attempt::Panicked(message_of(&*panic)));
+            let message = message_of(&*panic);
+            self.conclude_attempt(
+                attempt,
+                began_at,
+                Scope::take_misuse().map_or(Attempt::Panicked(message), Attempt::Misused),
+            );
         }
     }
 
@@ -390,6 +402,7 @@ impl<O> Step<'_, O> {
         let retry_after = self.retry.as_ref().and_then(|rule| match &over {
             Attempt::Returned(output) => rule(Some(output), attempt),
             Attempt::Panicked(_) | Attempt::TimedOut => rule(None, attempt),
+            Attempt::Misused(_) => None,
         });
         self.shared.body_ended();
         self.stage = Stage::Waiting;
@@ -410,6 +423,11 @@ impl<O> Step<'_, O> {
                 into_error(TimedOut { step: operation.key.to_string(), attempt, after })
             }
             (Attempt::TimedOut, None) => return,
+            (Attempt::Misused(message), _) => {
+                self.stage = Stage::Over;
+                self.shared.halt(Halt::new(HaltReason::Misuse, Some(operation.key), message));
+                return;
+            }
             (Attempt::Panicked(message), _) => {
                 self.stage = Stage::Over;
                 self.shared.halt(Halt::new(
@@ -441,7 +459,7 @@ impl<O> Step<'_, O> {
     fn attempt_error(&self, over: &Attempt<O>) -> Result<AttemptError, String> {
         match over {
             Attempt::Returned(output) => self.encode(output).map(AttemptError::Err),
-            Attempt::Panicked(message) => Ok(AttemptError::Panic(message.clone())),
+            Attempt::Panicked(message) | Attempt::Misused(message) => Ok(AttemptError::Panic(message.clone())),
             Attempt::TimedOut => Ok(AttemptError::TimedOut),
         }
     }

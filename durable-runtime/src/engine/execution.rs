@@ -132,13 +132,7 @@ impl Execution {
             match self.poll_code() {
                 Ok(Poll::Pending) => {}
                 Ok(Poll::Ready(returned)) => return Turn::Returned(returned),
-                Err(message) => {
-                    return Turn::Stopped(Stop::Halt(Halt::new(
-                        HaltReason::Panic,
-                        None,
-                        format!("the function panicked: {message}. Deploy a fix and resume the run"),
-                    )));
-                }
+                Err(halt) => return Turn::Stopped(Stop::Halt(halt)),
             }
             if self.is_woken() {
                 continue;
@@ -162,15 +156,23 @@ impl Execution {
         self.run_waker.woken.load(Ordering::Acquire)
     }
 
-    fn poll_code(&mut self) -> Result<Poll<Result<Returned, String>>, String> {
+    fn poll_code(&mut self) -> Result<Poll<Result<Returned, String>>, Halt> {
         // tokio's budget would make ready futures answer Pending at places that depend on the load, and
         // with them the order of claims.
         let mut code = tokio::task::unconstrained(self.code.as_mut());
         let mut poll = || {
             let _scope = Scope::run(self.shared.instance);
             let code = std::pin::Pin::new(&mut code);
-            catch_unwind(AssertUnwindSafe(|| code.poll(&mut TaskContext::from_waker(&self.waker))))
-                .map_err(|panic| message_of(&*panic))
+            let polled = catch_unwind(AssertUnwindSafe(|| code.poll(&mut TaskContext::from_waker(&self.waker))));
+            // Also if the code caught the panic itself.
+            if let Some(misuse) = Scope::take_misuse() {
+                return Err(Halt::new(HaltReason::Misuse, None, misuse));
+            }
+            polled.map_err(|panic| {
+                let message = message_of(&*panic);
+                let message = format!("the function panicked: {message}. Deploy a fix and resume the run");
+                Halt::new(HaltReason::Panic, None, message)
+            })
         };
         if self.shared.is_repeating() {
             // These lines were logged when the code came here first.
