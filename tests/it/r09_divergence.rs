@@ -96,11 +96,12 @@ async fn check(scenario: &str, expected: &Expect) {
 async fn another_name() {
     check("renamed", &expect![[r#"
         run `renamed` of `diverging` can't go on: its code asks for step `middle, better` where step `middle` is recorded
-          recorded: step `middle` at tests/it/r09_divergence.rs:54:25, record 3 of 5
+          recorded: step `middle` at tests/it/r09_divergence.rs:56:25, record 3 of 5
                     arguments: [2]
           current:  step `middle, better` at tests/it/r09_divergence.rs:26:41
                     arguments: the same
-          note:     step `middle, better` is recorded nowhere in this run: it was inserted, or it is step `middle` under another name"#]]).await;
+          note:     step `middle, better` is recorded nowhere in this run: it was inserted, or it is step `middle` under another name
+          note:     in diverging's own body, `ctx.run` of `middle` is now at tests/it/r09_divergence.rs:27, tests/it/r09_divergence.rs:30, tests/it/r09_divergence.rs:34"#]]).await;
 }
 
 #[tokio::test]
@@ -109,7 +110,7 @@ async fn another_argument() {
         "argument",
         &expect![[r#"
             run `argument` of `diverging` can't go on: its code passes other arguments to step `middle` than those recorded
-              recorded: step `middle` at tests/it/r09_divergence.rs:54:25, record 3 of 5
+              recorded: step `middle` at tests/it/r09_divergence.rs:56:25, record 3 of 5
                         arguments: [2]
               current:  step `middle` at tests/it/r09_divergence.rs:27:42
                         arguments: [3]
@@ -122,64 +123,70 @@ async fn another_argument() {
 async fn another_order() {
     check("swapped", &expect![[r#"
         run `swapped` of `diverging` can't go on: its code asks for step `after` where step `middle` is recorded
-          recorded: step `middle` at tests/it/r09_divergence.rs:54:25, record 3 of 5
+          recorded: step `middle` at tests/it/r09_divergence.rs:56:25, record 3 of 5
                     arguments: [2]
           current:  step `after` at tests/it/r09_divergence.rs:29:24
                     arguments: [4]
-          note:     step `after` is recorded as well, as record 4 of 5: something before it was removed, or the order has changed"#]]).await;
+          note:     step `after` is recorded as well, as record 4 of 5: something before it was removed, or the order has changed
+          note:     in diverging's own body, `ctx.run` of `middle` is now at tests/it/r09_divergence.rs:27, tests/it/r09_divergence.rs:30, tests/it/r09_divergence.rs:34"#]]).await;
 }
 
 #[tokio::test]
 async fn a_step_inserted() {
     check("inserted", &expect![[r#"
         run `inserted` of `diverging` can't go on: its code asks for step `inserted` where step `middle` is recorded
-          recorded: step `middle` at tests/it/r09_divergence.rs:54:25, record 3 of 5
+          recorded: step `middle` at tests/it/r09_divergence.rs:56:25, record 3 of 5
                     arguments: [2]
           current:  step `inserted` at tests/it/r09_divergence.rs:33:24
                     arguments: [9]
-          note:     step `inserted` is recorded nowhere in this run: it was inserted, or it is step `middle` under another name"#]]).await;
+          note:     step `inserted` is recorded nowhere in this run: it was inserted, or it is step `middle` under another name
+          note:     in diverging's own body, `ctx.run` of `middle` is now at tests/it/r09_divergence.rs:27, tests/it/r09_divergence.rs:30, tests/it/r09_divergence.rs:34"#]]).await;
 }
 
 #[tokio::test]
 async fn a_step_inserted_and_dropped_without_being_polled() {
     check("inserted without waiting", &expect![[r#"
         run `inserted without waiting` of `diverging` can't go on: its code asks for step `inserted` where step `middle` is recorded
-          recorded: step `middle` at tests/it/r09_divergence.rs:54:25, record 3 of 5
+          recorded: step `middle` at tests/it/r09_divergence.rs:56:25, record 3 of 5
                     arguments: [2]
           current:  step `inserted` at tests/it/r09_divergence.rs:37:22
                     arguments: [9]
-          note:     step `inserted` is recorded nowhere in this run: it was inserted, or it is step `middle` under another name"#]]).await;
+          note:     step `inserted` is recorded nowhere in this run: it was inserted, or it is step `middle` under another name
+          note:     in diverging's own body, `ctx.run` of `middle` is now at tests/it/r09_divergence.rs:27, tests/it/r09_divergence.rs:30, tests/it/r09_divergence.rs:34"#]]).await;
 }
 
 #[tokio::test]
 async fn a_step_removed() {
     check("removed", &expect![[r#"
         run `removed` of `diverging` can't go on: its code asks for step `after` where step `middle` is recorded
-          recorded: step `middle` at tests/it/r09_divergence.rs:54:25, record 3 of 5
+          recorded: step `middle` at tests/it/r09_divergence.rs:56:25, record 3 of 5
                     arguments: [2]
-          current:  step `after` at tests/it/r09_divergence.rs:57:20
+          current:  step `after` at tests/it/r09_divergence.rs:59:20
                     arguments: [4]
-          note:     step `after` is recorded as well, as record 4 of 5: something before it was removed, or the order has changed"#]]).await;
+          note:     step `after` is recorded as well, as record 4 of 5: something before it was removed, or the order has changed
+          note:     in diverging's own body, `ctx.run` of `middle` is now at tests/it/r09_divergence.rs:27, tests/it/r09_divergence.rs:30, tests/it/r09_divergence.rs:34"#]]).await;
 }
 
 #[tokio::test]
 async fn recorded_steps_left_over_at_the_end() {
     check("returns early", &expect![[r#"
         run `returns early` of `diverging` can't go on: its code returned, and never asked for step `middle`, which is recorded
-          recorded: step `middle` at tests/it/r09_divergence.rs:54:25, record 3 of 5
+          recorded: step `middle` at tests/it/r09_divergence.rs:56:25, record 3 of 5
                     arguments: [2]
-          latest:   step `before` at tests/it/r09_divergence.rs:24:23"#]]).await;
+          latest:   step `before` at tests/it/r09_divergence.rs:24:23
+          note:     in diverging's own body, `ctx.run` of `middle` is now at tests/it/r09_divergence.rs:27, tests/it/r09_divergence.rs:30, tests/it/r09_divergence.rs:34"#]]).await;
 }
 
 #[tokio::test]
 async fn a_mismatch_in_a_branch_that_lost_its_race() {
     check("lost race", &expect![[r#"
         run `lost race` of `diverging` can't go on: its code asks for step `unheard of` where step `after` is recorded
-          recorded: step `after` at tests/it/r09_divergence.rs:57:20, record 4 of 5
+          recorded: step `after` at tests/it/r09_divergence.rs:59:20, record 4 of 5
                     arguments: [4]
           current:  step `unheard of` at tests/it/r09_divergence.rs:45:29
                     arguments: the same
-          note:     step `unheard of` is recorded nowhere in this run: it was inserted, or it is step `after` under another name"#]]).await;
+          note:     step `unheard of` is recorded nowhere in this run: it was inserted, or it is step `after` under another name
+          note:     in diverging's own body, `ctx.run` of `after` is now at tests/it/r09_divergence.rs:29, tests/it/r09_divergence.rs:59"#]]).await;
 }
 
 #[tokio::test]
@@ -188,9 +195,10 @@ async fn recorded_steps_not_asked_for_by_code_that_waits() {
         "foreign wait",
         &expect![[r#"
             run `foreign wait` of `diverging` can't go on: its code waits, and has not asked for step `after`, which is recorded
-              recorded: step `after` at tests/it/r09_divergence.rs:57:20, record 4 of 5
+              recorded: step `after` at tests/it/r09_divergence.rs:59:20, record 4 of 5
                         arguments: [4]
-              latest:   step `middle` at tests/it/r09_divergence.rs:49:24"#]],
+              latest:   step `middle` at tests/it/r09_divergence.rs:49:24
+              note:     in diverging's own body, `ctx.run` of `after` is now at tests/it/r09_divergence.rs:29, tests/it/r09_divergence.rs:59"#]],
     )
     .await;
 }

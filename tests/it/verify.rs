@@ -160,8 +160,8 @@ async fn changed_code_differs_as_a_replay_would() {
     let process = in_flight(&world, "changed").await;
     let divergence = HaltReason::Divergence;
     for (change, reason, words) in [
-        ("renamed", divergence, ["recorded: step second (operation 1", "current:  step renamed (operation 1"]),
-        ("returns early", divergence, ["returned without asking", "recorded: step second"]),
+        ("renamed", divergence, ["recorded: step `second` at", "current:  step `renamed` at"]),
+        ("returns early", divergence, ["its code returned, and never asked for step `second`", "recorded: step `second`"]),
         ("panics", HaltReason::Panic, ["the function panicked", "not finished"]),
         ("spins", divergence, ["wakes itself", "move what it waits for into a step"]),
         ("misnamed", HaltReason::Misuse, ["no#good", "can't be the name of a step"]),
@@ -187,7 +187,7 @@ async fn of_an_ended_run_the_result_is_compared_too() {
     let changes: [(_, &[&str]); 3] = [
         ("other result", &["another result", "recorded: 10\n", "current:  11\n", "journal:  6 records"]),
         ("goes on", &["goes on where the function had returned", "recorded: the result 10", "goes on with fifth"]),
-        ("returns early", &["returned without asking", "recorded: step second"]),
+        ("returns early", &["its code returned, and never asked for step `second`", "recorded: step `second`"]),
     ];
     for (change, words) in changes {
         deploy("ended", change);
@@ -314,9 +314,9 @@ async fn a_check_of_a_thousand_runs_lists_those_that_are_stranded() {
     assert!(runs.iter().eq(&(0..RUNS).step_by(100).map(|value| format!("batch {value:03}")).collect::<Vec<_>>()));
     let report = check.to_string();
     assert!(report.starts_with("10 of 1000 unfinished runs can't be continued by this program (1000 running, 0"));
-    let first = "\nbatch 000: running, verified_batch\n    [D0402] step note: code and journal disagree: ";
+    let first = "\nbatch 000: running, verified_batch\n    [D0402] step note: run `batch 000` of `verified_batch` can't go on: ";
     assert!(report.contains(first), "{report}");
-    assert!(report.contains("\n      current:  step renamed (operation 0"), "{report}");
+    assert!(report.contains("\n      current:  step `renamed` at"), "{report}");
     assert!(!report.contains("more"), "{report}");
 }
 
