@@ -289,7 +289,7 @@ pub use durable_macros::durable;
 
 pub use admin::{AttemptInfo, LIST_MAX, RunInfo, RunSummary, StepInfo, StepStatus};
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};
-pub use context::{Context, STEP_NAME_BYTES_MAX, Step, StepContext};
+pub use context::{Context, PATCH_ID_BYTES_MAX, STEP_NAME_BYTES_MAX, Step, StepContext};
 pub use engine::{Limits, Recovery, Stats};
 pub use error::{AdminError, OpenError, RunError, StartError};
 pub use failure::{FAILURE_CAUSES_MAX, FAILURE_MESSAGE_BYTES_MAX, Failure, ResultExt};
@@ -311,6 +311,7 @@ pub mod __private {
     pub use inventory;
 
     pub use crate::context::callee::*;
+    pub use crate::context::patch::Patch;
     pub use crate::engine::Registration;
 }
 
