@@ -20,6 +20,8 @@ pub enum Kind {
     Resumed,
     /// The function returned.
     Finished,
+    /// The run takes the new path of a patch.
+    Patched,
 }
 
 /// A record of a journal.
@@ -44,6 +46,7 @@ impl Entry {
             4 => Kind::Halted,
             5 => Kind::Resumed,
             6 => Kind::Finished,
+            7 => Kind::Patched,
             other => panic!("there is no event {other}"),
         };
         let key = matches!(kind, Kind::AttemptFailed | Kind::StepCompleted).then(|| {

@@ -290,7 +290,7 @@ pub use durable_macros::durable;
 
 pub use admin::{AttemptInfo, CHECK_LIST_MAX, Check, LIST_MAX, RunInfo, RunSummary, StepInfo, StepStatus, Stranded};
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};
-pub use context::{Context, STEP_NAME_BYTES_MAX, Step, StepContext};
+pub use context::{Context, PATCH_ID_BYTES_MAX, STEP_NAME_BYTES_MAX, Step, StepContext};
 pub use engine::{Limits, Recovery, Stats, Verification};
 pub use error::{AdminError, JournalError, OpenError, RunError, StartError};
 pub use failure::{FAILURE_CAUSES_MAX, FAILURE_MESSAGE_BYTES_MAX, Failure, ResultExt};
@@ -314,6 +314,7 @@ pub mod __private {
     pub use inventory;
 
     pub use crate::context::callee::*;
+    pub use crate::context::patch::Patch;
     pub use crate::engine::Registration;
     pub use crate::future::{Awaited, Block, block, checked};
 }

@@ -18,6 +18,8 @@ mod r12_recovery;
 mod r13_one_owner;
 mod r14_limits;
 
+mod patches;
+
 mod admin;
 mod recover_later;
 mod shutdown;

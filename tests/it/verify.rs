@@ -161,7 +161,11 @@ async fn changed_code_differs_as_a_replay_would() {
     let divergence = HaltReason::Divergence;
     for (change, reason, words) in [
         ("renamed", divergence, ["recorded: step `second` at", "current:  step `renamed` at"]),
-        ("returns early", divergence, ["its code returned, and never asked for step `second`", "recorded: step `second`"]),
+        (
+            "returns early",
+            divergence,
+            ["its code returned, and never asked for step `second`", "recorded: step `second`"],
+        ),
         ("panics", HaltReason::Panic, ["the function panicked", "not finished"]),
         ("spins", divergence, ["wakes itself", "move what it waits for into a step"]),
         ("misnamed", HaltReason::Misuse, ["no#good", "can't be the name of a step"]),

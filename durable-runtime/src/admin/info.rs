@@ -172,7 +172,7 @@ impl RunInfo {
                 Event::Halted(halted) => info.halt = Some(halt_of(halted)),
                 Event::Resumed { .. } => info.halt = None,
                 Event::Finished(finished) => info.result = Some(finished.result.clone()),
-                Event::Started(_) | Event::AttemptFailed(_) | Event::StepCompleted(_) => {}
+                Event::Started(_) | Event::AttemptFailed(_) | Event::StepCompleted(_) | Event::Patched(_) => {}
             }
         }
         // Why this process could not continue it says nothing any more once it has ended.
@@ -222,7 +222,8 @@ impl StepInfo {
             | Event::Recovered { .. }
             | Event::Halted(_)
             | Event::Resumed { .. }
-            | Event::Finished(_) => {}
+            | Event::Finished(_)
+            | Event::Patched(_) => {}
         }
     }
 }

@@ -2,6 +2,7 @@
 //! that a step's body gets.
 
 pub(crate) mod callee;
+pub(crate) mod patch;
 mod scope;
 mod shared;
 mod step;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use patch::PATCH_ID_BYTES_MAX;
 pub(crate) use scope::Scope;
 pub(crate) use shared::{Environment, RunShared, Stop, Wants};
 pub use step::{STEP_NAME_BYTES_MAX, Step};

@@ -14,9 +14,9 @@ use crate::clock::{Clock, Timestamp};
 use crate::engine::{Counters, Limits};
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Position, RunId};
-use crate::journal::{self, Arguments, Event, Operation, Outcome};
+use crate::journal::{self, Arguments, Event, Operation, Outcome, Patched};
 use crate::payload::Codec;
-use crate::replay::{Begin, ClaimNumber, Delivery, Divergence, Replay, Request};
+use crate::replay::{Begin, ClaimNumber, Delivery, Divergence, Path, Replay, Request};
 use crate::store::Record;
 
 /// An append is closed when its frames have this many bytes; the last one may go beyond.
@@ -216,6 +216,35 @@ impl RunShared {
                 slot.required = position.next();
             }
         }
+    }
+
+    /// Whether the run takes the new path of a patch.
+    pub(crate) fn patched(&self, id: &'static str) -> bool {
+        let limit = self.environment.limits.operations;
+        let mut state = self.state.lock();
+        match state.replay.patch(id, limit) {
+            Path::New => true,
+            Path::Old => false,
+            Path::TooMany => {
+                let message = format!("the run asked about {limit} patches, as many as `Limits::operations` allows");
+                state.halt(Halt::new(HaltReason::Limit, None, message));
+                false
+            }
+            Path::NewIfRecorded => {
+                let event = Event::Patched(Patched { id: id.into(), at: self.environment.clock.now().0 });
+                let recorded = state.append(event, None);
+                if let Some(position) = recorded {
+                    // What begins from here on may be on the new path, which a crash must not take back.
+                    state.required = state.required.max(position.next());
+                }
+                recorded.is_some()
+            }
+        }
+    }
+
+    /// The run took the old path of a patch that has only the new one left.
+    pub(crate) fn retired_patch(&self, id: &'static str) {
+        self.state.lock().replay.retired_patch(id);
     }
 
     /// A step's body begins.
@@ -426,7 +455,7 @@ impl State {
     fn mark_recovered(&mut self, now: Timestamp) {
         self.recovered_mark_missing = false;
         if let Some(position) = self.append(Event::Recovered { at: now.0 }, None) {
-            self.required = position.next();
+            self.required = self.required.max(position.next());
         }
     }
 

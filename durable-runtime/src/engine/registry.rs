@@ -1,10 +1,11 @@
 //! Which durable functions this program has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 
+use crate::context::patch::Patch;
 use crate::function::{CallSite, DurableFunction, OnChange};
 use crate::panics::message_of;
 use crate::payload::{Codec, PAYLOAD_BYTES_MAX, Payload};
@@ -97,6 +98,7 @@ fn decode<T: Recorded>(payload: &Payload) -> Result<T, String> {
 #[derive(Debug)]
 pub(crate) struct Registry {
     by_name: BTreeMap<&'static str, Vec<&'static Registration>>,
+    patches: BTreeSet<&'static str>,
 }
 
 /// Why a name does not say which function is meant.
@@ -115,7 +117,13 @@ impl Registry {
         for registration in inventory::iter::<Registration> {
             by_name.entry(registration.name).or_default().push(registration);
         }
-        Self { by_name }
+        let patches = inventory::iter::<Patch>.into_iter().filter_map(Patch::id).collect();
+        Self { by_name, patches }
+    }
+
+    /// The ids of the program's patches, in a fixed order.
+    pub(crate) fn patches(&self) -> impl Iterator<Item = &'static str> {
+        self.patches.iter().copied()
     }
 
     /// The one function of this name.

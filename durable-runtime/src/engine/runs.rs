@@ -105,6 +105,7 @@ impl Engine {
             input,
             input_digest,
             at: self.environment.clock.now().0,
+            patches: self.registry.patches().map(Into::into).collect(),
         };
         let ended = StoreError::Broken { first: "the tokio runtime it was opened in has ended".to_owned() };
         let not_started = StartError::Store { run: active.id.clone(), source: ended };

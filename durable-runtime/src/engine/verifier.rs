@@ -147,7 +147,8 @@ pub(crate) async fn verify(
             | Event::AttemptFailed(_)
             | Event::StepCompleted(_)
             | Event::Recovered { .. }
-            | Event::Resumed { .. },
+            | Event::Resumed { .. }
+            | Event::Patched(_),
         )
         | None => {}
     }

@@ -40,6 +40,8 @@ pub(crate) enum Event {
     },
     /// The function returned. Always the last event.
     Finished(Finished),
+    /// The run takes the new path of a patch that the program that started it did not have.
+    Patched(Patched),
 }
 
 impl Event {
@@ -51,6 +53,7 @@ impl Event {
             Self::StepCompleted(event) => event.at,
             Self::Halted(event) => event.at,
             Self::Finished(event) => event.at,
+            Self::Patched(event) => event.at,
             Self::Recovered { at } | Self::Resumed { at } => *at,
         }
     }
@@ -60,9 +63,12 @@ impl Event {
         match self {
             Self::AttemptFailed(event) => Some(&event.operation),
             Self::StepCompleted(event) => Some(&event.operation),
-            Self::Started(_) | Self::Recovered { .. } | Self::Halted(_) | Self::Resumed { .. } | Self::Finished(_) => {
-                None
-            }
+            Self::Started(_)
+            | Self::Recovered { .. }
+            | Self::Halted(_)
+            | Self::Resumed { .. }
+            | Self::Finished(_)
+            | Self::Patched(_) => None,
         }
     }
 
@@ -76,6 +82,7 @@ impl Event {
             Self::Halted(_) => "Halted",
             Self::Resumed { .. } => "Resumed",
             Self::Finished(_) => "Finished",
+            Self::Patched(_) => "Patched",
         }
     }
 }
@@ -93,6 +100,10 @@ pub(crate) struct Started {
     #[serde(with = "spelling::hex")]
     pub(crate) input_digest: u64,
     pub(crate) at: u64,
+    /// The ids of all patches that the program has: the run takes their new path from the beginning. Without them, a
+    /// crash between a branch's record and the marker of another branch's patch would send that one down the old path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) patches: Vec<Text>,
 }
 
 /// See [`Event::AttemptFailed`].
@@ -164,6 +175,14 @@ pub(crate) struct Finished {
     pub(crate) result: Payload,
     /// Whether that is an `Err`.
     pub(crate) failed: bool,
+    pub(crate) at: u64,
+}
+
+/// See [`Event::Patched`]. Once per patch.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Patched {
+    pub(crate) id: Text,
     pub(crate) at: u64,
 }
 

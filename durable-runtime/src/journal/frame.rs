@@ -91,7 +91,7 @@ fn checksum(version: u8, body: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{Arguments, Operation, OperationKind, Outcome, Site, StepCompleted};
+    use crate::journal::{Arguments, Operation, OperationKind, Outcome, Patched, Site, Started, StepCompleted};
     use crate::payload::{Codec, Payload};
 
     fn event() -> Event {
@@ -121,6 +121,28 @@ mod tests {
         let frame = encode(&event()).unwrap();
         let hex = frame.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         expect_test::expect!["02141507ff02030d6368617267655f63617264233200fdefcdab89674523010d7372632f6f72646572732e72731109010d5b22755f31222c31313837375d000200000e5b2270695f31222c31313837375dfd0068e5cf8b010000fd7b68e5cf8b010000"].assert_eq(&hex);
+    }
+
+    #[test]
+    fn the_bytes_of_patches_stay_as_they_are() {
+        let started = Event::Started(Started {
+            function: "checkout".into(),
+            version: 2,
+            fingerprint: 3,
+            input: Payload::encode(Codec::Json, &7, 1_024).unwrap(),
+            input_digest: 4,
+            at: 5,
+            patches: vec!["rounding".into(), "tax".into()],
+        });
+        let hex = |event: &Event| {
+            let frame = encode(event).unwrap();
+            assert_eq!(&decode(&frame).unwrap(), event);
+            frame.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+        };
+        expect_test::expect!["0212f451bf0008636865636b6f7574020300013704050208726f756e64696e6703746178"]
+            .assert_eq(&hex(&started));
+        expect_test::expect!["0228449bf3070374617806"]
+            .assert_eq(&hex(&Event::Patched(Patched { id: "tax".into(), at: 6 })));
     }
 
     #[test]

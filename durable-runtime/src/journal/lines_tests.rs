@@ -7,7 +7,7 @@ use crate::halt::HaltReason;
 use crate::journal::arguments::Arguments;
 use crate::journal::event::AttemptError;
 use crate::journal::{
-    AttemptFailed, Finished, Halted, Operation, OperationKind, Outcome, Site, Started, StepCompleted,
+    AttemptFailed, Finished, Halted, Operation, OperationKind, Outcome, Patched, Site, Started, StepCompleted,
 };
 use crate::payload::{Codec, Payload};
 
@@ -54,14 +54,16 @@ fn operation() -> impl Strategy<Value = Operation> {
 }
 
 fn started() -> impl Strategy<Value = Started> {
-    (text(), any::<u32>(), any::<u64>(), payload(), any::<u64>(), any::<u64>()).prop_map(
-        |(function, version, fingerprint, input, input_digest, at)| Started {
+    let patches = prop::collection::vec(text().prop_map(Into::into), 0..3);
+    (text(), any::<u32>(), any::<u64>(), payload(), any::<u64>(), any::<u64>(), patches).prop_map(
+        |(function, version, fingerprint, input, input_digest, at, patches)| Started {
             function: function.into(),
             version,
             fingerprint,
             input,
             input_digest,
             at,
+            patches,
         },
     )
 }
@@ -113,6 +115,7 @@ fn event() -> impl Strategy<Value = Event> {
             Event::Halted(Halted { reason, step: step.map(Into::into), message, at })
         }),
         any::<u64>().prop_map(|at| Event::Resumed { at }),
+        (text(), any::<u64>()).prop_map(|(id, at)| Event::Patched(Patched { id: id.into(), at })),
         (payload(), any::<bool>(), any::<u64>()).prop_map(|(result, failed, at)| Event::Finished(Finished {
             result,
             failed,
@@ -232,7 +235,7 @@ fn what_is_refused_is_told_with_its_line() {
         [D0170] line 1 is not that of a journal: [D0101] a run id must not be empty: use the business id the run is about, such as the order id. Take the text as `Journal::to_lines` wrote it
         [D0170] line 1 is not that of a journal: unknown field `more`, expected `journal` or `run` (column 29). Take the text as `Journal::to_lines` wrote it
         [D0170] line 2 is not that of a journal: EOF while parsing a value (column 0). Take the text as `Journal::to_lines` wrote it
-        [D0170] line 3 is not that of a journal: unknown variant `Stopped`, expected one of `Started`, `AttemptFailed`, `StepCompleted`, `Recovered`, `Halted`, `Resumed`, `Finished` (column 10). Take the text as `Journal::to_lines` wrote it
+        [D0170] line 3 is not that of a journal: unknown variant `Stopped`, expected one of `Started`, `AttemptFailed`, `StepCompleted`, `Recovered`, `Halted`, `Resumed`, `Finished`, `Patched` (column 10). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: unknown field `by`, expected `at` (column 25). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: missing field `at` (column 15). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: invalid value: integer `-7`, expected u64 (column 21). Take the text as `Journal::to_lines` wrote it

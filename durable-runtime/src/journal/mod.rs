@@ -13,7 +13,8 @@ mod text;
 
 pub(crate) use arguments::Arguments;
 pub(crate) use event::{
-    AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Site, Started, StepCompleted,
+    AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, Site, Started, StepCompleted,
 };
 pub(crate) use frame::{decode, encode};
 pub use lines::Journal;
+pub(crate) use text::Text;

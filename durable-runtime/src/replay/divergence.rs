@@ -29,6 +29,8 @@ pub(crate) enum Difference {
     LeftOver,
     /// The code waits for something that is not an operation of the run.
     ForeignWait,
+    /// The run took the old path of the patch with this id, and the code has only the new one.
+    RetiredPatch(&'static str),
 }
 
 /// A disagreement of code and journal (R9).
@@ -120,6 +122,9 @@ impl Divergence {
                 "its code waits for something that is not an operation of the run, so nothing recorded can wake it"
                     .to_owned()
             }
+            Difference::RetiredPatch(id) => {
+                format!("it took the old path of patch `{id}`, and its code has only the new one")
+            }
         }
     }
 
@@ -134,7 +139,9 @@ impl Divergence {
         }
         let label = match self.difference {
             Difference::Key | Difference::Kind | Difference::Arguments | Difference::Order => "current",
-            Difference::NotClaimed | Difference::LeftOver | Difference::ForeignWait => "latest",
+            Difference::NotClaimed | Difference::LeftOver | Difference::ForeignWait | Difference::RetiredPatch(_) => {
+                "latest"
+            }
         };
         match &self.current {
             Some(operation) => {
@@ -154,7 +161,9 @@ impl Divergence {
     fn notes(&self, change: &CodeChange) -> Vec<String> {
         let mut notes = Vec::new();
         match self.difference {
-            Difference::Arguments | Difference::Kind | Difference::ForeignWait => return notes,
+            Difference::Arguments | Difference::Kind | Difference::ForeignWait | Difference::RetiredPatch(_) => {
+                return notes;
+            }
             Difference::Key | Difference::Order | Difference::NotClaimed | Difference::LeftOver => {}
         }
         let Some((_, recorded)) = &self.recorded else { return notes };
@@ -178,8 +187,19 @@ impl Divergence {
 
     fn cause(&self, change: &CodeChange) -> Vec<String> {
         let CodeChange { function, versions: (version_then, version), fingerprints: (then, now), .. } = change;
-        if self.difference == Difference::ForeignWait {
-            return Vec::new();
+        match self.difference {
+            Difference::ForeignWait => return Vec::new(),
+            Difference::RetiredPatch(id) => {
+                return vec![format!(
+                    "the run was beyond `ctx.deprecate_patch({id:?})` before there was a patch `{id}`, and goes on as it began"
+                )];
+            }
+            Difference::Key
+            | Difference::Kind
+            | Difference::Arguments
+            | Difference::Order
+            | Difference::NotClaimed
+            | Difference::LeftOver => {}
         }
         let line = match (then != now, version_then != version) {
             (true, true) => format!(
@@ -203,6 +223,11 @@ impl Divergence {
         let into_a_step = |what: &str| format!("move what {what} into a step, `ctx.run(\"name\", async || {{ … }})`");
         let is_found_by_key = match self.difference {
             Difference::ForeignWait => return vec![into_a_step("the code waits for")],
+            Difference::RetiredPatch(id) => {
+                return vec![format!(
+                    "bring the old path back, `if ctx.patched({id:?}) {{ … }} else {{ … }}`, for as long as there are runs like this one"
+                )];
+            }
             Difference::Kind | Difference::Arguments => false,
             Difference::Key | Difference::Order | Difference::NotClaimed | Difference::LeftOver => true,
         };

@@ -39,6 +39,18 @@ pub(super) struct OperationFacts {
     pub(super) completed: bool,
 }
 
+/// What is recorded of that which an event is about.
+#[derive(Debug)]
+pub(super) enum Facts {
+    Operation(OperationFacts),
+    /// Whether the patch is recorded.
+    Patch {
+        is_recorded: bool,
+    },
+    /// The event is about the run.
+    Nothing,
+}
+
 /// Judges events in order.
 #[derive(Debug)]
 pub(crate) struct Legality {
@@ -65,19 +77,24 @@ impl Legality {
     }
 
     /// Takes in one event and returns its position.
-    pub(super) fn admit(&mut self, event: &Event, facts: Option<&OperationFacts>) -> Result<Position, Illegal> {
+    pub(super) fn admit(&mut self, event: &Event, facts: &Facts) -> Result<Position, Illegal> {
         let position = self.length;
         let illegal = |why: String| Err(Illegal { position, event: event.name(), why });
         let next = match (self.stage, event) {
-            (Stage::Empty, Event::Started(_)) | (Stage::Halted, Event::Resumed { .. }) => Stage::Running,
-            (Stage::Running, Event::AttemptFailed(_) | Event::StepCompleted(_) | Event::Recovered { .. }) => {
-                Stage::Running
-            }
+            (Stage::Empty, Event::Started(_))
+            | (Stage::Halted, Event::Resumed { .. })
+            | (
+                Stage::Running,
+                Event::AttemptFailed(_) | Event::StepCompleted(_) | Event::Recovered { .. } | Event::Patched(_),
+            ) => Stage::Running,
             (Stage::Running, Event::Halted(_)) => Stage::Halted,
             (Stage::Running, Event::Finished(_)) => Stage::Finished,
             (stage, _) => return illegal(format!("the run is {stage:?}")),
         };
-        if let (Some(operation), Some(facts)) = (event.operation(), facts) {
+        if let Facts::Patch { is_recorded: true } = facts {
+            return illegal("the patch is recorded already".to_owned());
+        }
+        if let (Some(operation), Facts::Operation(facts)) = (event.operation(), facts) {
             let key = &operation.key;
             if let Some(other) = facts.key_of_claim.as_ref().filter(|other| *other != key) {
                 return illegal(format!("claim {} has the key {other}, not {key}", operation.claim));
@@ -99,7 +116,8 @@ impl Legality {
         }
         self.recoveries = match event {
             Event::Recovered { .. } => self.recoveries.saturating_add(1),
-            Event::Halted(_) | Event::Finished(_) => self.recoveries,
+            // A patch is recorded once, which is no progress of the run.
+            Event::Halted(_) | Event::Finished(_) | Event::Patched(_) => self.recoveries,
             // Progress, or an operator's word, starts the count anew.
             Event::Started(_) | Event::AttemptFailed(_) | Event::StepCompleted(_) | Event::Resumed { .. } => 0,
         };

@@ -11,6 +11,9 @@ mod legality;
 #[cfg(test)]
 mod message_tests;
 #[cfg(test)]
+mod patch_tests;
+mod patches;
+#[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
@@ -19,6 +22,10 @@ use std::sync::Arc;
 
 pub(crate) use divergence::{CodeChange, Difference, Divergence};
 pub(crate) use legality::{Illegal, Legality, Stage};
+pub(crate) use patches::Path;
+
+use legality::{Facts, OperationFacts};
+use patches::Patches;
 
 use crate::clock::Timestamp;
 use crate::id::Position;
@@ -43,6 +50,7 @@ pub(crate) struct Replay {
     names: BTreeMap<Cow<'static, str>, u32>,
     /// The newest claim while it may still be renamed.
     unsealed: Option<Unsealed>,
+    patches: Patches,
     /// How many records are behind what the code knows: the position after the last delivered completion.
     delivered: Position,
     /// Whether everything that was in the journal at the start has been delivered.
@@ -130,6 +138,7 @@ impl Replay {
             claims: Vec::new(),
             names: BTreeMap::new(),
             unsealed: None,
+            patches: Patches::default(),
             delivered: Position(0),
             live: true,
             divergence: None,
@@ -156,7 +165,7 @@ impl Replay {
     /// # Errors
     /// [`Illegal`]: the fact can't follow those before it; nothing was changed.
     pub(crate) fn apply(&mut self, event: Event) -> Result<Position, Illegal> {
-        let position = self.legality.admit(&event, self.recorded_view(&event).as_ref())?;
+        let position = self.legality.admit(&event, &self.facts(&event))?;
         match event {
             Event::AttemptFailed(event) => {
                 let recorded = self.recorded_entry(position, event.operation);
@@ -171,11 +180,11 @@ impl Replay {
                 recorded.timer = None;
                 self.undelivered.push_back(Completion { position, claim, outcome: event.outcome });
             }
-            Event::Started(_)
-            | Event::Recovered { .. }
-            | Event::Halted(_)
-            | Event::Resumed { .. }
-            | Event::Finished(_) => {}
+            Event::Started(event) => self.patches.known = event.patches,
+            Event::Patched(event) => {
+                self.patches.recorded.insert(event.id.to_string());
+            }
+            Event::Recovered { .. } | Event::Halted(_) | Event::Resumed { .. } | Event::Finished(_) => {}
         }
         Ok(position)
     }
@@ -195,10 +204,13 @@ impl Replay {
         })
     }
 
-    fn recorded_view(&self, event: &Event) -> Option<legality::OperationFacts> {
-        let operation = event.operation()?;
+    fn facts(&self, event: &Event) -> Facts {
+        if let Event::Patched(event) = event {
+            return Facts::Patch { is_recorded: self.patches.recorded.contains(&*event.id) };
+        }
+        let Some(operation) = event.operation() else { return Facts::Nothing };
         let same_claim = self.recorded.get(&operation.claim);
-        Some(legality::OperationFacts {
+        Facts::Operation(OperationFacts {
             key_of_claim: same_claim.map(|recorded| recorded.operation.key.clone()),
             claim_of_key: self.recorded_keys.get(&operation.key).copied(),
             failed_attempts: same_claim.map_or(0, |recorded| recorded.failed_attempts),
@@ -334,7 +346,8 @@ impl Replay {
     /// Whether the claim may begin an attempt now: only once the whole journal is replayed, so that a
     /// divergence is found before any new effect.
     pub(crate) fn begin(&self, claim: ClaimNumber) -> Begin {
-        if !self.live {
+        // A disagreement can also be found live: that the old path of a patch is gone.
+        if !self.live || self.divergence.is_some() {
             return Begin::Wait;
         }
         match self.recorded.get(&claim) {
@@ -425,10 +438,14 @@ impl Replay {
         self.recorded.range(claimed..).next().map(|(claim, _)| *claim)
     }
 
+    fn found(&self, claim: ClaimNumber) -> Option<(Position, Operation)> {
+        self.recorded.get(&claim).map(|recorded| (recorded.position, recorded.operation.clone()))
+    }
+
     fn unclaimed(&self, difference: Difference, claim: ClaimNumber) -> Divergence {
         Divergence {
             difference,
-            recorded: self.recorded.get(&claim).map(|recorded| (recorded.position, recorded.operation.clone())),
+            recorded: self.found(claim),
             current: self.claims.last().cloned(),
             elsewhere: None,
             length: self.length(),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::*;
 use crate::halt::HaltReason;
 use crate::journal::event::AttemptError;
-use crate::journal::{AttemptFailed, Finished, Halted, Started, StepCompleted};
+use crate::journal::{AttemptFailed, Finished, Halted, Patched, Started, StepCompleted};
 use crate::payload::{Codec, Payload};
 
 fn payload(value: u32) -> Payload {
@@ -20,6 +20,7 @@ pub(super) fn started() -> Event {
         input: payload(0),
         input_digest: 0,
         at: 0,
+        patches: Vec::new(),
     })
 }
 
@@ -31,7 +32,7 @@ fn operation(claim: u32, key: &str, digest: u64) -> Operation {
     Operation { claim, key: key.into(), kind: OperationKind::Step, digest, site: site(claim + 1), arguments: None }
 }
 
-fn completed(claim: u32, key: &str) -> Event {
+pub(super) fn completed(claim: u32, key: &str) -> Event {
     Event::StepCompleted(StepCompleted {
         operation: operation(claim, key, 0),
         attempts: 1,
@@ -41,7 +42,7 @@ fn completed(claim: u32, key: &str) -> Event {
     })
 }
 
-fn attempt_failed(claim: u32, key: &str, attempt: u32) -> Event {
+pub(super) fn attempt_failed(claim: u32, key: &str, attempt: u32) -> Event {
     Event::AttemptFailed(AttemptFailed {
         operation: operation(claim, key, 0),
         attempt,
@@ -80,7 +81,7 @@ pub(super) fn delivers(replay: &mut Replay, expected: ClaimNumber) {
 }
 
 #[track_caller]
-fn diverges(replay: &mut Replay, expected: Difference) -> Divergence {
+pub(super) fn diverges(replay: &mut Replay, expected: Difference) -> Divergence {
     match replay.next_delivery() {
         Delivery::Diverged(divergence) => {
             assert_eq!(divergence.difference, expected, "{divergence:?}");
@@ -252,6 +253,7 @@ fn the_legality_table() {
         halted(),
         Event::Resumed { at: 0 },
         finished(),
+        Event::Patched(Patched { id: "p".into(), at: 0 }),
     ];
     let mut table = Vec::new();
     for (stage, before) in &stages {
@@ -263,15 +265,16 @@ fn the_legality_table() {
             }
         }
     }
-    expect_test::expect![[r"
+    expect_test::expect![[r#"
         Empty + Started = Running
         Running + AttemptFailed = Running
         Running + StepCompleted = Running
         Running + Recovered = Running
         Running + Halted = Halted
         Running + Finished = Finished
+        Running + Patched = Running
         Halted + Resumed = Running
-    "]]
+    "#]]
     .assert_eq(&table.concat());
 }
 
