@@ -19,6 +19,7 @@ mod r13_one_owner;
 mod r14_limits;
 
 mod admin;
+mod golden;
 mod recover_later;
 mod shutdown;
 mod verify;
