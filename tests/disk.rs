@@ -21,7 +21,7 @@ impl Disk {
     pub fn open(&self) -> Arc<Handle> {
         Arc::new(Handle {
             memory: self.memory.clone(),
-            state: Mutex::new(State { commits_left: usize::MAX, loss: Loss::Whole, held: false }),
+            state: Mutex::new(State::default()),
             released: Condvar::new(),
             waiting: watch::Sender::default(),
         })
@@ -51,6 +51,13 @@ struct State {
     commits_left: usize,
     loss: Loss,
     held: bool,
+    unreadable: Vec<StoreError>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { commits_left: usize::MAX, loss: Loss::Whole, held: false, unreadable: Vec::new() }
+    }
 }
 
 impl Handle {
@@ -58,6 +65,16 @@ impl Handle {
     pub fn fail_after(&self, commits: usize, loss: Loss) {
         let mut state = self.state.lock();
         (state.commits_left, state.loss) = (commits, loss);
+    }
+
+    /// From now on, the disk says that it found a run of which nothing can be read.
+    ///
+    /// # Panics
+    /// If the id is none.
+    pub fn lose_head(&self, run: &str) {
+        let run = RunId::new(run).expect("an id");
+        let detail = "the test tore it".to_owned();
+        self.state.lock().unreadable.push(StoreError::Corrupt { run, position: None, detail });
     }
 
     /// Commits and deletions wait from now on.
@@ -122,7 +139,7 @@ impl Store for Handle {
     }
 
     fn corrupt(&self) -> Vec<StoreError> {
-        self.memory.corrupt()
+        self.state.lock().unreadable.clone()
     }
 
     fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<DueTimer>, StoreError> {

@@ -21,6 +21,7 @@ mod r14_limits;
 mod patches;
 
 mod admin;
+mod golden;
 mod recover_later;
 mod shutdown;
 mod verify;

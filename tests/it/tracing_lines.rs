@@ -177,3 +177,18 @@ async fn a_line_that_is_first_reached_on_replay_is_logged_by_later_runs() {
     assert_eq!(lines.messages("later").iter().filter(|line| *line == "new").count(), 1);
     HAS_NEW_LINE.store(false, Ordering::SeqCst);
 }
+
+#[tokio::test]
+async fn verifying_logs_nothing() {
+    let lines = &*LINES;
+    let world = World::default();
+    world.gates.open("logging");
+    let process = world.open().await;
+    process.runtime.start("verified", logged, ()).await.unwrap().id();
+    world.gates.arrived("logging#2", 1).await;
+    lines.take("verified");
+    assert!(process.runtime.verify("verified").await.unwrap().fits());
+    // It would have passed "first" and, behind everything that is recorded, "second"; in no run's span.
+    assert!(!lines.0.lock().iter().any(|line| !line.starts_with("run id=")), "{:?}", lines.0.lock());
+    assert_eq!(lines.messages("verified"), [""; 0]);
+}

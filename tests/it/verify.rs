@@ -1,12 +1,12 @@
 //! Verifying: would the present code go on with a recorded run? Asked without running a step or writing a byte.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::poll_fn;
 use std::task::Poll;
 
 use durable_runtime::store::StoredRun;
 use durable_runtime::{
-    AdminError, CHECK_LIST_MAX, Codec, Context, Halt, HaltReason, InvalidRunId, Runtime, Stats, StepContext,
+    AdminError, CHECK_LIST_MAX, Codec, Context, Halt, HaltReason, InvalidRunId, Limits, Runtime, Stats, StepContext,
     Verification, durable,
 };
 use durable_tests::{Effects, Process, World, contents, copy, frames, journal, patch, write};
@@ -217,6 +217,58 @@ async fn a_halted_run_is_verified_as_if_it_were_resumed() {
 }
 
 #[durable]
+async fn verified_lazy(ctx: Context) -> u32 {
+    let not_polled = ctx.run(note, 1).named("not polled");
+    drop(ctx.run(note, 1).named("dropped"));
+    ctx.run(gated, 2).named("first").await + not_polled.await
+}
+
+#[tokio::test]
+async fn only_the_steps_that_are_awaited_come_next() {
+    let world = World::default();
+    let process = world.open().await;
+    let run = process.runtime.start("lazy", verified_lazy, ()).await.unwrap();
+    world.gates.arrived("first", 1).await;
+    continues(&verify(&world, &process, "lazy").await, &["first"]);
+    world.gates.open("first");
+    assert_eq!(run.await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_crash_loop_is_told_until_the_run_is_halted_and_then_the_code_fits() {
+    let limits = Limits { recoveries_without_progress: 2, ..Limits::default() };
+    let world = World { limits, ..World::default() };
+    in_flight(&world, "loop").await.crash().await;
+    for life in 2..=3 {
+        let process = world.open().await;
+        world.gates.arrived("third", life).await;
+        process.crash().await;
+    }
+    let runtime = world.builder().recover_later().open_store(world.disk.open()).await.unwrap();
+    differs(runtime.verify("loop").await.unwrap(), HaltReason::CrashLoop, &["2 times in a row"]);
+    runtime.recover().await.unwrap();
+    runtime.attach("loop", verified).await.unwrap().await.unwrap_err();
+    // Resuming it starts the count anew.
+    continues(&runtime.verify("loop").await.unwrap(), &["third", "fourth"]);
+}
+
+#[durable]
+async fn verified_bincode(ctx: Context) -> BTreeMap<(u8, u8), u8> {
+    ctx.run("values", async || ()).await;
+    BTreeMap::from([((1, 2), 3)])
+}
+
+#[tokio::test]
+async fn a_result_is_compared_in_the_codec_it_is_recorded_in() {
+    let world = World::default();
+    let runtime = world.builder().codec(Codec::Bincode).open_store(world.disk.open()).await.unwrap();
+    runtime.start("bincode", verified_bincode, ()).await.unwrap().await.unwrap();
+    // In JSON there are no such keys.
+    let other = world.builder().open_store(world.disk.open()).await.unwrap();
+    assert_eq!(other.verify("bincode").await.unwrap(), Verification::Same);
+}
+
+#[durable]
 async fn verified_map(ctx: Context) -> Result<HashMap<String, u32>, String> {
     let values = (0..50).map(|value| (format!("key {value}"), value)).collect();
     ctx.run("values", async || ()).await;
@@ -350,6 +402,31 @@ async fn a_check_counts_what_it_does_not_list() {
     let check = process.runtime.check().await.unwrap();
     assert_eq!((check.running, check.stranded_count, check.stranded.len()), (1_005, 1_005, 1_000));
     assert!(check.to_string().ends_with("\n… and 5 more\n"));
+}
+
+#[tokio::test]
+async fn a_check_reports_halted_and_unreadable_runs() {
+    let world = World::default();
+    let process = in_flight(&world, "halting").await;
+    for (run, change) in [("halted", "panics"), ("mended", "panics")] {
+        deploy(run, change);
+        process.runtime.start(run, verified, 1).await.unwrap().await.unwrap_err();
+    }
+    undo("mended", "panics");
+    process.handle.lose_head("torn");
+    let check = process.runtime.check().await.unwrap();
+    assert_eq!((check.running, check.halted, check.unreadable, check.stranded_count), (1, 2, 1, 2));
+    let runs: Vec<_> = check.stranded.iter().map(|stranded| (stranded.run.as_str(), stranded.halt.reason)).collect();
+    assert_eq!(runs, [("halted", HaltReason::Panic), ("torn", HaltReason::Corrupt)]);
+    let report = check.to_string();
+    for words in [
+        "2 of 4 unfinished runs can't be continued by this program (1 running, 2 halted, 1 unreadable)\n",
+        "\nhalted: halted, verified\n    [D0401] the function panicked",
+        "\ntorn: unreadable\n    [D0407] [D0206] the journal of run torn is corrupt",
+    ] {
+        assert!(report.contains(words), "{words:?} is missing in: {report}");
+    }
+    undo("halted", "panics");
 }
 
 #[tokio::test]

@@ -82,15 +82,15 @@ impl fmt::Display for Check {
         let Self { running, halted, unreadable, stranded_count, stranded } = self;
         let looked_at = running + halted + unreadable;
         if self.fits() {
-            return writeln!(
-                f,
-                "all {looked_at} unfinished runs can be continued by this program ({running} running, {halted} halted)"
-            );
+            write!(f, "all {looked_at} unfinished runs can be continued by this program")?;
+        } else {
+            write!(f, "{stranded_count} of {looked_at} unfinished runs can't be continued by this program")?;
         }
-        writeln!(
-            f,
-            "{stranded_count} of {looked_at} unfinished runs can't be continued by this program ({running} running, {halted} halted)"
-        )?;
+        write!(f, " ({running} running, {halted} halted")?;
+        if *unreadable > 0 {
+            write!(f, ", {unreadable} unreadable")?;
+        }
+        f.write_str(")\n")?;
         for Stranded { run, function, status, halt } in stranded {
             write!(f, "\n{run}: ")?;
             match (status, function) {

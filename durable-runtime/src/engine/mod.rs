@@ -22,3 +22,5 @@ pub use registry::Registration;
 pub(crate) use registry::Registry;
 pub(crate) use runs::{Engine, halt_of};
 pub use verifier::Verification;
+#[cfg(feature = "testing")]
+pub(crate) use verifier::verify;

@@ -72,6 +72,31 @@ impl Event {
         }
     }
 
+    /// The operation, to be changed.
+    #[cfg(feature = "testing")]
+    pub(crate) fn operation_mut(&mut self) -> Option<&mut Operation> {
+        match self {
+            Self::AttemptFailed(event) => Some(&mut event.operation),
+            Self::StepCompleted(event) => Some(&mut event.operation),
+            Self::Started(_) | Self::Recovered { .. } | Self::Halted(_) | Self::Resumed { .. } | Self::Finished(_) => {
+                None
+            }
+        }
+    }
+
+    /// Gives all times of the event this one value.
+    #[cfg(feature = "testing")]
+    pub(crate) fn set_times(&mut self, time: u64) {
+        match self {
+            Self::Started(event) => event.at = time,
+            Self::AttemptFailed(event) => (event.retry_at, event.at) = (time, time),
+            Self::StepCompleted(event) => (event.began_at, event.at) = (time, time),
+            Self::Halted(event) => event.at = time,
+            Self::Finished(event) => event.at = time,
+            Self::Recovered { at } | Self::Resumed { at } => *at = time,
+        }
+    }
+
     /// The event's name, as in `docs/journal-format.md`.
     pub(crate) fn name(&self) -> &'static str {
         match self {

@@ -1,8 +1,13 @@
-//! For tests (feature `testing`): the conformance suite every store passes, and a store that fails on command.
+//! For tests (feature `testing`). Of durable functions: [`replay`] and [`golden`] journals. Of stores: the conformance suite
+//! that every store passes, and a store that fails on command.
 
 pub mod conformance;
+mod golden;
 mod lossy;
 mod random;
+mod replay;
 
+pub use golden::{Golden, golden};
 pub use lossy::{Fault, LossyStore};
 pub use random::Random;
+pub use replay::replay;
