@@ -21,6 +21,7 @@ mod r14_limits;
 mod admin;
 mod shutdown;
 
+mod concurrency;
 mod lost_writes;
 mod programs;
 
