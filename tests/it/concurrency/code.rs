@@ -11,7 +11,7 @@ use futures::stream::{self, FuturesOrdered, FuturesUnordered};
 use super::program::{Many, Plan, Program, Three, Two, mix, told};
 use super::score::Score;
 
-async fn perform(step: StepContext, plan: Plan, input: u64) -> Result<u64, u64> {
+pub(super) async fn perform(step: StepContext, plan: Plan, input: u64) -> Result<u64, u64> {
     step.dependency::<Score>().pass(&step, input).await;
     if step.attempt() <= plan.failures { Err(0) } else { plan.result(step.key(), input) }
 }

@@ -4,8 +4,10 @@
 //! comes to the same result by the same journal as one that never crashed and whose steps ended in the same order.
 
 mod code;
+mod model;
 mod program;
 mod score;
+mod small;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

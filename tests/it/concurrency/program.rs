@@ -103,6 +103,8 @@ pub(super) struct Plan {
 impl Plan {
     /// A step between others.
     pub(super) const BETWEEN: Self = Self { name: 0, failures: 0, is_err: false };
+    /// A step that returns an error.
+    pub(super) const FAILING: Self = Self { is_err: true, ..Self::BETWEEN };
 
     pub(super) fn name(self) -> String {
         format!("step {}", self.name)
