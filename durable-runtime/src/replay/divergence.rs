@@ -22,6 +22,8 @@ pub(crate) enum Difference {
     LeftOver,
     /// The code waits for something that is not an operation of the run.
     ForeignWait,
+    /// The code went on although no operation of the run had ended.
+    ForeignWake,
 }
 
 /// A disagreement of code and journal (R9).
@@ -52,7 +54,7 @@ impl Divergence {
         let changed = change.fingerprints.0 != change.fingerprints.1 || change.versions.0 != change.versions.1;
         let (then, now) = change.versions;
         text.push_str(match (self.difference, changed) {
-            (Difference::ForeignWait, _) => "",
+            (Difference::ForeignWait | Difference::ForeignWake, _) => "",
             (_, true) => "\n  cause:    the function's code has changed since the run was started",
             (_, false) => "\n  cause:    the function's code is unchanged, so it is not deterministic: it depends on a clock, on randomness, on the order of a hash map, or on state outside its run",
         });
@@ -60,7 +62,7 @@ impl Divergence {
             let _ = write!(text, " (version {then} then, {now} now)");
         }
         text.push_str(match (self.difference, changed) {
-            (Difference::ForeignWait, _) => {
+            (Difference::ForeignWait | Difference::ForeignWake, _) => {
                 "\n  do this:  move what it waits for into a step, `ctx.run(\"name\", async || { … })`, deploy, and resume the run"
             }
             (_, true) => {
@@ -87,6 +89,9 @@ impl fmt::Display for Divergence {
             Difference::ForeignWait => {
                 "the code waits for something that is not an operation of its run, so nothing recorded can wake it"
             }
+            Difference::ForeignWake => {
+                "the code went on although none of its operations had ended: what woke it is not an operation of its run, so nothing recorded can do that again"
+            }
         })?;
         if let Some(recorded) = &self.recorded {
             write!(f, "\n  recorded: {}", Told(recorded))?;
@@ -94,7 +99,11 @@ impl fmt::Display for Divergence {
         if let Some(current) = &self.current {
             let word = match self.difference {
                 Difference::NotClaimed | Difference::LeftOver | Difference::ForeignWait => "latest",
-                Difference::Key | Difference::Kind | Difference::Arguments | Difference::Order => "current",
+                Difference::Key
+                | Difference::Kind
+                | Difference::Arguments
+                | Difference::Order
+                | Difference::ForeignWake => "current",
             };
             write!(f, "\n  {:<10}{}", format!("{word}:"), Told(current))?;
         }
