@@ -12,6 +12,7 @@ mod r06_guarantee;
 mod r07_values;
 mod r08_errors;
 mod r09_divergence;
+mod r09_foreign;
 mod r10_misuse;
 mod r11_retries;
 mod r12_recovery;
@@ -26,6 +27,7 @@ mod recover_later;
 mod shutdown;
 mod verify;
 
+mod concurrency;
 mod lost_writes;
 mod programs;
 

@@ -186,12 +186,14 @@ impl RunShared {
         let delivered = state.replay.delivered();
         let Some(slot) = state.slots.get_mut(claim as usize) else { return Arrival::Wait };
         if let Some(outcome) = slot.delivered.take() {
+            state.replay.progress(claim);
             return Arrival::Delivered(outcome);
         }
         if !slot.polled {
             slot.polled = true;
             slot.required = slot.required.max(delivered);
             state.awaited += 1;
+            state.replay.progress(claim);
         }
         let now = self.environment.clock.now();
         if let Some((attempt, not_before)) = state.permission(claim, now) {
@@ -258,9 +260,14 @@ impl RunShared {
         state.bodies = state.bodies.saturating_sub(1);
     }
 
-    /// The code dropped the step.
+    /// The code dropped the step, or is itself being dropped.
     pub(crate) fn abandon(&self, claim: ClaimNumber) {
+        let is_polled = Scope::current() == Place::Run(self.instance);
         let mut state = self.state.lock();
+        let is_unresolved = |slot: &Slot| !slot.closed || slot.delivered.is_some();
+        if is_polled && state.slots.get(claim as usize).is_some_and(is_unresolved) {
+            state.replay.progress(claim);
+        }
         state.close(claim);
     }
 
@@ -429,7 +436,7 @@ impl State {
     fn permission(&self, claim: ClaimNumber, now: Timestamp) -> Option<(u32, Option<u64>)> {
         let slot = self.slots.get(claim as usize)?;
         let required = slot.required.max(self.required);
-        if self.stopping || self.halt.is_some() || required > self.durable {
+        if self.stopping || self.halt.is_some() || self.replay.is_diverged() || required > self.durable {
             return None;
         }
         match self.replay.begin(claim) {

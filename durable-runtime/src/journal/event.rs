@@ -78,9 +78,12 @@ impl Event {
         match self {
             Self::AttemptFailed(event) => Some(&mut event.operation),
             Self::StepCompleted(event) => Some(&mut event.operation),
-            Self::Started(_) | Self::Recovered { .. } | Self::Halted(_) | Self::Resumed { .. } | Self::Finished(_) => {
-                None
-            }
+            Self::Started(_)
+            | Self::Recovered { .. }
+            | Self::Halted(_)
+            | Self::Resumed { .. }
+            | Self::Finished(_)
+            | Self::Patched(_) => None,
         }
     }
 
@@ -93,6 +96,7 @@ impl Event {
             Self::StepCompleted(event) => (event.began_at, event.at) = (time, time),
             Self::Halted(event) => event.at = time,
             Self::Finished(event) => event.at = time,
+            Self::Patched(event) => event.at = time,
             Self::Recovered { at } | Self::Resumed { at } => *at = time,
         }
     }

@@ -31,6 +31,8 @@ pub(crate) enum Difference {
     ForeignWait,
     /// The run took the old path of the patch with this id, and the code has only the new one.
     RetiredPatch(&'static str),
+    /// The code went on although no operation of the run had ended.
+    ForeignWake,
 }
 
 /// A disagreement of code and journal (R9).
@@ -122,6 +124,10 @@ impl Divergence {
                 "its code waits for something that is not an operation of the run, so nothing recorded can wake it"
                     .to_owned()
             }
+            Difference::ForeignWake => {
+                "its code went on although none of its operations had ended: what woke it is not an operation of the run, so no replay can repeat that"
+                    .to_owned()
+            }
             Difference::RetiredPatch(id) => {
                 format!("it took the old path of patch `{id}`, and its code has only the new one")
             }
@@ -138,7 +144,11 @@ impl Divergence {
             None => story.tell("recorded", [format!("{length} records, all of them replayed")]),
         }
         let label = match self.difference {
-            Difference::Key | Difference::Kind | Difference::Arguments | Difference::Order => "current",
+            Difference::Key
+            | Difference::Kind
+            | Difference::Arguments
+            | Difference::Order
+            | Difference::ForeignWake => "current",
             Difference::NotClaimed | Difference::LeftOver | Difference::ForeignWait | Difference::RetiredPatch(_) => {
                 "latest"
             }
@@ -161,9 +171,11 @@ impl Divergence {
     fn notes(&self, change: &CodeChange) -> Vec<String> {
         let mut notes = Vec::new();
         match self.difference {
-            Difference::Arguments | Difference::Kind | Difference::ForeignWait | Difference::RetiredPatch(_) => {
-                return notes;
-            }
+            Difference::Arguments
+            | Difference::Kind
+            | Difference::ForeignWait
+            | Difference::ForeignWake
+            | Difference::RetiredPatch(_) => return notes,
             Difference::Key | Difference::Order | Difference::NotClaimed | Difference::LeftOver => {}
         }
         let Some((_, recorded)) = &self.recorded else { return notes };
@@ -188,7 +200,7 @@ impl Divergence {
     fn cause(&self, change: &CodeChange) -> Vec<String> {
         let CodeChange { function, versions: (version_then, version), fingerprints: (then, now), .. } = change;
         match self.difference {
-            Difference::ForeignWait => return Vec::new(),
+            Difference::ForeignWait | Difference::ForeignWake => return Vec::new(),
             Difference::RetiredPatch(id) => {
                 return vec![format!(
                     "the run was beyond `ctx.deprecate_patch({id:?})` before there was a patch `{id}`, and goes on as it began"
@@ -223,6 +235,7 @@ impl Divergence {
         let into_a_step = |what: &str| format!("move what {what} into a step, `ctx.run(\"name\", async || {{ … }})`");
         let is_found_by_key = match self.difference {
             Difference::ForeignWait => return vec![into_a_step("the code waits for")],
+            Difference::ForeignWake => return vec![into_a_step("woke the code")],
             Difference::RetiredPatch(id) => {
                 return vec![format!(
                     "bring the old path back, `if ctx.patched({id:?}) {{ … }} else {{ … }}`, for as long as there are runs like this one"

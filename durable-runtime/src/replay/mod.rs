@@ -55,6 +55,10 @@ pub(crate) struct Replay {
     delivered: Position,
     /// Whether everything that was in the journal at the start has been delivered.
     live: bool,
+    /// Whether the code has made all the progress that the last delivery, or the start, gave it reason for.
+    at_rest: bool,
+    /// The operation with which the code made progress while it was [at rest](Self::at_rest).
+    foreign: Option<ClaimNumber>,
     /// The first disagreement of a claim with the journal; kept even if the claim is dropped.
     divergence: Option<Divergence>,
 }
@@ -141,6 +145,8 @@ impl Replay {
             patches: Patches::default(),
             delivered: Position(0),
             live: true,
+            at_rest: false,
+            foreign: None,
             divergence: None,
         }
     }
@@ -241,6 +247,7 @@ impl Replay {
         let Request { name, kind, digest, site } = request;
         self.claims.push(Operation { claim: number, key, kind, digest, site, arguments: None });
         self.unsealed = Some(Unsealed { name });
+        self.progress(number);
         number
     }
 
@@ -255,6 +262,22 @@ impl Replay {
         if let Some(operation) = self.claims.get_mut(claim as usize) {
             operation.arguments = arguments;
         }
+    }
+
+    /// The code made progress with a claim: it made it, polled it for the first time, took its outcome, or dropped it
+    /// without.
+    ///
+    /// It has reason for that at its start and behind a delivery, and goes on until it waits for its operations only
+    /// (R2). At any other time something else has woken it, which no replay will do at the same place.
+    pub(crate) fn progress(&mut self, claim: ClaimNumber) {
+        if self.at_rest {
+            self.foreign.get_or_insert(claim);
+        }
+    }
+
+    /// Whether code and journal are known to disagree: nothing new may begin.
+    pub(crate) fn is_diverged(&self) -> bool {
+        self.foreign.is_some() || self.divergence.is_some()
     }
 
     /// Gives the newest claim another name. `false`, and nothing changed, if it is sealed: another
@@ -379,9 +402,8 @@ impl Replay {
 
     /// What the code is to be told next (R2, R3). Call only when it makes no more progress by itself.
     pub(crate) fn next_delivery(&mut self) -> Delivery {
-        self.seal();
-        if let Some(divergence) = &self.divergence {
-            return Delivery::Diverged(Box::new(divergence.clone()));
+        if let Some(divergence) = self.known_divergence() {
+            return Delivery::Diverged(Box::new(divergence));
         }
         // The lowest undelivered position is the next; the code has claimed it, or the two disagree:
         // when it was recorded, the code had claimed it knowing no more than it knows now.
@@ -390,6 +412,7 @@ impl Replay {
                 return Delivery::Diverged(Box::new(self.unclaimed(Difference::NotClaimed, next.claim)));
             }
             self.delivered = next.position.next();
+            self.at_rest = false;
             return Delivery::Deliver { claim: next.claim, outcome: next.outcome, replayed: !self.live };
         }
         if !self.live {
@@ -398,15 +421,28 @@ impl Replay {
             }
             self.live = true;
         }
+        self.at_rest = true;
         Delivery::Nothing
     }
 
-    /// The disagreement, if any, of a function that returned here: recorded operations it never claimed,
-    /// or a mismatch it swallowed.
-    pub(crate) fn end(&mut self) -> Option<Divergence> {
+    /// The disagreement that the code's claims, and when it made them, show by now.
+    fn known_divergence(&mut self) -> Option<Divergence> {
         self.seal();
-        if let Some(divergence) = &self.divergence {
-            return Some(divergence.clone());
+        // First, because it may be the cause of the other one.
+        match self.foreign {
+            Some(claim) => Some(self.foreign_wake(self.operation(claim).cloned())),
+            None => self.divergence.clone(),
+        }
+    }
+
+    /// The disagreement, if any, of a function that returned here: recorded operations it never claimed,
+    /// a mismatch it swallowed, or that something foreign made it return.
+    pub(crate) fn end(&mut self) -> Option<Divergence> {
+        if let Some(divergence) = self.known_divergence() {
+            return Some(divergence);
+        }
+        if self.at_rest {
+            return Some(self.foreign_wake(self.claims.last().cloned()));
         }
         self.first_unclaimed().map(|claim| self.unclaimed(Difference::LeftOver, claim))
     }
@@ -417,6 +453,16 @@ impl Replay {
             difference: Difference::ForeignWait,
             recorded: None,
             current: self.claims.last().cloned(),
+            elsewhere: None,
+            length: self.length(),
+        }
+    }
+
+    fn foreign_wake(&self, current: Option<Operation>) -> Divergence {
+        Divergence {
+            difference: Difference::ForeignWake,
+            recorded: None,
+            current,
             elsewhere: None,
             length: self.length(),
         }

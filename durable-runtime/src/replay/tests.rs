@@ -310,3 +310,39 @@ fn a_refused_fact_changes_nothing() {
     assert_eq!(replay.length(), Position(2));
     replay.apply(completed(1, "b")).expect("the next fact is still welcome");
 }
+
+/// Lets the code do something after it came to rest.
+#[track_caller]
+fn goes_on_at_rest(act: impl FnOnce(&mut Replay)) -> Replay {
+    let mut replay = replay([]);
+    replay.claim(request("a"));
+    assert_eq!(replay.next_delivery(), Delivery::Nothing);
+    assert!(!replay.is_diverged());
+    act(&mut replay);
+    replay
+}
+
+#[test]
+fn r9_code_that_goes_on_without_a_delivery() {
+    let mut claimed = goes_on_at_rest(|replay| {
+        replay.claim(request("b"));
+    });
+    assert!(claimed.is_diverged());
+    let Delivery::Diverged(divergence) = claimed.next_delivery() else { panic!("it diverged") };
+    assert_eq!(divergence.difference, Difference::ForeignWake);
+    assert_eq!(divergence.current.map(|operation| operation.key), Some("b".into()));
+
+    let mut polled = goes_on_at_rest(|replay| replay.progress(0));
+    assert_eq!(polled.end().map(|divergence| divergence.difference), Some(Difference::ForeignWake));
+
+    let mut returned = goes_on_at_rest(|_| {});
+    assert_eq!(returned.end().map(|divergence| divergence.difference), Some(Difference::ForeignWake));
+
+    let mut delivered = goes_on_at_rest(|replay| {
+        replay.apply(completed(0, "a")).expect("it is legal");
+        delivers(replay, 0);
+        replay.claim(request("b"));
+    });
+    assert_eq!(delivered.next_delivery(), Delivery::Nothing);
+    assert!(!delivered.is_diverged());
+}

@@ -9,7 +9,7 @@ use super::replay::replay_with;
 use crate::engine::{Registration, Registry, Verification};
 use crate::function::DurableFunction;
 use crate::id::RunId;
-use crate::journal::{CallSite, Event, Journal};
+use crate::journal::{Event, Journal, Site};
 use crate::runtime::Runtime;
 use crate::value;
 
@@ -303,9 +303,13 @@ fn meaning(journal: &Journal) -> Journal {
     for event in &mut journal.events {
         if let Event::Started(started) = event {
             (started.version, started.fingerprint) = (0, 0);
+            // Those of the whole program: the paths that this function took are told by its steps.
+            started.patches.clear();
         }
         if let Some(operation) = event.operation_mut() {
-            operation.site = CallSite { file: "".into(), line: 0, column: 0 };
+            operation.site = Site { file: "".into(), line: 0, column: 0 };
+            // For people only, and not in journals of older versions.
+            operation.arguments = None;
         }
     }
     journal
