@@ -247,12 +247,15 @@ impl Engine {
             call_sites: registration.call_sites,
         };
         let input = started.input.clone();
-        let replay = match Replay::of_journal(loaded.events) {
+        let mut replay = match Replay::of_journal(loaded.events) {
             Ok(replay) => replay,
             Err(illegal) => return corrupt(illegal.to_string()),
         };
         if replay.stage() != Stage::Running {
             return corrupt(format!("the store says running, the journal says {:?}", replay.stage()));
+        }
+        if change.is_by_key() {
+            replay.match_by_key();
         }
         let recoveries = replay.recoveries();
         let shared = Arc::new(RunShared::new(
