@@ -193,9 +193,11 @@
 //! Finished runs are never replayed. An unfinished run is replayed by the code that is there now, and goes on if that
 //! asks for the recorded steps. You may change anything behind the last recorded step, the bodies of steps, and, with
 //! JSON payloads, add fields: `#[serde(default)]` for what is read back; an added `Option` that is `None` does not change
-//! the digest of an argument. Steps inserted, removed, renamed or given other arguments before that point halt the run;
-//! deploy the old code, and resume. `#[durable(version = 2)]` is recorded and shown in that message; it selects nothing.
-//! A renamed function keeps its runs with `#[durable(name = "its_old_name")]`.
+//! the digest of an argument. Steps inserted, removed, renamed or given other arguments before that point halt the run,
+//! unless the code keeps the old way for it: `if ctx.patched("id") { /* new */ } else { /* old */ }`
+//! ([`Context::patched`]), or is to find what is recorded by the steps' names ([`OnChange::Resume`]). A run that is halted
+//! goes on with the old code, or with either of these. `#[durable(version = 2)]` is recorded, shown in that message, and
+//! counts as a change; it selects nothing. A renamed function keeps its runs with `#[durable(name = "its_old_name")]`.
 //!
 //! # Errors
 //!

@@ -218,9 +218,9 @@ async fn a_changed_function_fails_with_file_event_and_difference() {
     let file = file.file_name().unwrap().to_str().unwrap().to_owned();
     for words in [
         "1 of 2 golden journals in ",
-        &format!("\n{file}: after event 3 of 5, StepCompleted second\n    [D0402] step second: code and journal"),
-        "\n      recorded: step second (operation 1",
-        "\n      current:  step another (operation 1",
+        &format!("\n{file}: after event 3 of 5, StepCompleted second\n    [D0402] step second: run `golden changed` of"),
+        "\n      recorded: step `second` at",
+        "\n      current:  step `another` at",
         "Runs like these that are in flight when this code is deployed halt",
         "\n    DURABLE_GOLDEN=record cargo test",
     ] {
@@ -296,6 +296,6 @@ async fn code_that_is_not_deterministic_fails_before_it_is_recorded() {
     let runtime = Runtime::builder().in_memory().await.unwrap();
     let told = panics(async move { assert_eq!(golden.run(&runtime, golden_moody, ()).await, 1) }).await;
     assert!(told.contains("does not repeat what it has just done"), "{told}");
-    assert!(told.contains("recorded: step call 0 ("), "{told}");
+    assert!(told.contains("recorded: step `call 0` at"), "{told}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -19,6 +19,7 @@ mod r12_recovery;
 mod r13_one_owner;
 mod r14_limits;
 
+mod on_change;
 mod patches;
 
 mod admin;

@@ -76,7 +76,7 @@ where
 async fn check(world: &World, run: durable_runtime::Run<u32>, words: &[&str], effects: &[&str]) {
     let id = run.id().to_string();
     let halt = halted(patiently("the halt", run.into_future()).await, HaltReason::Divergence);
-    for word in words.iter().chain(&["not an operation of its run", "r09_foreign.rs:", "do this:"]) {
+    for word in words.iter().chain(&["not an operation of the run", "r09_foreign.rs:", "do this:"]) {
         assert!(halt.message.contains(word), "{word:?} is missing in: {halt}");
     }
     assert!(!halt.message.contains("cause:"), "{halt}");
@@ -93,6 +93,7 @@ fn give(run: &str) {
 #[durable]
 async fn foreign_claim(ctx: Context) -> u32 {
     let other = async {
+        #[durable(unchecked = "what this test is about")]
         let value = signal(&ctx).await;
         ctx.run(note, value).named("after the signal").await
     };
@@ -105,11 +106,12 @@ async fn a_channel_that_wakes_code_while_a_step_runs() {
     let world = World::default();
     let (_process, run) = begin(&world, "foreign claim", foreign_claim, &["slow"]).await;
     give("foreign claim");
-    check(&world, run, &["current:  step after the signal ("], &["slow"]).await;
+    check(&world, run, &["current:  step `after the signal` at"], &["slow"]).await;
 }
 
 #[durable]
 async fn foreign_timer(ctx: Context) -> u32 {
+    #[durable(unchecked = "what this test is about")]
     tokio::select! {
         value = ctx.run(gated, 1).named("slow") => value,
         value = alarm(&ctx) => ctx.run(note, value).named("too late").await,
@@ -122,13 +124,14 @@ async fn a_timer_that_fires_while_a_step_runs() {
     let (_process, run) = begin(&world, "foreign timer", foreign_timer, &["slow"]).await;
     world.clock.advance(Duration::from_secs(1));
     // That the step was dropped is noticed first.
-    check(&world, run, &["current:  step slow ("], &["slow"]).await;
+    check(&world, run, &["current:  step `slow` at"], &["slow"]).await;
 }
 
 #[durable]
 async fn foreign_return(ctx: Context) -> u32 {
     let step = ctx.run(gated, 1).named("slow");
     tokio::pin!(step);
+    #[durable(unchecked = "what this test is about")]
     tokio::select! { value = &mut step => value, value = signal(&ctx) => value }
 }
 
@@ -137,12 +140,13 @@ async fn code_that_returns_at_a_foreign_wake() {
     let world = World::default();
     let (_process, run) = begin(&world, "foreign return", foreign_return, &["slow"]).await;
     give("foreign return");
-    check(&world, run, &["step slow ("], &["slow"]).await;
+    check(&world, run, &["step `slow` at"], &["slow"]).await;
 }
 
 #[durable]
 async fn foreign_poll(ctx: Context) -> u32 {
     let claimed = ctx.run(note, 2).named("claimed before");
+    #[durable(unchecked = "what this test is about")]
     let later = async { signal(&ctx).await + claimed.await };
     let (slow, later) = tokio::join!(ctx.run(gated, 1).named("slow"), later);
     slow + later
@@ -153,13 +157,14 @@ async fn a_step_that_was_claimed_before_and_would_begin_at_a_foreign_wake() {
     let world = World::default();
     let (_process, run) = begin(&world, "foreign poll", foreign_poll, &["slow"]).await;
     give("foreign poll");
-    check(&world, run, &["current:  step claimed before ("], &["slow"]).await;
+    check(&world, run, &["current:  step `claimed before` at"], &["slow"]).await;
 }
 
 #[durable]
 async fn foreign_drop(ctx: Context) -> u32 {
     let stay = ctx.run(gated, 1).named("stay");
     let go = async {
+        #[durable(unchecked = "what this test is about")]
         tokio::select! { value = ctx.run(gated, 2).named("go") => value, value = signal(&ctx) => value }
     };
     let (stay, go) = tokio::join!(stay, go);
@@ -171,12 +176,13 @@ async fn a_step_that_loses_against_a_foreign_wake() {
     let world = World::default();
     let (_process, run) = begin(&world, "foreign drop", foreign_drop, &["stay", "go"]).await;
     give("foreign drop");
-    check(&world, run, &["current:  step go ("], &["stay", "go"]).await;
+    check(&world, run, &["current:  step `go` at"], &["stay", "go"]).await;
 }
 
 #[durable]
 async fn foreign_turn(ctx: Context) -> u32 {
     let other = async {
+        #[durable(unchecked = "what this test is about")]
         let value = turn(&ctx).await;
         ctx.run(note, value).named("after a turn").await
     };
@@ -188,7 +194,7 @@ async fn foreign_turn(ctx: Context) -> u32 {
 async fn code_that_wakes_itself_later() {
     let world = World::default();
     let (_process, run) = begin(&world, "foreign turn", foreign_turn, &[]).await;
-    check(&world, run, &["current:  step after a turn ("], &["slow"]).await;
+    check(&world, run, &["current:  step `after a turn` at"], &["slow"]).await;
 }
 
 #[durable]
@@ -198,6 +204,7 @@ async fn foreign_order(ctx: Context) -> u32 {
         ctx.run(note, value).await
     };
     let second = async {
+        #[durable(unchecked = "what this test is about")]
         let value = signal(&ctx).await;
         ctx.run(note, value).await
     };
@@ -211,14 +218,16 @@ async fn a_step_whose_body_wakes_the_code_by_another_way_before_its_outcome_is_d
     let (_process, run) = begin(&world, "foreign order", foreign_order, &["giving"]).await;
     world.gates.open("giving");
     let halt = halted(patiently("the halt", run.into_future()).await, HaltReason::Divergence);
-    assert!(halt.message.contains("current:  step note ("), "{halt}");
+    assert!(halt.message.contains("current:  step `note` at"), "{halt}");
     assert_eq!(world.effects.keys(), ["foreign order:giving"]);
 }
 
 #[durable]
 async fn foreign_at_once(ctx: Context) -> u32 {
     let first = ctx.run(note, 1).await;
-    first + ctx.run(note, at_once(&ctx).await).await
+    #[durable(unchecked = "what this test is about")]
+    let value = at_once(&ctx).await;
+    first + ctx.run(note, value).await
 }
 
 /// It delays nothing, so there is nothing to notice; what it returns is compared as the arguments of steps are.
@@ -233,6 +242,7 @@ async fn a_foreign_future_that_never_waits_is_no_trouble() {
 async fn foreign_lock(ctx: Context) -> u32 {
     let one_at_a_time = tokio::sync::Mutex::new(0);
     let add = async |name: &'static str| {
+        #[durable(unchecked = "only this run's own branches hold the lock")]
         let mut sum = one_at_a_time.lock().await;
         *sum += ctx.run(gated, 1).named(name).await;
         *sum += ctx.run(note, 1).await;

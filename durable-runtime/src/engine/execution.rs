@@ -96,7 +96,10 @@ impl Execution {
             call_sites: registration.call_sites,
         };
         let input = started.input.clone();
-        let replay = Replay::of_journal(events).map_err(|illegal| corrupt(&illegal.to_string()))?;
+        let mut replay = Replay::of_journal(events).map_err(|illegal| corrupt(&illegal.to_string()))?;
+        if change.is_by_key() {
+            replay.match_by_key();
+        }
         let (recoveries, stage) = (replay.recoveries(), replay.stage());
         let instance = INSTANCES.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::new(RunShared::new(run, instance, Arc::clone(environment), replay, is_recovered));

@@ -65,6 +65,11 @@ pub(crate) struct CodeChange {
 }
 
 impl CodeChange {
+    /// Whether the code finds what is recorded by its keys.
+    pub(crate) fn is_by_key(&self) -> bool {
+        self.on_change == OnChange::Resume && self.is_changed()
+    }
+
     /// Whether this is other code than that which started the run.
     pub(crate) fn is_changed(&self) -> bool {
         self.versions.0 != self.versions.1 || self.fingerprints.0 != self.fingerprints.1

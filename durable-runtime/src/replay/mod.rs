@@ -5,6 +5,9 @@
 //! what the code is to be told next ([`Replay::next_delivery`]). Live execution and replay differ only
 //! in when facts arrive: all at once from the journal, or one by one as steps end.
 
+mod by_key;
+#[cfg(test)]
+mod by_key_tests;
 mod diff;
 mod divergence;
 mod legality;
@@ -17,13 +20,14 @@ mod patches;
 mod tests;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(crate) use divergence::{CodeChange, Difference, Divergence};
 pub(crate) use legality::{Illegal, Legality, Stage};
 pub(crate) use patches::Path;
 
+use by_key::ByKey;
 use legality::{Facts, OperationFacts};
 use patches::Patches;
 
@@ -31,19 +35,25 @@ use crate::clock::Timestamp;
 use crate::id::Position;
 use crate::journal::{Arguments, Event, Operation, OperationKind, Outcome, Site};
 
-/// The number of a claim: how many the run made before it.
+/// The number of a claim: how many the code made before it in this life.
 pub(crate) type ClaimNumber = u32;
+
+/// The number that an operation is recorded with. That of its claim, except in code that [finds operations by their
+/// keys](Replay::match_by_key).
+type OperationNumber = u32;
 
 /// What is known of one run: its recorded facts, the code's claims, and what is still to be delivered.
 #[derive(Debug)]
 pub(crate) struct Replay {
     legality: Legality,
-    /// Recorded facts of operations, by claim number.
-    recorded: BTreeMap<ClaimNumber, Recorded>,
-    /// Which claim a recorded key belongs to.
-    recorded_keys: BTreeMap<Arc<str>, ClaimNumber>,
+    /// Recorded facts of operations.
+    recorded: BTreeMap<OperationNumber, Recorded>,
+    /// Which operation a recorded key belongs to.
+    recorded_keys: BTreeMap<Arc<str>, OperationNumber>,
     /// Recorded and not delivered, by position.
-    undelivered: VecDeque<Completion>,
+    undelivered: BTreeMap<Position, Completion>,
+    /// If operations are found by their keys.
+    by_key: Option<ByKey>,
     /// The code's claims, by number.
     claims: Vec<Operation>,
     /// How often each name was claimed.
@@ -53,7 +63,9 @@ pub(crate) struct Replay {
     patches: Patches,
     /// How many records are behind what the code knows: the position after the last delivered completion.
     delivered: Position,
-    /// Whether everything that was in the journal at the start has been delivered.
+    /// How many records were in the journal at the start.
+    replayed: Position,
+    /// Whether everything that was in the journal at the start, and is asked for, has been delivered.
     live: bool,
     /// Whether the code has made all the progress that the last delivery, or the start, gave it reason for.
     at_rest: bool,
@@ -78,7 +90,7 @@ struct Recorded {
 #[derive(Debug)]
 struct Completion {
     position: Position,
-    claim: ClaimNumber,
+    operation: OperationNumber,
     outcome: Outcome,
 }
 
@@ -138,12 +150,14 @@ impl Replay {
             legality: Legality::new(),
             recorded: BTreeMap::new(),
             recorded_keys: BTreeMap::new(),
-            undelivered: VecDeque::new(),
+            undelivered: BTreeMap::new(),
+            by_key: None,
             claims: Vec::new(),
             names: BTreeMap::new(),
             unsealed: None,
             patches: Patches::default(),
             delivered: Position(0),
+            replayed: Position(0),
             live: true,
             at_rest: false,
             foreign: None,
@@ -160,6 +174,7 @@ impl Replay {
         for event in events {
             replay.apply(event)?;
         }
+        replay.replayed = replay.length();
         replay.live = replay.recorded.is_empty();
         Ok(replay)
     }
@@ -180,11 +195,11 @@ impl Replay {
                 recorded.timer = Some(position);
             }
             Event::StepCompleted(event) => {
-                let claim = event.operation.claim;
+                let operation = event.operation.claim;
                 let recorded = self.recorded_entry(position, event.operation);
                 recorded.completed = true;
                 recorded.timer = None;
-                self.undelivered.push_back(Completion { position, claim, outcome: event.outcome });
+                self.undelivered.insert(position, Completion { position, operation, outcome: event.outcome });
             }
             Event::Started(event) => self.patches.known = event.patches,
             Event::Patched(event) => {
@@ -196,10 +211,10 @@ impl Replay {
     }
 
     fn recorded_entry(&mut self, position: Position, operation: Operation) -> &mut Recorded {
-        let claim = operation.claim;
-        self.recorded_keys.entry(operation.key.clone()).or_insert(claim);
-        let is_sealed = self.is_sealed(claim);
-        self.recorded.entry(claim).or_insert_with(|| Recorded {
+        let number = operation.claim;
+        self.recorded_keys.entry(operation.key.clone()).or_insert(number);
+        let is_sealed = self.is_sealed(number);
+        self.recorded.entry(number).or_insert_with(|| Recorded {
             position,
             // What is compared already need not be shown any more, and a long journal's would fill the memory.
             operation: if is_sealed { Operation { arguments: None, ..operation } } else { operation },
@@ -242,19 +257,25 @@ impl Replay {
     /// Claims the next key for what the code asks (R4). The newest claim can still be [renamed](Self::rename).
     pub(crate) fn claim(&mut self, request: Request) -> ClaimNumber {
         self.seal();
-        let number = u32::try_from(self.claims.len()).unwrap_or(u32::MAX);
+        let claim = u32::try_from(self.claims.len()).unwrap_or(u32::MAX);
         let key = self.next_key(request.name.clone());
         let Request { name, kind, digest, site } = request;
+        // By key, its number is known when its key is.
+        let number = if self.by_key.is_some() { OperationNumber::MAX } else { claim };
         self.claims.push(Operation { claim: number, key, kind, digest, site, arguments: None });
         self.unsealed = Some(Unsealed { name });
-        self.progress(number);
-        number
+        self.progress(claim);
+        claim
     }
 
     /// Whether the arguments of the newest claim are to be [shown](Self::show): they are not those that are recorded.
     pub(crate) fn differs(&self, claim: ClaimNumber) -> bool {
+        if self.by_key.is_some() {
+            // Which operation it is to be compared with is known when its key is.
+            return self.first_unclaimed().is_some();
+        }
         let Some(operation) = self.operation(claim) else { return false };
-        self.recorded.get(&claim).is_some_and(|recorded| recorded.operation.digest != operation.digest)
+        self.recorded.get(&operation.claim).is_some_and(|recorded| recorded.operation.digest != operation.digest)
     }
 
     /// Keeps a claim's arguments for the message of a divergence.
@@ -308,9 +329,18 @@ impl Replay {
         }
     }
 
-    /// Whether the claim was made, and compared with what is recorded.
-    fn is_sealed(&self, claim: ClaimNumber) -> bool {
-        (claim as usize) + usize::from(self.unsealed.is_some()) < self.claims.len()
+    /// Which claim the operation has, if the code has asked for it.
+    fn claim_of(&self, operation: OperationNumber) -> Option<ClaimNumber> {
+        match &self.by_key {
+            Some(by_key) => by_key.claim_of(operation),
+            None => ((operation as usize) < self.claims.len()).then_some(operation),
+        }
+    }
+
+    /// Whether the code has asked for the operation, and that was compared with what is recorded.
+    fn is_sealed(&self, operation: OperationNumber) -> bool {
+        let newest = self.claims.len().checked_sub(1).filter(|_| self.unsealed.is_some());
+        self.claim_of(operation).is_some_and(|claim| newest != Some(claim as usize))
     }
 
     /// Fixes the newest claim's key and compares it with the journal (R9).
@@ -318,35 +348,45 @@ impl Replay {
         if self.unsealed.take().is_none() {
             return;
         }
-        let Some(operation) = self.claims.last() else { return };
-        let claim = operation.claim;
+        let Some(claim) = self.claims.len().checked_sub(1).and_then(|newest| u32::try_from(newest).ok()) else {
+            return;
+        };
+        if self.by_key.is_some() {
+            return self.bind(claim);
+        }
+        let Some(operation) = self.operation(claim) else { return };
         let by_key = self.recorded_keys.get(&operation.key).and_then(|claim| self.recorded.get(claim));
-        let difference = match (self.recorded.get(&claim), by_key) {
+        let (number, difference) = match (self.recorded.get(&claim), by_key) {
             (Some(recorded), _) => {
                 let found = &recorded.operation;
-                if found.key != operation.key {
-                    Some((recorded, Difference::Key))
+                let difference = if found.key != operation.key {
+                    Some(Difference::Key)
                 } else if found.kind != operation.kind {
-                    Some((recorded, Difference::Kind))
+                    Some(Difference::Kind)
                 } else if found.digest != operation.digest {
-                    Some((recorded, Difference::Arguments))
+                    Some(Difference::Arguments)
                 } else {
                     None
-                }
+                };
+                (claim, difference)
             }
             // Not recorded at this place: then its key must not be recorded at another one.
-            (None, by_key) => by_key.map(|recorded| (recorded, Difference::Order)),
+            (None, Some(recorded)) => (recorded.operation.claim, Some(Difference::Order)),
+            (None, None) => return,
         };
-        if let Some((recorded, difference)) = difference {
-            let divergence = Divergence {
-                difference,
-                recorded: Some((recorded.position, recorded.operation.clone())),
-                current: Some(operation.clone()),
-                elsewhere: by_key.map(|recorded| recorded.position),
-                length: self.length(),
-            };
-            self.divergence.get_or_insert(divergence);
-        } else if let Some(recorded) = self.recorded.get_mut(&claim) {
+        self.compared(claim, number, difference);
+    }
+
+    /// A claim was compared with a recorded operation.
+    fn compared(&mut self, claim: ClaimNumber, number: OperationNumber, difference: Option<Difference>) {
+        if let Some(difference) = difference {
+            let current = self.operation(claim).cloned();
+            let by_key = current.as_ref().and_then(|current| self.recorded_keys.get(&current.key));
+            let elsewhere = by_key.and_then(|number| self.recorded.get(number)).map(|recorded| recorded.position);
+            let (recorded, length) = (self.found(number), self.length());
+            self.divergence.get_or_insert(Divergence { difference, recorded, current, elsewhere, length });
+        } else if let Some(recorded) = self.recorded.get_mut(&number) {
+            // It will not be shown any more.
             recorded.operation.arguments = None;
         }
     }
@@ -373,7 +413,7 @@ impl Replay {
         if !self.live || self.divergence.is_some() {
             return Begin::Wait;
         }
-        match self.recorded.get(&claim) {
+        match self.recorded_of(claim) {
             Some(recorded) if recorded.completed => Begin::Wait,
             Some(recorded) => Begin::Attempt { attempt: recorded.failed_attempts + 1, not_before: recorded.retry_at },
             None => Begin::Attempt { attempt: 1, not_before: None },
@@ -387,17 +427,21 @@ impl Replay {
 
     /// Whether anything is recorded of the claim.
     pub(crate) fn is_recorded(&self, claim: ClaimNumber) -> bool {
-        self.recorded.contains_key(&claim)
+        self.recorded_of(claim).is_some()
     }
 
     /// Whether the claim's outcome is recorded.
     pub(crate) fn is_completed(&self, claim: ClaimNumber) -> bool {
-        self.recorded.get(&claim).is_some_and(|recorded| recorded.completed)
+        self.recorded_of(claim).is_some_and(|recorded| recorded.completed)
     }
 
     /// The record whose timer ends when the claim's next fact is recorded.
     pub(crate) fn timer(&self, claim: ClaimNumber) -> Option<Position> {
-        self.recorded.get(&claim).and_then(|recorded| recorded.timer)
+        self.recorded_of(claim).and_then(|recorded| recorded.timer)
+    }
+
+    fn recorded_of(&self, claim: ClaimNumber) -> Option<&Recorded> {
+        self.operation(claim).and_then(|operation| self.recorded.get(&operation.claim))
     }
 
     /// What the code is to be told next (R2, R3). Call only when it makes no more progress by itself.
@@ -407,16 +451,17 @@ impl Replay {
         }
         // The lowest undelivered position is the next; the code has claimed it, or the two disagree:
         // when it was recorded, the code had claimed it knowing no more than it knows now.
-        if let Some(next) = self.undelivered.pop_front() {
-            if self.operation(next.claim).is_none() {
-                return Delivery::Diverged(Box::new(self.unclaimed(Difference::NotClaimed, next.claim)));
-            }
-            self.delivered = next.position.next();
+        if let Some((position, next)) = self.undelivered.pop_first() {
+            let Some(claim) = self.claim_of(next.operation) else {
+                return Delivery::Diverged(Box::new(self.unclaimed(Difference::NotClaimed, next.operation)));
+            };
+            // By key, an earlier record can be delivered after a later one.
             self.at_rest = false;
-            return Delivery::Deliver { claim: next.claim, outcome: next.outcome, replayed: !self.live };
+            self.delivered = self.delivered.max(position.next());
+            return Delivery::Deliver { claim, outcome: next.outcome, replayed: position < self.replayed };
         }
         if !self.live {
-            if let Some(unclaimed) = self.first_unclaimed() {
+            if let Some(unclaimed) = self.first_left_over() {
                 return Delivery::Diverged(Box::new(self.unclaimed(Difference::NotClaimed, unclaimed)));
             }
             self.live = true;
@@ -444,7 +489,7 @@ impl Replay {
         if self.at_rest {
             return Some(self.foreign_wake(self.claims.last().cloned()));
         }
-        self.first_unclaimed().map(|claim| self.unclaimed(Difference::LeftOver, claim))
+        self.first_left_over().map(|operation| self.unclaimed(Difference::LeftOver, operation))
     }
 
     /// The disagreement of code that waits although no operation of the run will wake it.
@@ -479,19 +524,27 @@ impl Replay {
         self.delivered
     }
 
-    fn first_unclaimed(&self) -> Option<ClaimNumber> {
+    /// What is recorded, was not asked for, and should have been.
+    fn first_left_over(&self) -> Option<OperationNumber> {
+        if self.by_key.is_some() { None } else { self.first_unclaimed() }
+    }
+
+    fn first_unclaimed(&self) -> Option<OperationNumber> {
+        if let Some(by_key) = &self.by_key {
+            return by_key.first_unclaimed();
+        }
         let claimed = u32::try_from(self.claims.len()).unwrap_or(u32::MAX);
-        self.recorded.range(claimed..).next().map(|(claim, _)| *claim)
+        self.recorded.range(claimed..).next().map(|(operation, _)| *operation)
     }
 
-    fn found(&self, claim: ClaimNumber) -> Option<(Position, Operation)> {
-        self.recorded.get(&claim).map(|recorded| (recorded.position, recorded.operation.clone()))
+    fn found(&self, operation: OperationNumber) -> Option<(Position, Operation)> {
+        self.recorded.get(&operation).map(|recorded| (recorded.position, recorded.operation.clone()))
     }
 
-    fn unclaimed(&self, difference: Difference, claim: ClaimNumber) -> Divergence {
+    fn unclaimed(&self, difference: Difference, operation: OperationNumber) -> Divergence {
         Divergence {
             difference,
-            recorded: self.found(claim),
+            recorded: self.found(operation),
             current: self.claims.last().cloned(),
             elsewhere: None,
             length: self.length(),

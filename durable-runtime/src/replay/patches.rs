@@ -52,10 +52,10 @@ impl Replay {
 
     /// The run took the old path of a patch, and the code has only the new one.
     pub(crate) fn retired_patch(&mut self, id: &'static str) {
-        let ahead = self.undelivered.front().map(|next| next.claim).or_else(|| self.first_unclaimed());
+        let ahead = self.undelivered.values().next().map(|next| next.operation).or_else(|| self.first_unclaimed());
         let divergence = Divergence {
             difference: Difference::RetiredPatch(id),
-            recorded: ahead.and_then(|claim| self.found(claim)),
+            recorded: ahead.and_then(|operation| self.found(operation)),
             current: self.claims.last().cloned(),
             elsewhere: None,
             length: self.length(),

@@ -64,7 +64,7 @@ pub(super) fn request(name: &'static str) -> Request {
     Request { name: Cow::Borrowed(name), kind: OperationKind::Step, digest: 0, site: site(9) }
 }
 
-fn replay(events: impl IntoIterator<Item = Event>) -> Replay {
+pub(super) fn replay(events: impl IntoIterator<Item = Event>) -> Replay {
     Replay::of_journal(std::iter::once(started()).chain(events)).expect("a legal journal")
 }
 

@@ -1,0 +1,177 @@
+//! `OnChange::Resume`: changed code goes on with what older code recorded, found by key.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+
+use durable_runtime::__private::{Registration, inventory};
+use durable_runtime::store::MemoryStore;
+use durable_runtime::{Context, DurableFunction, HaltReason, OnChange, RunError, durable};
+use durable_tests::{World, frames, journal, patch, write};
+use parking_lot::Mutex;
+
+use crate::steps::{halted, note};
+
+/// Which code is deployed, for each run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Code {
+    Old,
+    /// Steps inserted, removed and reordered, some of them now at the same time.
+    New,
+    /// A recorded step gets another argument.
+    OtherArgument,
+}
+
+static CODES: Mutex<BTreeMap<String, Code>> = Mutex::new(BTreeMap::new());
+
+fn deploy(run: &str, code: Code) {
+    CODES.lock().insert(run.to_owned(), code);
+}
+
+#[durable]
+async fn resuming_code(ctx: &Context) -> u32 {
+    let code = CODES.lock()[ctx.run_id().as_str()];
+    match code {
+        Code::Old => {
+            let first = ctx.run(note, 1).named("first").await;
+            let removed = ctx.run(note, 2).named("removed").await;
+            let second = ctx.run(note, 4).named("second").await;
+            first + removed + second + ctx.run(note, 8).named("last").await
+        }
+        Code::New => {
+            let (inserted, second) =
+                tokio::join!(ctx.run(note, 16).named("inserted"), ctx.run(note, 4).named("second"));
+            let first = ctx.run(note, 1).named("first").await;
+            first + second + inserted + ctx.run(note, 8).named("last").await
+        }
+        Code::OtherArgument => ctx.run(note, 1_000).named("first").await,
+    }
+}
+
+/// A durable function as the attribute makes it, with its option.
+#[derive(Debug, Clone, Copy)]
+struct Resuming;
+
+impl DurableFunction for Resuming {
+    type Input = ();
+    type Output = u32;
+    const NAME: &'static str = "resuming";
+    const VERSION: u32 = 2;
+    const FINGERPRINT: u64 = 7;
+    const MODULE: &'static str = module_path!();
+    const ON_CHANGE: OnChange = OnChange::Resume;
+
+    fn call(ctx: Context, (): ()) -> Pin<Box<dyn Future<Output = u32> + Send>> {
+        Box::pin(async move { resuming_code(&ctx).await })
+    }
+}
+
+inventory::submit! { Registration::of::<Resuming>() }
+
+/// The same, without the option.
+#[derive(Debug, Clone, Copy)]
+struct Halting;
+
+impl DurableFunction for Halting {
+    type Input = ();
+    type Output = u32;
+    const NAME: &'static str = "halting_";
+    const VERSION: u32 = 2;
+    const FINGERPRINT: u64 = 7;
+    const MODULE: &'static str = module_path!();
+
+    fn call(ctx: Context, (): ()) -> Pin<Box<dyn Future<Output = u32> + Send>> {
+        Box::pin(async move { resuming_code(&ctx).await })
+    }
+}
+
+inventory::submit! { Registration::of::<Halting>() }
+
+/// Where the version is in `Started`: behind the event's number, the length of the name, and the name.
+const VERSION_AT: usize = 2 + Resuming::NAME.len();
+
+/// The disk of a process that crashed when the run had so many records, with `Started` as version 1 wrote it.
+fn recorded_by_version_1(store: &MemoryStore, run: &str, length: usize) -> World {
+    let mut frames = frames(store, run);
+    frames.truncate(length);
+    frames[0] = patch(&frames[0], |event| {
+        assert_eq!(event[VERSION_AT], 2, "the version");
+        event[VERSION_AT] = 1;
+    });
+    let copy = MemoryStore::default();
+    write(&copy, run, frames);
+    World::with(copy)
+}
+
+/// Starts the run with the old code, and lets it end.
+async fn recorded<F: DurableFunction<Input = (), Output = u32>>(run: &str, function: F) -> World {
+    deploy(run, Code::Old);
+    let world = World::default();
+    let process = world.open().await;
+    assert_eq!(process.runtime.start(run, function, ()).await.unwrap().await.unwrap(), 15);
+    world
+}
+
+/// Lets the run go on; none of its recorded steps may run again.
+async fn go_on<F: DurableFunction<Input = (), Output = u32>>(
+    world: &World,
+    run: &str,
+    function: F,
+) -> Result<u32, RunError> {
+    let before = journal(&world.disk.memory, run);
+    let process = world.open().await;
+    let result = process.runtime.attach(run, function).await.unwrap().await;
+    process.crash().await;
+    for key in before.into_iter().filter_map(|entry| entry.key) {
+        assert_eq!(world.effects.count(&format!("{run}:{key}")), 0, "{key} was recorded, and ran again");
+    }
+    result
+}
+
+#[tokio::test]
+async fn changed_code_goes_on_by_key_after_a_crash_at_every_record_of_either() {
+    let old = recorded("resumed", Resuming).await;
+    deploy("resumed", Code::New);
+    for length in 1..journal(&old.disk.memory, "resumed").len() {
+        let world = recorded_by_version_1(&old.disk.memory, "resumed", length);
+        assert_eq!(go_on(&world, "resumed", Resuming).await.unwrap(), 29, "after {length} records");
+        for again in length..journal(&world.disk.memory, "resumed").len() {
+            let frames = frames(&world.disk.memory, "resumed")[..again].to_vec();
+            let copy = MemoryStore::default();
+            write(&copy, "resumed", frames);
+            let result = go_on(&World::with(copy), "resumed", Resuming).await.unwrap();
+            assert_eq!(result, 29, "after {length}, and then {again} records");
+        }
+    }
+}
+
+#[tokio::test]
+async fn code_that_did_not_change_is_held_to_the_recorded_order() {
+    let old = recorded("same version", Resuming).await;
+    deploy("same version", Code::New);
+    let world = World::with(durable_tests::copy(&old.disk.memory, "same version", 3));
+    let halt = halted(go_on(&world, "same version", Resuming).await, HaltReason::Divergence);
+    assert!(halt.message.contains("so it is not deterministic"), "{halt}");
+}
+
+#[tokio::test]
+async fn a_recorded_step_with_another_argument_halts_though_the_code_is_to_resume() {
+    let old = recorded("argument by key", Resuming).await;
+    deploy("argument by key", Code::OtherArgument);
+    let world = recorded_by_version_1(&old.disk.memory, "argument by key", 3);
+    let halt = halted(go_on(&world, "argument by key", Resuming).await, HaltReason::Divergence);
+    for words in ["other arguments to step `first`", "arguments[0]: 1 recorded, 1000 now", "version 1 then, 2 now"] {
+        assert!(halt.message.contains(words), "{words:?} is missing in: {halt}");
+    }
+    assert!(!halt.message.contains("on_change ="), "it has that already: {halt}");
+}
+
+#[tokio::test]
+async fn changed_code_that_is_not_to_resume_halts_and_is_told_that_it_could() {
+    let old = recorded("halting", Halting).await;
+    deploy("halting", Code::New);
+    let world = recorded_by_version_1(&old.disk.memory, "halting", 3);
+    let halt = halted(go_on(&world, "halting", Halting).await, HaltReason::Divergence);
+    for words in ["step `inserted` where step `first`", "version 1 then, 2 now", "on_change = \"resume\""] {
+        assert!(halt.message.contains(words), "{words:?} is missing in: {halt}");
+    }
+}
