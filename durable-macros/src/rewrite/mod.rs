@@ -10,6 +10,8 @@ mod step;
 use proc_macro2::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Refusal, refused_name};
+use crate::nondeterminism::{Found, Names};
+use crate::parse::Function;
 use crate::paths::Runtime;
 use crate::rewrite::step::Call;
 
@@ -22,10 +24,11 @@ pub(crate) struct Rewritten {
     pub(crate) elsewhere: Diagnostics,
 }
 
-/// Rewrites `body`, in which the context is called `context`.
-pub(crate) fn rewrite(body: &Group, context: Option<&Ident>, runtime: &Runtime) -> Rewritten {
+/// Rewrites the body of `function`, in which the context is called `context`.
+pub(crate) fn rewrite(function: &Function, context: Option<&Ident>, runtime: &Runtime) -> Rewritten {
     let mut rewriter = Rewriter::new(context, runtime, Place::Body);
-    let body = rewriter.group(body);
+    rewriter.names = Names::new(&function.signature, context);
+    let body = rewriter.group(&function.body);
     Rewritten { body: TokenTree::Group(body).into(), in_place: rewriter.in_place, elsewhere: rewriter.elsewhere }
 }
 
@@ -42,13 +45,15 @@ struct Rewriter<'a> {
     context: Option<&'a Ident>,
     runtime: &'a Runtime,
     place: Place,
+    names: Names,
     in_place: Diagnostics,
     elsewhere: Diagnostics,
 }
 
 impl<'a> Rewriter<'a> {
     fn new(context: Option<&'a Ident>, runtime: &'a Runtime, place: Place) -> Self {
-        Self { context, runtime, place, in_place: Diagnostics::default(), elsewhere: Diagnostics::default() }
+        let (in_place, elsewhere) = (Diagnostics::default(), Diagnostics::default());
+        Self { context, runtime, place, names: Names::default(), in_place, elsewhere }
     }
 
     fn group(&mut self, group: &Group) -> Group {
@@ -61,7 +66,9 @@ impl<'a> Rewriter<'a> {
         let tokens: Vec<TokenTree> = stream.into_iter().collect();
         let mut rewritten = TokenStream::new();
         let mut index = 0;
+        self.names.enter(&tokens);
         while index < tokens.len() {
+            self.names.reach(index);
             index += match nested_item_length(&tokens[index..]) {
                 0 => self.token(&tokens, index, &mut rewritten),
                 length => {
@@ -70,6 +77,7 @@ impl<'a> Rewriter<'a> {
                 }
             };
         }
+        self.names.leave();
         rewritten
     }
 
@@ -89,6 +97,12 @@ impl<'a> Rewriter<'a> {
             return length;
         }
         if self.place == Place::Body
+            && let Some(found) = self.names.find(tokens, index)
+        {
+            self.refuse_named(&found, &tokens[index..index + found.length], rewritten);
+            return found.length;
+        }
+        if self.place == Place::Body
             && let [TokenTree::Ident(name), bang, TokenTree::Group(arguments), ..] = &tokens[index..]
             && is_punct(bang, '!')
         {
@@ -101,6 +115,23 @@ impl<'a> Rewriter<'a> {
             other => other.clone(),
         }]);
         1
+    }
+
+    /// Shows what is refused by its name, in its place if it has code for that.
+    fn refuse_named(&mut self, found: &Found, replaced: &[TokenTree], rewritten: &mut TokenStream) {
+        if let Some(arguments) = &found.arguments {
+            // They disappear: what is refused in them is shown elsewhere.
+            let shown = std::mem::take(&mut self.in_place);
+            self.group(arguments);
+            self.elsewhere.extend(std::mem::replace(&mut self.in_place, shown));
+        }
+        if let Some(code) = &found.code {
+            rewritten.extend(code.clone());
+            self.in_place.extend([found.diagnostic.clone()]);
+        } else {
+            rewritten.extend(replaced.iter().cloned());
+            self.elsewhere.extend([found.diagnostic.clone()]);
+        }
     }
 
     /// The tokens of `ctx.run(…)` at `index`, and how many they are.
@@ -205,7 +236,7 @@ fn nested_item_length(tokens: &[TokenTree]) -> usize {
 }
 
 /// True when what follows `before` is a part of something longer: a field, or the end of a path.
-fn is_member(before: &[TokenTree]) -> bool {
+pub(crate) fn is_member(before: &[TokenTree]) -> bool {
     match before {
         [.., first, last] if is_punct(last, ':') => is_punct(first, ':'),
         [.., first, last] if is_punct(last, '.') => !is_punct(first, '.'),
@@ -246,7 +277,7 @@ fn random_select(tokens: &[TokenTree]) -> Option<(MacroCall, usize)> {
 }
 
 /// How many tokens `::<…>` are; 0 when there is none.
-fn turbofish_length(tokens: &[TokenTree]) -> usize {
+pub(crate) fn turbofish_length(tokens: &[TokenTree]) -> usize {
     let [first, second, open, ..] = tokens else { return 0 };
     if !(is_punct(first, ':') && is_punct(second, ':') && is_punct(open, '<')) {
         return 0;
@@ -267,10 +298,10 @@ fn turbofish_length(tokens: &[TokenTree]) -> usize {
     0
 }
 
-fn is_punct(token: &TokenTree, character: char) -> bool {
+pub(crate) fn is_punct(token: &TokenTree, character: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == character)
 }
 
-fn is_braces(token: &TokenTree) -> bool {
+pub(crate) fn is_braces(token: &TokenTree) -> bool {
     matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
 }
