@@ -681,8 +681,10 @@ fn no_mistake_makes_the_macro_panic() {
             ctx.run("a#", async move |s, t| { n += ctx.run::<u8>(g, 1).await });
             futures::select! { a = ctx.run(f.g, async || 1) => a }
             tokio::join!(ctx.run(h::<A, B>, [1, 2]), fn() -> u8);
-            use std::{time::{self, Instant as I}, env::*}; type T = I; let (m, n): HashMap<u8, u8> = HashMap::new();
-            for x in &mut m { <I>::now() } if let Some(m) = m.iter().map(|m: u8| n).collect::<B<_>>() && y { println!("{m}") }
+            use std::{time::{self, Instant as I}, env::*};
+            type T = I; let (m, n): HashMap<u8, u8> = HashMap::new();
+            for x in &mut m { <I>::now() }
+            if let Some(m) = m.iter().map(|m: u8| n).collect::<B<_>>() && y { println!("{m}") }
             match m.clone() { S { m } if ::std::env::var(x) => dbg!(m), _ => BTreeMap::from_iter(m.iter()) }
         }"##;
     let options = r#"name = "a#", version = 2, crate = x::y, name(3), other"#;

@@ -184,8 +184,7 @@ pub(super) fn is_keyword(token: &TokenTree) -> bool {
 /// True when a `let` after these tokens is a statement, and not a condition.
 fn is_statement(before: &[TokenTree]) -> bool {
     match before.last() {
-        None => true,
-        Some(TokenTree::Group(group)) => group.delimiter() != Delimiter::Parenthesis,
+        None | Some(TokenTree::Group(_)) => true,
         Some(token) => is_punct(token, ';'),
     }
 }

@@ -114,7 +114,7 @@ impl Names {
         let around = Around {
             context: self.context.as_ref(),
             is_collected_orderless: self.scope.is_collected_orderless(index),
-            is_put_orderless: self.scope.is_put_orderless(tokens, index),
+            is_put_orderless: self.scope.is_put_orderless(),
         };
         let length = hashes::iteration(tokens, index, around);
         if length == 0 {

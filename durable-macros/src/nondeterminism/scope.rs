@@ -37,7 +37,7 @@ struct Frame {
 pub(super) enum Resolved {
     /// It leads to code of the user.
     Own,
-    /// It leads here, by an import.
+    /// It leads here, by an import. `crate::…` is the user's own, too: it fits no known name.
     Imported(Vec<String>),
     /// Its first name is not imported in the body.
     Unknown,
@@ -134,11 +134,9 @@ impl Scope {
         self.frames.last().is_some_and(|frame| frame.collected_orderless.contains(&index))
     }
 
-    /// True when an iteration that begins here is all that `BTreeMap::from_iter` and its like are given.
-    pub(super) fn is_put_orderless(&self, tokens: &[TokenTree], index: usize) -> bool {
-        let is_first = index == 0 || (index == 1 && is_punct(&tokens[0], '&'));
-        let [.., outer, _] = self.frames.as_slice() else { return false };
-        is_first && outer.put_orderless.contains(&outer.position)
+    /// True in the arguments of `BTreeMap::from_iter` and its like.
+    pub(super) fn is_put_orderless(&self) -> bool {
+        matches!(self.frames.as_slice(), [.., outer, _] if outer.put_orderless.contains(&outer.position))
     }
 
     /// The path as an import in the body makes it.
@@ -149,9 +147,6 @@ impl Scope {
         let mut is_imported = false;
         for _ in 0..DEPTH_MAX {
             let Some((first, rest)) = segments.split_first() else { return Resolved::Own };
-            if matches!(first.as_str(), "crate" | "self" | "super" | "Self") {
-                return Resolved::Own;
-            }
             match self.declared(first, rest.is_empty()) {
                 Some(Declared::Here) => return Resolved::Own,
                 Some(Declared::Import(import)) => {
