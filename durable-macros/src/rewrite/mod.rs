@@ -99,8 +99,9 @@ impl<'a> Rewriter<'a> {
         if self.place == Place::Body
             && let Some(found) = self.names.find(tokens, index)
         {
-            self.refuse_named(&found, &tokens[index..index + found.length], rewritten);
-            return found.length;
+            let length = found.length;
+            self.refuse_named(found, &tokens[index..index + length], rewritten);
+            return length;
         }
         if self.place == Place::Body
             && let [TokenTree::Ident(name), bang, TokenTree::Group(arguments), ..] = &tokens[index..]
@@ -118,19 +119,19 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Shows what is refused by its name, in its place if it has code for that.
-    fn refuse_named(&mut self, found: &Found, replaced: &[TokenTree], rewritten: &mut TokenStream) {
+    fn refuse_named(&mut self, found: Found, replaced: &[TokenTree], rewritten: &mut TokenStream) {
         if let Some(arguments) = &found.arguments {
             // They disappear: what is refused in them is shown elsewhere.
             let shown = std::mem::take(&mut self.in_place);
             self.group(arguments);
             self.elsewhere.extend(std::mem::replace(&mut self.in_place, shown));
         }
-        if let Some(code) = &found.code {
-            rewritten.extend(code.clone());
-            self.in_place.extend([found.diagnostic.clone()]);
+        if let Some(code) = found.code {
+            rewritten.extend(code);
+            self.in_place.extend([found.diagnostic]);
         } else {
             rewritten.extend(replaced.iter().cloned());
-            self.elsewhere.extend([found.diagnostic.clone()]);
+            self.elsewhere.extend([found.diagnostic]);
         }
     }
 
