@@ -162,6 +162,50 @@ refusals! {
     RandomSelect =>
         "futures::select! polls its branches in random order, so a replay could take another branch: use tokio::select! \
          or futures::select_biased!",
+
+    // Named nondeterminism.
+    ClockInBody { call, context } =>
+        "`{call}` gives another value on every replay: read it in a step, \
+         `let now = {context}.run(\"now\", async || {call}()).await`",
+    InstantInBody { call, context } =>
+        "`{call}` gives another value on every replay, and an Instant can't be stored: read a SystemTime in a step, \
+         `let now = {context}.run(\"now\", async || std::time::SystemTime::now()).await`, or limit a step with \
+         `.timeout(…)`",
+    RandomInBody { call, context } =>
+        "`{call}` gives another value on every replay: draw the value in a step, which is recorded, \
+         `let value = {context}.run(\"value\", async || …).await`",
+    EnvironmentInBody { call, context } =>
+        "`{call}` may give another value on a replay, after a restart or on another machine: read it in a step, \
+         `let value = {context}.run(\"environment\", async || …).await`, or pass it as input",
+    FilesInBody { call, context } =>
+        "`{call}` may find other files on a replay, and what it does it would do again: work with files in a step, \
+         and return what was read, `{context}.run(\"file\", async || …).await`",
+    SpawnInBody { call } =>
+        "`{call}` starts work that is not part of the run, and would start it again on every replay: run several steps \
+         at once with `join!` or `FuturesUnordered`",
+    ThreadInBody { call, context } =>
+        "`{call}` depends on the thread that happens to run this, which no replay repeats: do it in a step, \
+         `{context}.run(\"work\", async || …).await`",
+    ProcessInBody { call, context } =>
+        "`{call}` has an effect or a value that no replay repeats: do it in a step, \
+         `{context}.run(\"process\", async || …).await`; to end the run, return",
+    TimerInBody { call, context } =>
+        "`{call}` is not recorded, and a replay would wait again: wait in a step, \
+         `{context}.run(\"wait\", async || …).await`, or limit a step with `.timeout(…)`",
+    NetworkInBody { call, context } =>
+        "`{call}` would talk to the network again on every replay: do it in a step, and return what was answered, \
+         `let answer = {context}.run(\"request\", async || …).await`",
+    ChannelInBody { call } =>
+        "`{call}` makes a channel, which is empty again on every replay: return values from steps, and wait for \
+         several at once with `join!` or `FuturesUnordered`",
+    OutputInBody { call, context } =>
+        "`{call}` would print again on every replay: use `tracing`, which is silent on replay, or print in a step, \
+         `{context}.run(\"print\", async || …).await`",
+    InputInBody { call, context } =>
+        "`{call}` reads what is gone on a replay: read it in a step, `{context}.run(\"read\", async || …).await`",
+    HashOrderInBody { name, hashed, sorted, collected } =>
+        "`{name}` is a {hashed}, whose order is another one on every replay: use a {sorted}, or sort it first, \
+         `{name}.iter().collect::<{collected}>()`",
 }
 
 /// A refusal and the tokens it is about.

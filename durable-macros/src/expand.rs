@@ -30,7 +30,7 @@ pub(crate) fn durable(options: TokenStream, item: &TokenStream) -> TokenStream {
         check_helper_options(&options, &mut diagnostics);
     }
     let runtime = Runtime::new(options.runtime.as_ref().map(|given| &given.value));
-    let rewritten = rewrite(&function.body, shape.context.as_ref(), &runtime);
+    let rewritten = rewrite(&function, shape.context.as_ref(), &runtime);
     diagnostics.extend(rewritten.elsewhere);
 
     let expansion =

@@ -6,7 +6,7 @@
 //!
 //! 1. `parse`: the signature becomes a syntax tree, the body stays tokens.
 //! 2. `check`: what the signature makes of the function, and what it may not say.
-//! 3. `rewrite`: every `ctx.run(…)` becomes a call of the runtime.
+//! 3. `rewrite`: every `ctx.run(…)` becomes a call of the runtime; `nondeterminism` tells what may not stand around it.
 //! 4. `expand`: the parts become the code that takes the function's place.
 //!
 //! A stage goes on after a mistake, so that all are reported at once, and the function is always there afterwards, so
@@ -16,6 +16,7 @@ mod check;
 mod diagnostics;
 mod expand;
 mod fingerprint;
+mod nondeterminism;
 mod options;
 mod parse;
 mod paths;

@@ -370,7 +370,7 @@ fn macros_and_closures_are_reached_and_nested_functions_are_not() {
         r#"
         let a = join!(ctx.run(f), async { ctx.run(g, 1).await });
         let b = list.iter().map(|x| ctx.run(h, x));
-        println!("{}", vec![ctx.run(i).await; 0..ctx.run(j).await]);
+        format!("{}", vec![ctx.run(i).await; 0..ctx.run(j).await]);
         let c = S { ctx: ctx.run(k), run: self.ctx.run(l), x: other::ctx.run(m) };
         fn nested<T: Fn() -> [u8; 1]>(ctx: Engine) where T: X { ctx.run(not_ours) }
         let d: fn(u8) = |x| { ctx.run(o) };
@@ -395,7 +395,7 @@ fn macros_and_closures_are_reached_and_nested_functions_are_not() {
                             move |__step, (__a0,)| d::__private::call1(&h, __step, __a0),
                         )
                 });
-            println!(
+            format!(
                 "{}", vec![ctx.__step("i", (), move | __step, () | d::__private::call0(& i,
                 __step)).__durable(). await; 0..ctx.__step("j", (), move | __step, () |
                 d::__private::call0(& j, __step)).__durable(). await]
@@ -697,7 +697,8 @@ fn every_refusal_has_a_ui_test_that_shows_its_message() {
         let shown = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let is_shown = shown.lines().any(|line| fits(line.strip_prefix("error: ").unwrap_or_default(), message));
         assert!(is_shown, "{name}.stderr does not show `{message}`");
-        tests.retain(|test| *test != name);
+        // One refusal may have several: `clock_in_body`, `clock_in_body_of_helper`.
+        tests.retain(|test| *test != name && !test.starts_with(&format!("{name}_")));
     }
     // What only the compiler can refuse, and mistakes that come together, have tests of their own.
     tests.retain(|test| !test.starts_with("compiler_") && test != "several_mistakes");
@@ -741,6 +742,11 @@ fn no_mistake_makes_the_macro_panic() {
             ctx.run("a#", async move |s, t| { n += ctx.run::<u8>(g, 1).await });
             futures::select! { a = ctx.run(f.g, async || 1) => a }
             tokio::join!(ctx.run(h::<A, B>, [1, 2]), fn() -> u8);
+            use std::{time::{self, Instant as I}, env::*};
+            type T = I; let (m, n): HashMap<u8, u8> = HashMap::new();
+            for x in &mut m { <I>::now() }
+            if let Some(m) = m.iter().map(|m: u8| n).collect::<B<_>>() && y { println!("{m}") }
+            match m.clone() { S { m } if ::std::env::var(x) => dbg!(m), _ => BTreeMap::from_iter(m.iter()) }
         }"##;
     let options = r#"name = "a#", version = 2, crate = x::y, name(3), other"#;
     let tries = mutations(example.parse().unwrap()).into_iter().map(|item| (options.parse().unwrap(), item));

@@ -184,8 +184,9 @@
 //! | changing a captured variable in an inline step | return the value from the step |
 //!
 //! `#[durable]` helps where it can see: `tokio::select!`, `join!` and `try_join!` poll their branches in the written order
-//! (`biased;` is added), `futures::select!`, a step inside an inline step, and an assignment to a captured variable do not
-//! compile. Everything else is noticed on replay: a [divergence](HaltReason::Divergence) halts the run before any
+//! (`biased;` is added), `futures::select!`, a step inside an inline step, an assignment to a captured variable, and what
+//! the table names where the body calls it by name (`SystemTime::now`, `rand::random`, `tokio::spawn`, `println!` …) do
+//! not compile. Everything else is noticed on replay: a [divergence](HaltReason::Divergence) halts the run before any
 //! new effect, with both places in the source and what to do.
 //!
 //! # Deploying changed code

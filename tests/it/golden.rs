@@ -218,7 +218,9 @@ async fn a_changed_function_fails_with_file_event_and_difference() {
     let file = file.file_name().unwrap().to_str().unwrap().to_owned();
     for words in [
         "1 of 2 golden journals in ",
-        &format!("\n{file}: after event 3 of 5, StepCompleted second\n    [D0402] step second: run `golden changed` of"),
+        &format!(
+            "\n{file}: after event 3 of 5, StepCompleted second\n    [D0402] step second: run `golden changed` of"
+        ),
         "\n      recorded: step `second` at",
         "\n      current:  step `another` at",
         "Runs like these that are in flight when this code is deployed halt",

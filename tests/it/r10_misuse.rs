@@ -127,15 +127,19 @@ async fn the_context_of_another_run_and_of_an_ended_run_is_refused() {
     assert_eq!(world.effects.keys().len(), 3);
 }
 
-#[durable]
-async fn misuse_polled_elsewhere(ctx: Context) -> u32 {
-    let step = ctx.run(note, 1);
+/// Has a task await `step`, which a durable function can't do itself, and says whether that panics.
+fn polled_elsewhere(step: impl Future<Output = u32> + Send + 'static) -> oneshot::Receiver<bool> {
     let (sender, receiver) = oneshot::channel();
-    #[durable(unchecked = "the point of this test")]
     tokio::spawn(async move {
         let refused = tokio::spawn(step).await.is_err();
         sender.send(refused).ok();
     });
+    receiver
+}
+
+#[durable]
+async fn misuse_polled_elsewhere(ctx: Context) -> u32 {
+    let receiver = polled_elsewhere(ctx.run(note, 1));
     let receiver = std::sync::Arc::new(tokio::sync::Mutex::new(receiver));
     let is_refused = ctx.run("wait", async || (&mut *receiver.lock().await).await.unwrap_or(false)).await;
     u32::from(is_refused) + ctx.run(note, 2).await

@@ -1,15 +1,15 @@
 //! The arguments of `join!`, `try_join!`, `select!` and `select_biased!`: each branch is awaited, so each is checked,
 //! and their order is fixed.
 
+use std::ops::Range;
+
 use proc_macro2::{Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
-use quote::{ToTokens, TokenStreamExt as _, quote, quote_spanned};
+use quote::{TokenStreamExt as _, quote_spanned};
 use syn::parse::{ParseStream, Parser as _};
-use syn::punctuated::Punctuated;
 use syn::{Expr, Pat, Token, token};
 
 use super::unchecked::unchecked_length;
 use super::{Rewriter, is_punct};
-use crate::paths::{generated_at, ungroup};
 
 /// What is known of a macro by its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,12 +20,12 @@ enum Family {
     Select,
 }
 
-/// A piece of a macro's arguments.
-enum Piece {
-    /// A future that the macro awaits.
-    Branch(Expr),
-    /// Anything else.
-    Other(TokenStream),
+/// A future that a macro awaits.
+pub(super) struct Branch {
+    /// Where it is among the macro's tokens.
+    pub(super) place: Range<usize>,
+    /// Whether the macro borrows it, as `futures::select_biased!` borrows a variable.
+    is_borrowed: bool,
 }
 
 impl Rewriter<'_> {
@@ -38,8 +38,8 @@ impl Rewriter<'_> {
         let tokens: Vec<TokenTree> = arguments.stream().into_iter().collect();
         let has_order = matches!(&tokens[..], [TokenTree::Ident(word), semicolon, ..]
             if word == "biased" && is_punct(semicolon, ';'));
-        let (order, rest) = tokens.split_at(if has_order { 2 } else { 0 });
-        let mut stream: TokenStream = order.iter().cloned().collect();
+        let order = if has_order { 2 } else { 0 };
+        let mut stream = TokenStream::new();
         if is_tokio && !has_order {
             let span = Span::mixed_site().located_at(name.span());
             let mut semicolon = Punct::new(';', Spacing::Alone);
@@ -47,38 +47,24 @@ impl Rewriter<'_> {
             stream.append(Ident::new("biased", span));
             stream.append(semicolon);
         }
-        let rest: TokenStream = rest.iter().cloned().collect();
-        match pieces(family, rest.clone()) {
-            // What can't be read is the macro's to refuse.
-            Err(_) => stream.extend(self.stream(rest)),
-            Ok(pieces) => {
-                for piece in pieces {
-                    match piece {
-                        Piece::Branch(future) => stream.extend(self.branch(&future, family, is_tokio)),
-                        Piece::Other(tokens) => stream.extend(self.stream(tokens)),
-                    }
-                }
-            }
-        }
+        let is_borrowing = family == Family::Select && !is_tokio;
+        // What can't be read is the macro's to refuse.
+        let branches = branches(family, is_borrowing, &tokens, order).unwrap_or_default();
+        stream.extend(self.tokens(&tokens, &branches));
         let mut rewritten = Group::new(arguments.delimiter(), stream);
         rewritten.set_span(arguments.span());
         rewritten
     }
 
     /// `checked(future)`.
-    fn branch(&mut self, future: &Expr, family: Family, is_tokio: bool) -> TokenStream {
-        let tokens: Vec<TokenTree> = future.to_token_stream().into_iter().collect();
-        let is_unchecked = self.is_unchecked || unchecked_length(&tokens).is_some();
-        let future_tokens = self.stream(future.to_token_stream());
-        if is_unchecked {
-            return future_tokens;
+    pub(super) fn branch(&mut self, branch: &Branch, original: &[TokenTree], future: TokenStream) -> TokenStream {
+        if self.is_unchecked || unchecked_length(original).is_some() {
+            return future;
         }
-        let site = generated_at(future);
+        let site = Span::mixed_site().located_at(original.first().map_or_else(Span::call_site, TokenTree::span));
         let runtime = self.runtime.at(site);
-        // `futures::select_biased!` borrows a variable instead of taking it.
-        let borrow = (family == Family::Select && !is_tokio && matches!(ungroup(future), Expr::Path(_)))
-            .then(|| quote_spanned!(site=> &mut));
-        quote_spanned!(site=> #runtime::__private::checked(#borrow #future_tokens))
+        let borrow = branch.is_borrowed.then(|| quote_spanned!(site=> &mut));
+        quote_spanned!(site=> #runtime::__private::checked(#borrow #future))
     }
 }
 
@@ -99,49 +85,58 @@ fn known(name: &Ident, qualifier: Option<&Ident>) -> Option<(Family, bool)> {
     }
 }
 
-fn pieces(family: Family, tokens: TokenStream) -> syn::Result<Vec<Piece>> {
-    let read = |input: ParseStream<'_>| match family {
-        Family::Join => joined(input),
-        Family::Select => selected(input),
+/// The futures among the arguments of a macro, behind its first `order` tokens.
+fn branches(family: Family, is_borrowing: bool, tokens: &[TokenTree], order: usize) -> syn::Result<Vec<Branch>> {
+    let index = |input: ParseStream<'_>| tokens.len() - input.cursor().token_stream().into_iter().count();
+    let branch = |input: ParseStream<'_>| {
+        let start = index(input);
+        let future: Expr = input.parse()?;
+        let is_borrowed = is_borrowing && matches!(future, Expr::Path(_));
+        Ok::<_, syn::Error>(Branch { place: start..index(input), is_borrowed })
     };
-    read.parse2(tokens)
-}
-
-fn joined(input: ParseStream<'_>) -> syn::Result<Vec<Piece>> {
-    let list = Punctuated::<Expr, Token![,]>::parse_terminated(input)?;
-    let pieces = list.into_pairs().flat_map(|pair| {
-        let (future, comma) = pair.into_tuple();
-        [Piece::Branch(future), Piece::Other(comma.into_token_stream())]
-    });
-    Ok(pieces.collect())
-}
-
-fn selected(input: ParseStream<'_>) -> syn::Result<Vec<Piece>> {
-    let mut pieces = Vec::new();
-    while !input.is_empty() {
-        let is_fallback = input.peek(Token![else]) || input.peek(syn::Ident) && input.peek2(Token![=>]);
-        if is_fallback {
-            let word: TokenTree = input.parse()?;
-            pieces.push(Piece::Other(word.into()));
-        } else {
-            let pattern = Pat::parse_multi_with_leading_vert(input)?;
-            let equals: Token![=] = input.parse()?;
-            pieces.push(Piece::Other(quote!(#pattern #equals)));
-            pieces.push(Piece::Branch(input.parse()?));
-            if let Some(comma) = input.parse::<Option<Token![,]>>()? {
-                let (condition, value): (Token![if], Expr) = (input.parse()?, input.parse()?);
-                pieces.push(Piece::Other(quote!(#comma #condition #value)));
+    let read = |input: ParseStream<'_>| {
+        let mut branches = Vec::new();
+        while !input.is_empty() {
+            match family {
+                Family::Join => {
+                    branches.push(branch(input)?);
+                    if !input.is_empty() {
+                        input.parse::<Token![,]>()?;
+                    }
+                }
+                Family::Select => selected(input, &mut branches, branch)?,
             }
         }
-        let arrow: Token![=>] = input.parse()?;
-        // A block ends the branch, whatever follows it.
-        let handler = if input.peek(token::Brace) {
-            input.parse::<TokenTree>()?.into()
-        } else {
-            input.parse::<Expr>()?.into_token_stream()
-        };
-        let comma: Option<Token![,]> = input.parse()?;
-        pieces.push(Piece::Other(quote!(#arrow #handler #comma)));
+        Ok(branches)
+    };
+    read.parse2(tokens[order..].iter().cloned().collect())
+}
+
+/// `pattern = future, if condition => handler,`, or `else => handler,`.
+fn selected<'a>(
+    input: ParseStream<'a>,
+    branches: &mut Vec<Branch>,
+    branch: impl Fn(ParseStream<'a>) -> syn::Result<Branch>,
+) -> syn::Result<()> {
+    let is_fallback = input.peek(Token![else]) || input.peek(syn::Ident) && input.peek2(Token![=>]);
+    if is_fallback {
+        input.parse::<TokenTree>()?;
+    } else {
+        Pat::parse_multi_with_leading_vert(input)?;
+        input.parse::<Token![=]>()?;
+        branches.push(branch(input)?);
+        if input.parse::<Option<Token![,]>>()?.is_some() {
+            input.parse::<Token![if]>()?;
+            input.parse::<Expr>()?;
+        }
     }
-    Ok(pieces)
+    input.parse::<Token![=>]>()?;
+    // A block ends the branch, whatever follows it.
+    if input.peek(token::Brace) {
+        input.parse::<TokenTree>()?;
+    } else {
+        input.parse::<Expr>()?;
+    }
+    input.parse::<Option<Token![,]>>()?;
+    Ok(())
 }

@@ -14,7 +14,10 @@ mod unchecked;
 use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Refusal, refused_name};
+use crate::nondeterminism::{Found, Names};
+use crate::parse::Function;
 use crate::paths::Runtime;
+use crate::rewrite::branches::Branch;
 use crate::rewrite::step::Call;
 
 /// What became of a body.
@@ -28,10 +31,11 @@ pub(crate) struct Rewritten {
     pub(crate) elsewhere: Diagnostics,
 }
 
-/// Rewrites `body`, in which the context is called `context`.
-pub(crate) fn rewrite(body: &Group, context: Option<&Ident>, runtime: &Runtime) -> Rewritten {
+/// Rewrites the body of `function`, in which the context is called `context`.
+pub(crate) fn rewrite(function: &Function, context: Option<&Ident>, runtime: &Runtime) -> Rewritten {
     let mut rewriter = Rewriter::new(context, runtime, Place::Body);
-    let mut body = rewriter.group(body);
+    rewriter.names = Names::new(&function.signature, context);
+    let mut body = rewriter.group(&function.body);
     if rewriter.has_awaits {
         body = awaits::in_scope(&body, runtime);
     }
@@ -59,6 +63,7 @@ struct Rewriter<'a> {
     context: Option<&'a Ident>,
     runtime: &'a Runtime,
     place: Place,
+    names: Names,
     /// Inside of a statement that asked not to be checked.
     is_unchecked: bool,
     /// Whether an await was rewritten.
@@ -76,6 +81,7 @@ impl<'a> Rewriter<'a> {
             context,
             runtime,
             place,
+            names: Names::default(),
             is_unchecked: false,
             has_awaits: false,
             async_closures: Vec::new(),
@@ -93,20 +99,42 @@ impl<'a> Rewriter<'a> {
 
     fn stream(&mut self, stream: TokenStream) -> TokenStream {
         let tokens: Vec<TokenTree> = stream.into_iter().collect();
+        self.tokens(&tokens, &[])
+    }
+
+    /// Rewrites the tokens between two brackets, of which some are branches of a macro.
+    fn tokens(&mut self, tokens: &[TokenTree], branches: &[Branch]) -> TokenStream {
         let mut rewritten = TokenStream::new();
         let mut index = 0;
         let closures = self.async_closures.len();
+        self.names.enter(tokens);
         while index < tokens.len() {
-            index += match nested_item_length(&tokens[index..]) {
-                0 => self.token(&tokens, index, &mut rewritten),
-                length => {
-                    rewritten.extend(tokens[index..index + length].iter().cloned());
-                    length
+            match branches.iter().find(|branch| branch.place.start == index && !branch.place.is_empty()) {
+                Some(branch) => {
+                    let mut future = TokenStream::new();
+                    while index < branch.place.end {
+                        index += self.next(&tokens[..branch.place.end], index, &mut future);
+                    }
+                    rewritten.extend(self.branch(branch, &tokens[branch.place.clone()], future));
                 }
-            };
+                None => index += self.next(tokens, index, &mut rewritten),
+            }
         }
         self.async_closures.truncate(closures);
+        self.names.leave();
         rewritten
+    }
+
+    /// Rewrites what begins at `index`, unless it has a context of its own, and returns how many tokens that is.
+    fn next(&mut self, tokens: &[TokenTree], index: usize, rewritten: &mut TokenStream) -> usize {
+        self.names.reach(index);
+        match nested_item_length(&tokens[index..]) {
+            0 => self.token(tokens, index, rewritten),
+            length => {
+                rewritten.extend(tokens[index..index + length].iter().cloned());
+                length
+            }
+        }
     }
 
     /// Rewrites what begins at `index` and returns how many tokens that is.
@@ -128,6 +156,14 @@ impl<'a> Rewriter<'a> {
             let diagnostic = Diagnostic::new(&refused.path, &Refusal::RandomSelect);
             rewritten.extend(diagnostic.in_place_of(refused.brackets));
             self.in_place.extend([diagnostic]);
+            return length;
+        }
+        if self.place == Place::Body
+            && !self.is_unchecked
+            && let Some(found) = self.names.find(tokens, index)
+        {
+            let length = found.length;
+            self.refuse_named(found, &tokens[index..index + length], rewritten);
             return length;
         }
         if self.place == Place::Body
@@ -160,6 +196,23 @@ impl<'a> Rewriter<'a> {
             other => other.clone(),
         }]);
         1
+    }
+
+    /// Shows what is refused by its name, in its place if it has code for that.
+    fn refuse_named(&mut self, found: Found, replaced: &[TokenTree], rewritten: &mut TokenStream) {
+        if let Some(arguments) = &found.arguments {
+            // They disappear: what is refused in them is shown elsewhere.
+            let shown = std::mem::take(&mut self.in_place);
+            self.group(arguments);
+            self.elsewhere.extend(std::mem::replace(&mut self.in_place, shown));
+        }
+        if let Some(code) = found.code {
+            rewritten.extend(code);
+            self.in_place.extend([found.diagnostic]);
+        } else {
+            rewritten.extend(replaced.iter().cloned());
+            self.elsewhere.extend([found.diagnostic]);
+        }
     }
 
     /// The tokens of `ctx.run(…)` at `index`, and how many they are.
@@ -248,7 +301,7 @@ fn nested_item_length(tokens: &[TokenTree]) -> usize {
 }
 
 /// True when what follows `before` is a part of something longer: a field, or the end of a path.
-fn is_member(before: &[TokenTree]) -> bool {
+pub(crate) fn is_member(before: &[TokenTree]) -> bool {
     match before {
         [.., first, last] if is_punct(last, ':') => is_punct(first, ':'),
         [.., first, last] if is_punct(last, '.') => !is_punct(first, '.'),
@@ -289,7 +342,7 @@ fn random_select(tokens: &[TokenTree]) -> Option<(MacroCall, usize)> {
 }
 
 /// How many tokens `::<…>` are; 0 when there is none.
-fn turbofish_length(tokens: &[TokenTree]) -> usize {
+pub(crate) fn turbofish_length(tokens: &[TokenTree]) -> usize {
     let [first, second, open, ..] = tokens else { return 0 };
     if !(is_punct(first, ':') && is_punct(second, ':') && is_punct(open, '<')) {
         return 0;
@@ -310,10 +363,10 @@ fn turbofish_length(tokens: &[TokenTree]) -> usize {
     0
 }
 
-fn is_punct(token: &TokenTree, character: char) -> bool {
+pub(crate) fn is_punct(token: &TokenTree, character: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == character)
 }
 
-fn is_braces(token: &TokenTree) -> bool {
+pub(crate) fn is_braces(token: &TokenTree) -> bool {
     matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
 }

@@ -56,7 +56,11 @@ pub(super) fn emit(rewriter: &mut Rewriter<'_>, call: &Call<'_>, run: &Run) -> R
         Run::Value { name, body } => {
             let site = generated_at(body);
             let runtime = rewriter.runtime.at(site);
-            let body = rewriter.stream(body.to_token_stream());
+            let body = match ungroup(body) {
+                // Run in the step: it may be what the body itself may not call.
+                Expr::Path(path) => path.to_token_stream(),
+                body => rewriter.stream(body.to_token_stream()),
+            };
             let body = quote_spanned! {site=>
                 {
                     let __body = #body;

@@ -146,7 +146,7 @@ fn every_branch_is_checked() {
         ",
         &expect![[r#"
             use d::__private::Awaited as _;
-            join!(d::__private::checked(a), d::__private::checked(b:: < C, D > (e)),);
+            join!(d::__private::checked(a), d::__private::checked(b::< C, D > (e)),);
             tokio::select! {
                 biased; Some(x) | Ok(x) = d::__private::checked(& mut a), if x == y => { f(x)
                 .__durable(). await } (b, 1..= 2) = d::__private::checked(g()) => h(b), else

@@ -1,10 +1,15 @@
 // Inside of an async block.
 use durable_runtime::{Context, durable};
 
+/// A future of a library that knows nothing of runs.
+async fn other_library() {
+    tokio::task::yield_now().await;
+}
+
 #[durable]
 async fn process(_ctx: Context) -> u32 {
     let block = async {
-        tokio::task::yield_now().await;
+        other_library().await;
         1
     };
     block.await

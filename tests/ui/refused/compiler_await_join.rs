@@ -5,9 +5,14 @@ async fn one() -> u32 {
     1
 }
 
+/// A future of a library that knows nothing of runs.
+async fn other_library() {
+    tokio::task::yield_now().await;
+}
+
 #[durable]
 async fn process(ctx: Context) -> u32 {
-    let (sum, ()) = tokio::join!(ctx.run(one), tokio::task::yield_now());
+    let (sum, ()) = tokio::join!(ctx.run(one), other_library());
     sum
 }
 

@@ -5,11 +5,16 @@ async fn one() -> u32 {
     1
 }
 
+/// A future of a library that knows nothing of runs.
+async fn other_library() {
+    tokio::task::yield_now().await;
+}
+
 #[durable]
 async fn process(ctx: Context) -> u32 {
     tokio::select! {
         sum = ctx.run(one) => sum,
-        () = tokio::task::yield_now() => 0,
+        () = other_library() => 0,
     }
 }
 
