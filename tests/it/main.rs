@@ -25,6 +25,7 @@ mod shutdown;
 mod concurrency;
 mod lost_writes;
 mod programs;
+mod wide;
 
 mod bad_input;
 mod regressions;
