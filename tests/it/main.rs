@@ -31,6 +31,7 @@ mod verify;
 mod concurrency;
 mod lost_writes;
 mod programs;
+mod wide;
 
 mod bad_input;
 mod regressions;

@@ -1,9 +1,9 @@
 //! R9: when code and journal disagree, the run halts before any new effect and says what differs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use durable_runtime::{Context, HaltReason, durable};
-use durable_tests::{Kind, World, copy, journal};
+use durable_runtime::{Context, HaltReason, StepContext, durable};
+use durable_tests::{Effects, Kind, World, copy, journal};
 use expect_test::{Expect, expect};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -305,4 +305,35 @@ async fn code_that_changed_only_behind_what_is_recorded_goes_on() {
     let process = world.open().await;
     assert_eq!(process.runtime.attach("behind", diverging_at_the_end_only).await.unwrap().await.unwrap(), 101);
     assert_eq!(world.effects.count("behind:note"), 1);
+}
+
+async fn sum(step: StepContext, prices: &HashMap<String, u32>) -> u32 {
+    step.dependency::<Effects>().note(&step);
+    prices.values().sum()
+}
+
+async fn sum_of_all(step: StepContext, prices: Vec<Option<HashMap<String, u32>>>) -> u32 {
+    step.dependency::<Effects>().note(&step);
+    prices.iter().flatten().flat_map(HashMap::values).sum()
+}
+
+#[durable]
+async fn diverging_hash_map(ctx: Context) -> u32 {
+    let prices: HashMap<String, u32> = (0..50).map(|price| (format!("sku {price}"), price)).collect();
+    let before = ctx.run(sum, &prices).await;
+    before + ctx.run(sum_of_all, vec![Some(prices); 2]).await
+}
+
+#[tokio::test]
+async fn a_hash_map_is_the_same_argument_in_any_order() {
+    let world = World::default();
+    let process = world.open().await;
+    assert_eq!(process.runtime.start("r", diverging_hash_map, ()).await.unwrap().await.unwrap(), 3_675);
+    // Each map of each life has an order of its own.
+    for _ in 0..10 {
+        let again = World::with(copy(&world.disk.memory, "r", 3));
+        let process = again.open().await;
+        assert_eq!(process.runtime.attach("r", diverging_hash_map).await.unwrap().await.unwrap(), 3_675);
+        assert!(again.effects.keys().is_empty());
+    }
 }

@@ -2,6 +2,7 @@
 //! records on their way to the committer.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
@@ -45,8 +46,8 @@ pub(crate) struct RunShared {
 struct State {
     replay: Replay,
     slots: Vec<Slot>,
-    /// Steps that wait for permission to begin.
-    waiting: Vec<ClaimNumber>,
+    /// Steps that wait for permission to begin, each behind how many records must be durable before.
+    waiting: BTreeSet<(Position, ClaimNumber)>,
     outbox: Outbox,
     /// How many records are durable.
     durable: Position,
@@ -120,7 +121,7 @@ impl RunShared {
         let state = State {
             replay,
             slots: Vec::new(),
-            waiting: Vec::new(),
+            waiting: BTreeSet::new(),
             outbox: Outbox::default(),
             durable,
             recovered_mark_missing: recovered,
@@ -451,7 +452,7 @@ impl State {
         let Some(slot) = self.slots.get_mut(claim as usize) else { return };
         // A step with an outcome waits for its delivery only, which wakes it directly.
         if slot.waker.is_none() && !self.replay.is_completed(claim) {
-            self.waiting.push(claim);
+            self.waiting.insert((slot.required, claim));
         }
         match &mut slot.waker {
             Some(present) => present.clone_from(waker),
@@ -473,16 +474,20 @@ impl State {
         }
         // A step that waits for the time of its next attempt begins nothing that could take the process down: however
         // often the process is restarted meanwhile, that is no crash loop.
-        if self.recovered_mark_missing && self.waiting.iter().any(|claim| self.replay.begin(*claim).is_due(now)) {
+        if self.recovered_mark_missing && self.waiting.iter().any(|(_, claim)| self.replay.begin(*claim).is_due(now)) {
             self.mark_recovered(now);
         }
         let mut woken = Vec::new();
-        let waiting = std::mem::take(&mut self.waiting);
-        for claim in waiting {
+        if self.required > self.durable {
+            return woken;
+        }
+        // Those that wait for the disk are not looked at: there may be thousands, and this is asked at every rest.
+        let later = self.waiting.split_off(&(self.durable.next(), 0));
+        for (required, claim) in std::mem::replace(&mut self.waiting, later) {
             if self.permission(claim, now).is_some() {
                 woken.extend(self.slots.get_mut(claim as usize).and_then(|slot| slot.waker.take()));
             } else if self.slots.get(claim as usize).is_some_and(|slot| slot.waker.is_some()) {
-                self.waiting.push(claim);
+                self.waiting.insert((required, claim));
             }
         }
         woken
