@@ -200,6 +200,43 @@
 //! goes on with the old code, or with either of these. `#[durable(version = 2)]` is recorded, shown in that message, and
 //! counts as a change; it selects nothing. A renamed function keeps its runs with `#[durable(name = "its_old_name")]`.
 //!
+//! **Before it serves**, let the new program look at the runs that are there. [`Runtime::check`] replays every unfinished
+//! journal with the present code; no step runs, and nothing is written. Open with
+//! [`recover_later`](RuntimeBuilder::recover_later), so that nothing goes on before you have the answer:
+//!
+//! ```
+//! # use std::time::Duration;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path().join("orders.durable");
+//! let runtime = durable_runtime::Runtime::builder().recover_later().open(&folder).await?;
+//! let check = runtime.check().await?;
+//! if !check.fits() {
+//!     runtime.shutdown(Duration::ZERO).await; // everything is as it was
+//!     return Err(check.to_string().into()); // names each stranded run, with what differs and where
+//! }
+//! runtime.recover().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Runtime::verify`] asks it of one run: also of a halted one, before you resume it, and of one that has ended.
+//!
+//! **Before it is merged**, hold it with golden journals (feature `testing`): journals of real runs, recorded once, kept in
+//! version control, and replayed by every later `cargo test`, each as a whole and at every prefix, as if the
+//! deploy had come then:
+//!
+//! ```ignore
+//! #[tokio::test]
+//! async fn process_order_goes_on_with_old_runs() {
+//!     let runtime = Runtime::builder().dependency(TestGateway).in_memory().await.unwrap();
+//!     testing::golden("journals/process_order").run(&runtime, process_order, order()).await;
+//! }
+//! ```
+//!
+//! The first time, run `DURABLE_GOLDEN=record cargo test`, and commit the folder.
+//!
 //! # Errors
 //!
 //! * A **step's `Err`** is data: recorded, and returned with its type, also on replay.
@@ -213,8 +250,9 @@
 //! # Testing your functions
 //!
 //! [`RuntimeBuilder::in_memory`] needs no folder. To test a restart, keep a [`MemoryStore`](store::MemoryStore) and open it
-//! again, as above. [`Runtime::stats`] tells executed from replayed steps, [`Runtime::get`] shows the journal. Time is
-//! injected: with a [`Clock`] of your own, hours of retries take no time.
+//! again, as above. [`Runtime::stats`] tells executed from replayed steps, [`Runtime::get`] shows what is recorded, and
+//! [`Runtime::journal`] gives the journal itself, as text if you like. Time is injected: with a [`Clock`] of your own,
+//! hours of retries take no time.
 //!
 //! ```
 //! use std::sync::atomic::{AtomicU64, Ordering};
@@ -255,7 +293,8 @@
 //! # }
 //! ```
 //!
-//! The feature `testing` has the conformance suite for stores of your own.
+//! The feature `testing` has `testing::golden` and `testing::replay` for journals of your functions, see
+//! [deploying changed code](#deploying-changed-code), and the conformance suite for stores of your own.
 //!
 //! # Not yet
 //!

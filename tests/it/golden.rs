@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use durable_runtime::testing::{self, Golden};
-use durable_runtime::{Context, DurableFunction, Failure, Journal, Retry, Runtime, StepContext, Verification, durable};
+use durable_runtime::{
+    Codec, Context, DurableFunction, Failure, Journal, Retry, Runtime, StepContext, Verification, durable,
+};
 use durable_tests::ManualClock;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -137,9 +139,13 @@ async fn golden_parts(ctx: Context, names: Vec<String>) -> Result<usize, Failure
     Ok(sum)
 }
 
-/// A runtime and one of our own folders.
+/// Runs and replays in one of our own folders.
 async fn kept<F: DurableFunction>(function: F, input: F::Input) -> F::Output {
-    let runtime = Runtime::builder().in_memory().await.unwrap();
+    kept_as(Codec::Json, function, input).await
+}
+
+async fn kept_as<F: DurableFunction>(codec: Codec, function: F, input: F::Input) -> F::Output {
+    let runtime = Runtime::builder().codec(codec).in_memory().await.unwrap();
     testing::golden(format!("journals/{}", F::NAME)).run(&runtime, function, input).await
 }
 
@@ -158,6 +164,7 @@ async fn kept_joined() {
 #[tokio::test]
 async fn kept_race() {
     assert_eq!(kept(golden_race, 7).await, 237);
+    assert_eq!(kept_as(Codec::Bincode, golden_race, 7).await, 237);
 }
 
 #[tokio::test]

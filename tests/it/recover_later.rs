@@ -117,6 +117,32 @@ async fn what_is_active_when_it_is_recovered_is_left_alone() {
     assert_eq!(world.effects.count("active:gated"), 2, "it was driven twice");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn runs_that_are_asked_for_while_they_are_recovered_are_driven_once() {
+    let runs: Vec<String> = (0..200).map(|number| format!("race {number:03}")).collect();
+    let names: Vec<&str> = runs.iter().map(String::as_str).collect();
+    let world = died_with(&names).await;
+    let runtime = open(&world).await;
+    let asked = runs.iter().rev().enumerate().map(|(index, run)| {
+        let (runtime, run) = (runtime.clone(), run.clone());
+        tokio::spawn(async move {
+            let run = match index % 2 {
+                0 => runtime.attach(run, later).await.unwrap(),
+                _ => runtime.start(run, later, 1).await.unwrap(),
+            };
+            run.await.unwrap()
+        })
+    });
+    let asked: Vec<_> = asked.collect();
+    runtime.recover().await.unwrap();
+    for run in asked {
+        assert_eq!(run.await.unwrap(), 101);
+    }
+    for run in &runs {
+        assert_eq!(world.effects.count(&format!("{run}:gated")), 2, "{run} was driven twice");
+    }
+}
+
 #[tokio::test]
 async fn another_function_or_input_does_not_make_a_run_go_on_wrongly() {
     let world = died_with(&["r"]).await;

@@ -139,8 +139,9 @@ impl Runtime {
             .collect())
     }
 
-    /// Deletes a run that has ended or is halted, with all its records. `false` if there was none.
-    /// Its id can then be started anew.
+    /// Deletes a run that has ended or is halted, with all its records; also an unfinished one that is not active, because
+    /// it was skipped or [not recovered yet](crate::RuntimeBuilder::recover_later). `false` if there was none. Its id can
+    /// then be started anew.
     ///
     /// # Errors
     /// [`AdminError::Running`] while the run is active, [`AdminError::InvalidId`], [`AdminError::Store`].

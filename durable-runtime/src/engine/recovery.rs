@@ -13,7 +13,7 @@ use crate::id::{Position, RunId};
 use crate::journal::{self, Event, Started};
 use crate::store::{Append, Record, RunHead, RunStatus, Store, StoreError};
 
-/// What recovery found when the store was opened (R12).
+/// What recovery found when the store was opened, or when `Runtime::recover` was called (R12).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recovery {

@@ -38,14 +38,14 @@ const PREFIXES_MAX: usize = 2_000;
 /// }
 ///
 /// #[durable]
-/// async fn process_order(ctx: Context, quantity: u32) -> u64 {
+/// async fn place_order(ctx: Context, quantity: u32) -> u64 {
 ///     ctx.run(price, quantity).await
 /// }
 ///
 /// // #[tokio::test]
-/// async fn process_order_goes_on_with_old_runs() {
+/// async fn place_order_goes_on_with_old_runs() {
 ///     let runtime = Runtime::builder().in_memory().await.unwrap(); // with test doubles as dependencies
-///     testing::golden("journals/process_order").run(&runtime, process_order, 3).await;
+///     testing::golden("journals/place_order").run(&runtime, place_order, 3).await;
 /// }
 /// ```
 ///
