@@ -92,7 +92,7 @@ impl Context {
     /// }
     ///
     /// #[durable]
-    /// async fn total(ctx: Context, quantity: u32) -> u32 {
+    /// async fn bill(ctx: Context, quantity: u32) -> u32 {
     ///     ctx.deprecate_patch("tax");
     ///     ctx.run(price_with_tax, quantity).await
     /// }
