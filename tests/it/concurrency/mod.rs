@@ -9,7 +9,6 @@ mod program;
 mod score;
 mod small;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +62,25 @@ struct Played {
     executions: Vec<Execution>,
 }
 
+impl Played {
+    fn of(world: &World, score: &Score, run: &str) -> Self {
+        Self { journal: Journal::of(world, run), executions: score.executions(run) }
+    }
+
+    /// The attempt of this run that is the same as the one of another.
+    fn same(&self, other: &Execution) -> Option<&Execution> {
+        self.executions.iter().find(|one| one.key == other.key && one.attempt == other.attempt)
+    }
+
+    /// After a crash behind so many attempts, `again` did nothing that was over by then: recorded, or stopped.
+    fn check_again(&self, ended: usize, again: &Self) {
+        for execution in &again.executions {
+            let over = self.same(execution).and_then(|one| one.over);
+            assert!(over.is_none_or(|over| over > ended), "{} was done again", execution.key);
+        }
+    }
+}
+
 async fn open(world: &World, score: &Arc<Score>) -> Runtime {
     let builder = world.builder().shared_dependency(Arc::clone(score));
     builder.open_store(world.disk.open()).await.expect("the store opens")
@@ -85,9 +103,7 @@ where
         run.await.map(drop).expect("the run ends by itself");
     }));
     patiently("the runs", ends).await;
-    let played =
-        names.iter().map(|run| Played { journal: Journal::of(&world, run), executions: score.executions(run) });
-    let played = played.collect();
+    let played = names.iter().map(|run| Played::of(&world, &score, run)).collect();
     runtime.shutdown(Duration::ZERO).await;
     played
 }
@@ -135,9 +151,7 @@ async fn run_all(programs: &[(u64, Program)]) -> Vec<Played> {
         _ = patiently("the runs", ends) => {}
         () = conduct => {}
     }
-    let played = programs.iter().map(|(seed, _)| format!("p{seed}"));
-    let played =
-        played.map(|run| Played { journal: Journal::of(&world, &run), executions: score.executions(&run) }).collect();
+    let played = programs.iter().map(|(seed, _)| Played::of(&world, &score, &format!("p{seed}"))).collect();
     runtime.shutdown(Duration::ZERO).await;
     played
 }
@@ -192,13 +206,11 @@ impl Victim<'_> {
         assert_eq!(played.journal.frames[..*began], self.left.frames, "the journal was rewritten");
         let facts = played.journal.facts() == whole.journal.facts();
         assert!(facts, "{:#?}\nexpected: {:#?}", played.journal.entries, whole.journal.entries);
-        let recorded: BTreeSet<(&str, usize)> = attempts(&self.left.entries);
-        let known: BTreeMap<(&str, u32), u64> =
-            whole.executions.iter().map(|one| ((one.key.as_str(), one.attempt), one.input)).collect();
-        for Execution { key, idempotency_key, attempt, input } in &played.executions {
-            assert!(!recorded.contains(&(key, *attempt as usize)), "{key} was done again");
-            assert_eq!(known.get(&(key.as_str(), *attempt)), Some(input), "{key} is another step");
-            assert_eq!(*idempotency_key, format!("{run}:{key}"));
+        whole.check_again(self.left.order().count(), played);
+        for execution in &played.executions {
+            let same = whole.same(execution).expect("it is asked for without a crash, too");
+            assert_eq!(execution.input, same.input);
+            assert_eq!(execution.idempotency_key, format!("{run}:{}", execution.key));
         }
     }
 }
@@ -213,18 +225,6 @@ impl Drop for Told<'_> {
             eprintln!("DURABLE_SEED={seed}, crashed behind {began} records: {program:?}");
         }
     }
-}
-
-/// The attempts that are recorded, as key and number.
-fn attempts(entries: &[Entry]) -> BTreeSet<(&str, usize)> {
-    let mut counts = BTreeMap::new();
-    let keys = entries.iter().filter_map(|entry| entry.key.as_deref());
-    keys.map(|key| {
-        let count = counts.entry(key).or_insert(0);
-        *count += 1;
-        (key, *count)
-    })
-    .collect()
 }
 
 #[derive(Debug, Default)]

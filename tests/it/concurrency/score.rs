@@ -20,6 +20,8 @@ struct Part {
     order: Order,
     waiting: BTreeMap<String, Waker>,
     executions: Vec<Execution>,
+    /// How many attempts have ended.
+    ended: usize,
 }
 
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub(super) struct Execution {
     pub(super) idempotency_key: String,
     pub(super) attempt: u32,
     pub(super) input: u64,
+    /// How many attempts of the run had ended when this one ended, or was stopped.
+    pub(super) over: Option<usize>,
 }
 
 impl Score {
@@ -51,7 +55,7 @@ impl Score {
     }
 
     fn insert(&self, run: &str, order: Order) {
-        let part = Part { order, waiting: BTreeMap::new(), executions: Vec::new() };
+        let part = Part { order, waiting: BTreeMap::new(), executions: Vec::new(), ended: 0 };
         self.runs.lock().insert(run.to_owned(), part);
     }
 
@@ -79,18 +83,21 @@ impl Score {
 
     /// Called by a step: waits until it may end.
     pub(super) async fn pass(&self, step: &StepContext, input: u64) {
-        let waiting = Waiting { score: self, run: step.run_id().as_str(), key: step.key() };
+        let (run, key, attempt) = (step.run_id().as_str(), step.key(), step.attempt());
+        let waiting = Waiting { score: self, run, key, attempt };
         waiting.with(|part| {
             part.executions.push(Execution {
-                key: step.key().to_owned(),
+                key: key.to_owned(),
                 idempotency_key: step.idempotency_key().to_owned(),
-                attempt: step.attempt(),
+                attempt,
                 input,
+                over: None,
             });
         });
         poll_fn(|task| {
             waiting.with(|part| {
                 if part.order.allows(waiting.key) {
+                    part.ended += 1;
                     return Poll::Ready(());
                 }
                 part.waiting.insert(waiting.key.to_owned(), task.waker().clone());
@@ -127,6 +134,7 @@ struct Waiting<'a> {
     score: &'a Score,
     run: &'a str,
     key: &'a str,
+    attempt: u32,
 }
 
 impl Waiting<'_> {
@@ -137,6 +145,11 @@ impl Waiting<'_> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.with(|part| part.waiting.remove(self.key));
+        self.with(|part| {
+            part.waiting.remove(self.key);
+            let mut executions = part.executions.iter_mut().rev();
+            let this = executions.find(|one| one.key == self.key && one.attempt == self.attempt);
+            this.expect("it began").over = Some(part.ended);
+        });
     }
 }

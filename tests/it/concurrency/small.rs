@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::code::perform;
 use super::program::{Plan, mix, told};
 use super::score::Score;
-use super::{Journal, Part, go_on, open};
+use super::{Part, Played, go_on, open};
 use super::{model, model::Path};
 
 /// Branches that are combined, and a step with what they came to.
@@ -141,7 +141,7 @@ fn all(ways: &[How]) -> Vec<Small> {
 }
 
 /// Runs every path once without a crash, as the model says.
-async fn run_all(paths: &[(&Small, Path)]) -> Vec<Journal> {
+async fn run_all(paths: &[(&Small, Path)]) -> Vec<Played> {
     let (world, score) = (World::default(), Arc::new(Score::default()));
     let runtime = open(&world, &score).await;
     let runs = paths.iter().zip(0..).map(async |((program, path), index)| {
@@ -151,20 +151,21 @@ async fn run_all(paths: &[(&Small, Path)]) -> Vec<Journal> {
         assert_eq!(result, path.result, "{program:?}: {path:?}");
     });
     patiently("the runs", join_all(runs)).await;
-    let journals = (0..paths.len()).map(|index| Journal::of(&world, &format!("p{index}")));
-    let journals: Vec<Journal> = journals.collect();
+    let played = (0..paths.len()).map(|index| Played::of(&world, &score, &format!("p{index}")));
+    let played: Vec<Played> = played.collect();
     runtime.shutdown(Duration::ZERO).await;
-    for ((program, path), journal) in paths.iter().zip(&journals) {
+    for ((program, path), Played { journal, .. }) in paths.iter().zip(&played) {
         assert!(journal.order().eq(path.order.iter().cloned()), "{program:?}: {path:?}: {:#?}", journal.entries);
     }
-    journals
+    played
 }
 
 /// Runs every path again from each of its records.
-async fn crash_all(paths: &[(&Small, Path)], journals: &[Journal]) -> usize {
+async fn crash_all(paths: &[(&Small, Path)], wholes: &[Played]) -> usize {
     let mut parts = Vec::new();
     let mut victims = Vec::new();
-    for (path, journal) in paths.iter().zip(journals) {
+    for (path, whole) in paths.iter().zip(wholes) {
+        let journal = &whole.journal;
         for length in 1..journal.len() {
             let ended = journal.entries[..length].iter().filter(|entry| entry.key.is_some()).count();
             parts.push(Part {
@@ -172,18 +173,14 @@ async fn crash_all(paths: &[(&Small, Path)], journals: &[Journal]) -> usize {
                 frames: journal.frames[..length].to_vec(),
                 order: journal.order().skip(ended).collect(),
             });
-            victims.push((path, journal, length));
+            victims.push((path, whole, ended));
         }
     }
     let count = parts.len();
-    for ((path, journal, length), played) in victims.into_iter().zip(go_on(small, parts).await) {
-        let (program, path) = path;
-        assert_eq!(played.journal.facts(), journal.facts(), "{program:?}: {path:?}, crashed behind {length} records");
-        for execution in played.executions {
-            let recorded = &journal.entries[..length];
-            let again = recorded.iter().any(|entry| entry.key.as_ref() == Some(&execution.key));
-            assert!(!again, "{program:?}: {path:?}, crashed behind {length} records: {execution:?}");
-        }
+    for (((program, path), whole, ended), played) in victims.into_iter().zip(go_on(small, parts).await) {
+        let facts = (played.journal.facts(), whole.journal.facts());
+        assert_eq!(facts.0, facts.1, "{program:?}: {path:?}, crashed behind {ended} steps");
+        whole.check_again(ended, &played);
     }
     count
 }
@@ -196,8 +193,8 @@ async fn check(ways: &[How], counts: (usize, usize, usize)) {
     let paths: Vec<(&Small, Path)> = paths.collect();
     let mut crashes = 0;
     for paths in paths.chunks(PATHS_AT_ONCE) {
-        let journals = run_all(paths).await;
-        crashes += crash_all(paths, &journals).await;
+        let wholes = run_all(paths).await;
+        crashes += crash_all(paths, &wholes).await;
     }
     assert_eq!((programs.len(), paths.len(), crashes), counts, "programs, paths, crashes");
 }
