@@ -30,21 +30,18 @@ impl Rewriter<'_> {
         if self.place == Place::Step {
             self.elsewhere.refuse(&call, &Refusal::PatchInsideStep { method: method.to_string() });
         }
-        match syn::parse2::<LitStr>(arguments.stream()) {
-            Ok(id) => {
-                let site = generated_at(method);
-                let runtime = self.runtime.at(site);
-                rewritten.extend(quote_spanned! {site=>
-                    {
-                        #runtime::__private::inventory::submit! { #runtime::__private::Patch::new(#id) }
-                        #call
-                    }
-                });
-            }
-            Err(_) => {
-                self.elsewhere.refuse(arguments.stream(), &Refusal::PatchIsNotLiteral { method: method.to_string() });
-                rewritten.extend(call);
-            }
+        if let Ok(id) = syn::parse2::<LitStr>(arguments.stream()) {
+            let site = generated_at(method);
+            let runtime = self.runtime.at(site);
+            rewritten.extend(quote_spanned! {site=>
+                {
+                    #runtime::__private::inventory::submit! { #runtime::__private::Patch::new(#id) }
+                    #call
+                }
+            });
+        } else {
+            self.elsewhere.refuse(arguments.stream(), &Refusal::PatchIsNotLiteral { method: method.to_string() });
+            rewritten.extend(call);
         }
         Some(4)
     }
