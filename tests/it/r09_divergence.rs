@@ -101,12 +101,12 @@ async fn check(scenario: &str, expected: &Expect) {
 async fn another_name() {
     check("renamed", &expect![[r#"
         run `renamed` of `diverging` can't go on: its code asks for step `middle, better` where step `middle` is recorded
-          recorded: step `middle` at tests/it/r09_divergence.rs:56:25, record 3 of 5
+          recorded: step `middle` at tests/it/r09_divergence.rs:61:25, record 3 of 5
                     arguments: [2]
-          current:  step `middle, better` at tests/it/r09_divergence.rs:26:41
+          current:  step `middle, better` at tests/it/r09_divergence.rs:31:41
                     arguments: the same
           note:     step `middle, better` is recorded nowhere in this run: it was inserted, or it is step `middle` under another name
-          note:     in diverging's own body, `ctx.run` of `middle` is now at tests/it/r09_divergence.rs:27, tests/it/r09_divergence.rs:30, tests/it/r09_divergence.rs:34"#]]).await;
+          note:     in diverging's own body, `ctx.run` of `middle` is now at tests/it/r09_divergence.rs:32, tests/it/r09_divergence.rs:35, tests/it/r09_divergence.rs:39"#]]).await;
 }
 
 #[tokio::test]
@@ -115,9 +115,9 @@ async fn another_argument() {
         "argument",
         &expect![[r#"
             run `argument` of `diverging` can't go on: its code passes other arguments to step `middle` than those recorded
-              recorded: step `middle` at tests/it/r09_divergence.rs:56:25, record 3 of 5
+              recorded: step `middle` at tests/it/r09_divergence.rs:61:25, record 3 of 5
                         arguments: [2]
-              current:  step `middle` at tests/it/r09_divergence.rs:27:42
+              current:  step `middle` at tests/it/r09_divergence.rs:32:42
                         arguments: [3]
               differs:  arguments[0]: 2 recorded, 3 now"#]],
     )
@@ -128,70 +128,70 @@ async fn another_argument() {
 async fn another_order() {
     check("swapped", &expect![[r#"
         run `swapped` of `diverging` can't go on: its code asks for step `after` where step `middle` is recorded
-          recorded: step `middle` at tests/it/r09_divergence.rs:56:25, record 3 of 5
+          recorded: step `middle` at tests/it/r09_divergence.rs:61:25, record 3 of 5
                     arguments: [2]
-          current:  step `after` at tests/it/r09_divergence.rs:29:24
+          current:  step `after` at tests/it/r09_divergence.rs:34:24
                     arguments: [4]
           note:     step `after` is recorded as well, as record 4 of 5: something before it was removed, or the order has changed
-          note:     in diverging's own body, `ctx.run` of `middle` is now at tests/it/r09_divergence.rs:27, tests/it/r09_divergence.rs:30, tests/it/r09_divergence.rs:34"#]]).await;
+          note:     in diverging's own body, `ctx.run` of `middle` is now at tests/it/r09_divergence.rs:32, tests/it/r09_divergence.rs:35, tests/it/r09_divergence.rs:39"#]]).await;
 }
 
 #[tokio::test]
 async fn a_step_inserted() {
     check("inserted", &expect![[r#"
         run `inserted` of `diverging` can't go on: its code asks for step `inserted` where step `middle` is recorded
-          recorded: step `middle` at tests/it/r09_divergence.rs:56:25, record 3 of 5
+          recorded: step `middle` at tests/it/r09_divergence.rs:61:25, record 3 of 5
                     arguments: [2]
-          current:  step `inserted` at tests/it/r09_divergence.rs:33:24
+          current:  step `inserted` at tests/it/r09_divergence.rs:38:24
                     arguments: [9]
           note:     step `inserted` is recorded nowhere in this run: it was inserted, or it is step `middle` under another name
-          note:     in diverging's own body, `ctx.run` of `middle` is now at tests/it/r09_divergence.rs:27, tests/it/r09_divergence.rs:30, tests/it/r09_divergence.rs:34"#]]).await;
+          note:     in diverging's own body, `ctx.run` of `middle` is now at tests/it/r09_divergence.rs:32, tests/it/r09_divergence.rs:35, tests/it/r09_divergence.rs:39"#]]).await;
 }
 
 #[tokio::test]
 async fn a_step_inserted_and_dropped_without_being_polled() {
     check("inserted without waiting", &expect![[r#"
         run `inserted without waiting` of `diverging` can't go on: its code asks for step `inserted` where step `middle` is recorded
-          recorded: step `middle` at tests/it/r09_divergence.rs:56:25, record 3 of 5
+          recorded: step `middle` at tests/it/r09_divergence.rs:61:25, record 3 of 5
                     arguments: [2]
-          current:  step `inserted` at tests/it/r09_divergence.rs:37:22
+          current:  step `inserted` at tests/it/r09_divergence.rs:42:22
                     arguments: [9]
           note:     step `inserted` is recorded nowhere in this run: it was inserted, or it is step `middle` under another name
-          note:     in diverging's own body, `ctx.run` of `middle` is now at tests/it/r09_divergence.rs:27, tests/it/r09_divergence.rs:30, tests/it/r09_divergence.rs:34"#]]).await;
+          note:     in diverging's own body, `ctx.run` of `middle` is now at tests/it/r09_divergence.rs:32, tests/it/r09_divergence.rs:35, tests/it/r09_divergence.rs:39"#]]).await;
 }
 
 #[tokio::test]
 async fn a_step_removed() {
     check("removed", &expect![[r#"
         run `removed` of `diverging` can't go on: its code asks for step `after` where step `middle` is recorded
-          recorded: step `middle` at tests/it/r09_divergence.rs:56:25, record 3 of 5
+          recorded: step `middle` at tests/it/r09_divergence.rs:61:25, record 3 of 5
                     arguments: [2]
-          current:  step `after` at tests/it/r09_divergence.rs:59:20
+          current:  step `after` at tests/it/r09_divergence.rs:64:20
                     arguments: [4]
           note:     step `after` is recorded as well, as record 4 of 5: something before it was removed, or the order has changed
-          note:     in diverging's own body, `ctx.run` of `middle` is now at tests/it/r09_divergence.rs:27, tests/it/r09_divergence.rs:30, tests/it/r09_divergence.rs:34"#]]).await;
+          note:     in diverging's own body, `ctx.run` of `middle` is now at tests/it/r09_divergence.rs:32, tests/it/r09_divergence.rs:35, tests/it/r09_divergence.rs:39"#]]).await;
 }
 
 #[tokio::test]
 async fn recorded_steps_left_over_at_the_end() {
     check("returns early", &expect![[r#"
         run `returns early` of `diverging` can't go on: its code returned, and never asked for step `middle`, which is recorded
-          recorded: step `middle` at tests/it/r09_divergence.rs:56:25, record 3 of 5
+          recorded: step `middle` at tests/it/r09_divergence.rs:61:25, record 3 of 5
                     arguments: [2]
-          latest:   step `before` at tests/it/r09_divergence.rs:24:23
-          note:     in diverging's own body, `ctx.run` of `middle` is now at tests/it/r09_divergence.rs:27, tests/it/r09_divergence.rs:30, tests/it/r09_divergence.rs:34"#]]).await;
+          latest:   step `before` at tests/it/r09_divergence.rs:29:23
+          note:     in diverging's own body, `ctx.run` of `middle` is now at tests/it/r09_divergence.rs:32, tests/it/r09_divergence.rs:35, tests/it/r09_divergence.rs:39"#]]).await;
 }
 
 #[tokio::test]
 async fn a_mismatch_in_a_branch_that_lost_its_race() {
     check("lost race", &expect![[r#"
         run `lost race` of `diverging` can't go on: its code asks for step `unheard of` where step `after` is recorded
-          recorded: step `after` at tests/it/r09_divergence.rs:59:20, record 4 of 5
+          recorded: step `after` at tests/it/r09_divergence.rs:64:20, record 4 of 5
                     arguments: [4]
-          current:  step `unheard of` at tests/it/r09_divergence.rs:45:29
+          current:  step `unheard of` at tests/it/r09_divergence.rs:50:29
                     arguments: the same
           note:     step `unheard of` is recorded nowhere in this run: it was inserted, or it is step `after` under another name
-          note:     in diverging's own body, `ctx.run` of `after` is now at tests/it/r09_divergence.rs:29, tests/it/r09_divergence.rs:59"#]]).await;
+          note:     in diverging's own body, `ctx.run` of `after` is now at tests/it/r09_divergence.rs:34, tests/it/r09_divergence.rs:64"#]]).await;
 }
 
 #[tokio::test]
@@ -200,10 +200,10 @@ async fn recorded_steps_not_asked_for_by_code_that_waits() {
         "foreign wait",
         &expect![[r#"
             run `foreign wait` of `diverging` can't go on: its code waits, and has not asked for step `after`, which is recorded
-              recorded: step `after` at tests/it/r09_divergence.rs:59:20, record 4 of 5
+              recorded: step `after` at tests/it/r09_divergence.rs:64:20, record 4 of 5
                         arguments: [4]
-              latest:   step `middle` at tests/it/r09_divergence.rs:49:24
-              note:     in diverging's own body, `ctx.run` of `after` is now at tests/it/r09_divergence.rs:29, tests/it/r09_divergence.rs:59"#]],
+              latest:   step `middle` at tests/it/r09_divergence.rs:54:24
+              note:     in diverging's own body, `ctx.run` of `after` is now at tests/it/r09_divergence.rs:34, tests/it/r09_divergence.rs:64"#]],
     )
     .await;
 }
