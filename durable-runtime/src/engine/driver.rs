@@ -47,6 +47,19 @@ impl Wake for RunWaker {
     }
 }
 
+/// Wakes a driver only: the code has wakers of its own for what is to be forwarded to it.
+struct DriverWaker(Arc<RunWaker>);
+
+impl Wake for DriverWaker {
+    fn wake(self: Arc<Self>) {
+        self.0.task.wake();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.task.wake();
+    }
+}
+
 /// How a driver is told to stop.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
@@ -65,6 +78,11 @@ impl Control {
     pub(crate) fn stop(&self) {
         self.request.fetch_max(2, Ordering::AcqRel);
         self.waker.wake_by_ref();
+    }
+
+    /// What wakes the driver when the body of a step was woken.
+    pub(crate) fn body_waker(&self) -> Waker {
+        Arc::new(DriverWaker(Arc::clone(&self.waker))).into()
     }
 
     fn requested(&self) -> Requested {
@@ -154,6 +172,8 @@ impl Driver {
     /// Polls the code and delivers completions until neither makes progress (R2).
     fn turn(&mut self, waker: &Waker) -> Turn {
         for _ in 0..POLLS_MAX {
+            // Before the swap: what these wake-ups tell the code's waker needs no further poll.
+            self.shared.wakes.forward();
             // A swap, because a store would not see what the wake-up that it erases was about: the code could be polled
             // without that, and then nobody would wake it again.
             self.control.waker.woken.swap(false, Ordering::AcqRel);
@@ -168,17 +188,22 @@ impl Driver {
                     )));
                 }
             }
-            if self.control.waker.woken.load(Ordering::Acquire) {
+            if self.is_woken() {
                 continue;
             }
             match self.shared.settle() {
                 Wants::Poll => {}
                 Wants::Stop(stop) => return Turn::Stopped(stop),
-                Wants::Wait if self.control.waker.woken.load(Ordering::Acquire) => {}
+                Wants::Wait if self.is_woken() => {}
                 Wants::Wait => return Turn::Waiting,
             }
         }
         Turn::Yield
+    }
+
+    /// Whether the code, or the body of a step, asked to be polled.
+    fn is_woken(&self) -> bool {
+        self.control.waker.woken.load(Ordering::Acquire) || !self.shared.wakes.is_empty()
     }
 
     fn poll_code(&mut self, waker: &Waker) -> Result<Poll<Result<Returned, String>>, String> {
@@ -229,7 +254,7 @@ impl Driver {
                 self.committing = false;
                 return Poll::Ready(answer.map(|length| self.shared.set_durable(length)));
             }
-            if control.waker.woken.load(Ordering::Acquire) { Poll::Ready(Ok(())) } else { Poll::Pending }
+            if self.is_woken() { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
         .await
     }

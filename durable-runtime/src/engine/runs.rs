@@ -14,7 +14,7 @@ use super::committer::{CommitError, Committer, Link};
 use super::driver::Driver;
 use super::recovery::{Loaded, load};
 use super::registry::{Registration, Registry};
-use crate::context::{Context, Environment, RunShared};
+use crate::context::{BodyWakes, Context, Environment, RunShared};
 use crate::error::StartError;
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Fence, Position, RunId};
@@ -255,6 +255,7 @@ impl Engine {
             active.id.clone(),
             INSTANCES.fetch_add(1, Ordering::Relaxed),
             Arc::clone(&self.environment),
+            BodyWakes::new(active.control.body_waker()),
             replay,
             recovered,
         ));
