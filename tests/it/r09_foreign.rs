@@ -4,7 +4,10 @@
 //! The functions here await what is not durable, through a plain `async fn`.
 
 use std::collections::BTreeMap;
+use std::future::{IntoFuture as _, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::time::Duration;
 
 use durable_runtime::{Clock as _, Context, DurableFunction, HaltReason, StepContext, durable};
@@ -261,4 +264,71 @@ async fn branches_that_wake_each_other_are_no_trouble() {
     }
     assert_eq!(run.await.unwrap(), 6);
     assert_eq!(world.effects.keys().len(), 6);
+}
+
+/// What the steps of [`foreign_threads`] are woken by.
+static BODIES: Mutex<Vec<Waker>> = Mutex::new(Vec::new());
+
+/// Tells when it is woken, and in which of tokio's tasks.
+struct Told {
+    code: Waker,
+    told: Arc<Mutex<Vec<Option<tokio::task::Id>>>>,
+}
+
+impl Wake for Told {
+    fn wake(self: Arc<Self>) {
+        self.told.lock().push(tokio::task::try_id());
+        self.code.wake_by_ref();
+    }
+}
+
+async fn woken_by_others(step: StepContext) -> u32 {
+    let mut polls = 0;
+    let woken = poll_fn(|task| {
+        polls += 1;
+        BODIES.lock().push(task.waker().clone());
+        if polls > 1 { Poll::Ready(1) } else { Poll::Pending }
+    });
+    step.dependency::<Gates>().pass(step.key()).await;
+    woken.await
+}
+
+/// Awaits a step as a combinator would that has a queue of those that were woken.
+async fn as_a_combinator(step: impl Future<Output = u32>) -> (u32, bool) {
+    let mut step = pin!(step);
+    let told = Arc::default();
+    let value = poll_fn(|task| {
+        let waker = Arc::new(Told { code: task.waker().clone(), told: Arc::clone(&told) }).into();
+        step.as_mut().poll(&mut TaskContext::from_waker(&waker))
+    });
+    let value = value.await;
+    let here = tokio::task::try_id();
+    let told = told.lock();
+    (value, !told.is_empty() && told.iter().all(|task| *task == here))
+}
+
+#[durable]
+async fn foreign_threads(ctx: Context) -> (u32, bool) {
+    #[durable(unchecked = "it polls the step only")]
+    as_a_combinator(ctx.run(woken_by_others)).await
+}
+
+/// Else a combinator that is waking something up on another thread may miss a delivery meanwhile.
+#[tokio::test]
+async fn combinators_are_woken_by_the_task_of_their_run_only() {
+    let world = World::default();
+    world.gates.open("woken_by_others");
+    let process = world.open().await;
+    let run = process.runtime.start("foreign threads", foreign_threads, ()).await.unwrap();
+    let body = async {
+        loop {
+            let body = BODIES.lock().pop();
+            match body {
+                Some(body) => return body,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    };
+    patiently("the body", body).await.wake();
+    assert_eq!(patiently("the end", run.into_future()).await.unwrap(), (1, true));
 }

@@ -7,6 +7,7 @@ mod scope;
 mod shared;
 mod step;
 mod step_context;
+mod wakes;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub(crate) use shared::{Environment, RunShared, Stop, Wants};
 pub use step::{STEP_NAME_BYTES_MAX, Step};
 pub(crate) use step_context::Dependencies;
 pub use step_context::StepContext;
+pub(crate) use wakes::BodyWakes;
 
 use crate::{Recorded, RunId};
 

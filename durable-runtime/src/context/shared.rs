@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::scope::{Place, Scope};
 use super::step_context::Dependencies;
+use super::wakes::BodyWakes;
 use crate::clock::{Clock, Timestamp};
 use crate::engine::{Counters, Limits};
 use crate::halt::{Halt, HaltReason};
@@ -40,6 +41,8 @@ pub(crate) struct RunShared {
     /// Tells this life of the run from any other, within the process.
     pub(crate) instance: u64,
     pub(crate) environment: Arc<Environment>,
+    /// The bodies of steps that were woken.
+    pub(crate) wakes: Arc<BodyWakes>,
     state: Mutex<State>,
 }
 
@@ -114,6 +117,7 @@ impl RunShared {
         id: RunId,
         instance: u64,
         environment: Arc<Environment>,
+        wakes: Arc<BodyWakes>,
         replay: Replay,
         recovered: bool,
     ) -> Self {
@@ -131,7 +135,7 @@ impl RunShared {
             bodies: 0,
             halt: None,
         };
-        Self { id, instance, environment, state: Mutex::new(state) }
+        Self { id, instance, environment, wakes, state: Mutex::new(state) }
     }
 
     /// Claims a key (R4). The second value: whether the arguments are to be [shown](Self::show).

@@ -15,6 +15,7 @@ use tracing::Span;
 use super::StepContext;
 use super::scope::Scope;
 use super::shared::{Arrival, RunShared};
+use super::wakes::BodyWaker;
 use crate::clock::{Sleep, Timestamp};
 use crate::failure::Failure;
 use crate::halt::{Halt, HaltReason, detail};
@@ -70,7 +71,7 @@ enum Stage {
     /// Waits for its outcome or for permission to begin.
     Waiting,
     /// Waits for the time of its next attempt.
-    BackingOff { sleep: Sleep },
+    BackingOff { sleep: Sleep, waker: Arc<BodyWaker> },
     /// Its body runs.
     Running(Running),
     /// Resolved, or never to resolve because the run is halted.
@@ -84,6 +85,7 @@ struct Running {
     span: Span,
     /// For the record, if it is the step's first; taken before the attempt may consume them.
     arguments: Option<Arguments>,
+    waker: Arc<BodyWaker>,
 }
 
 /// A step's callee and arguments, without their types.
@@ -299,13 +301,14 @@ impl<O> Future for Step<'_, O> {
                     Arrival::Begin { attempt, not_before } => match not_before {
                         Some(due) => {
                             let sleep = step.shared.environment.clock.sleep_until(due);
-                            step.stage = Stage::BackingOff { sleep };
+                            step.stage = Stage::BackingOff { sleep, waker: step.shared.wakes.waker() };
                         }
                         None => step.begin(attempt),
                     },
                 },
-                Stage::BackingOff { sleep } => {
-                    ready!(sleep.as_mut().poll(task));
+                Stage::BackingOff { sleep, waker } => {
+                    waker.attend(task.waker());
+                    ready!(sleep.as_mut().poll(&mut TaskContext::from_waker(&Arc::clone(waker).into())));
                     // Asks again: the runtime may be shutting down by now.
                     step.stage = Stage::Waiting;
                 }
@@ -335,6 +338,9 @@ impl Running {
         shared: &RunShared,
         task: &mut TaskContext<'_>,
     ) -> Poll<Attempt<O>> {
+        self.waker.attend(task.waker());
+        let waker = Arc::clone(&self.waker).into();
+        let task = &mut TaskContext::from_waker(&waker);
         let _scope = Scope::step(shared.instance);
         let _entered = self.span.enter();
         let polled = catch_unwind(AssertUnwindSafe(|| work.poll(task)));
@@ -365,7 +371,8 @@ impl<O> Step<'_, O> {
         environment.counters.executed();
         self.shared.body_began();
         let arguments = if self.shared.is_recorded(self.claim) { None } else { self.work.arguments() };
-        self.stage = Stage::Running(Running { attempt, began_at, deadline, span, arguments });
+        let waker = self.shared.wakes.waker();
+        self.stage = Stage::Running(Running { attempt, began_at, deadline, span, arguments, waker });
         let work = &mut self.work;
         let last = self.retry.is_none();
         // A callee may panic when it is only called, before its future is polled.

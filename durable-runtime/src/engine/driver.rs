@@ -143,7 +143,7 @@ impl Driver {
                 self.committing = false;
                 return Poll::Ready(answer.map(|length| self.shared.set_durable(length)));
             }
-            if control.waker.woken.load(Ordering::Acquire) { Poll::Ready(Ok(())) } else { Poll::Pending }
+            if control.waker.is_woken() || !self.shared.wakes.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
         .await
     }

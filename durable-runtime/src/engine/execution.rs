@@ -11,7 +11,7 @@ use tracing::Dispatch;
 use tracing::subscriber::NoSubscriber;
 
 use super::registry::{Code, Registration, Returned};
-use crate::context::{Context, Environment, RunShared, Scope, Stop, Wants};
+use crate::context::{BodyWakes, Context, Environment, RunShared, Scope, Stop, Wants};
 use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
 use crate::journal::Event;
@@ -33,8 +33,15 @@ static SILENCE: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber
 /// Wakes whoever polls a run's code, and remembers that the code asked to be polled.
 #[derive(Debug, Default)]
 pub(crate) struct RunWaker {
-    pub(super) woken: AtomicBool,
+    woken: AtomicBool,
     pub(super) task: AtomicWaker,
+}
+
+impl RunWaker {
+    /// Whether the code asked to be polled.
+    pub(super) fn is_woken(&self) -> bool {
+        self.woken.load(Ordering::Acquire)
+    }
 }
 
 impl Wake for RunWaker {
@@ -45,6 +52,20 @@ impl Wake for RunWaker {
     fn wake_by_ref(self: &Arc<Self>) {
         self.woken.store(true, Ordering::Release);
         self.task.wake();
+    }
+}
+
+/// Wakes whoever polls a run's code, and does not ask for a poll: the code has wakers of its own for what is to be
+/// forwarded to it.
+struct TaskWaker(Arc<RunWaker>);
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.0.task.wake();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.task.wake();
     }
 }
 
@@ -102,7 +123,8 @@ impl Execution {
         }
         let (recoveries, stage) = (replay.recoveries(), replay.stage());
         let instance = INSTANCES.fetch_add(1, Ordering::Relaxed);
-        let shared = Arc::new(RunShared::new(run, instance, Arc::clone(environment), replay, is_recovered));
+        let bodies = BodyWakes::new(Waker::from(Arc::new(TaskWaker(Arc::clone(&run_waker)))));
+        let shared = Arc::new(RunShared::new(run, instance, Arc::clone(environment), bodies, replay, is_recovered));
         let limits = environment.limits;
         let code = if recoveries >= limits.recoveries_without_progress.max(1) {
             Err(Halt::new(
@@ -129,6 +151,8 @@ impl Execution {
     /// Polls the code and delivers completions until neither makes progress (R2).
     pub(super) fn turn(&mut self) -> Turn {
         for _ in 0..POLLS_MAX {
+            // Before the swap: what these wake-ups tell the code's waker needs no further poll.
+            self.shared.wakes.forward();
             // A swap, because a store would not see what the wake-up that it erases was about: the code could be polled
             // without that, and then nobody would wake it again.
             self.run_waker.woken.swap(false, Ordering::AcqRel);
@@ -155,8 +179,9 @@ impl Execution {
         tracing::dispatcher::with_default(&SILENCE, || self.turn())
     }
 
+    /// Whether the code, or the body of a step, asked to be polled.
     fn is_woken(&self) -> bool {
-        self.run_waker.woken.load(Ordering::Acquire)
+        self.run_waker.is_woken() || !self.shared.wakes.is_empty()
     }
 
     fn poll_code(&mut self) -> Result<Poll<Result<Returned, String>>, Halt> {
