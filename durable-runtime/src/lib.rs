@@ -183,11 +183,13 @@
 //! | `println!`, a metric | a step. `tracing` is fine: it is silent while code is repeated |
 //! | changing a captured variable in an inline step | return the value from the step |
 //!
-//! `#[durable]` helps where it can see: `tokio::select!`, `join!` and `try_join!` poll their branches in the written order
-//! (`biased;` is added), `futures::select!`, a step inside an inline step, an assignment to a captured variable, and what
-//! the table names where the body calls it by name (`SystemTime::now`, `rand::random`, `tokio::spawn`, `println!` …) do
-//! not compile. Everything else is noticed on replay: a [divergence](HaltReason::Divergence) halts the run before any
-//! new effect, with both places in the source and what to do.
+//! Most of it the compiler checks. What is awaited must be a [`DurableFuture`]: a step, a helper, an `async` block, or
+//! `futures`' combinators over these. What the table names does not compile where the body calls it by name
+//! (`SystemTime::now`, `rand::random`, `tokio::spawn`, `println!` …), nor do `futures::select!`, a step inside an inline
+//! step, and an assignment to a captured variable. `tokio::select!`, `join!` and `try_join!` poll their branches in the
+//! written order (`biased;` is added). Code that something else wakes halts when that happens, and everything else is
+//! noticed on replay: a [divergence](HaltReason::Divergence) halts the run before any new effect, with both places in
+//! the source and what to do. `docs/determinism.md` has the contract line by line, and the escape hatches.
 //!
 //! # Deploying changed code
 //!
@@ -298,8 +300,8 @@
 //!
 //! # Not yet
 //!
-//! Durable timers, signals, child runs, cancellation, steps that run at most once, a check by the compiler that
-//! everything awaited is durable, a crash explorer, `PostgreSQL` and several workers.
+//! Durable timers, signals, child runs, cancellation, steps that run at most once, a crash explorer, `PostgreSQL` and
+//! several workers.
 
 // `#[durable]` names this crate by its path; inside it, that path is this.
 #[expect(unused_extern_crates, reason = "used by the expansion in unit tests only")]

@@ -57,7 +57,7 @@ impl Context {
     /// }
     ///
     /// #[durable]
-    /// async fn total(ctx: Context, quantity: u32) -> u32 {
+    /// async fn total_by_path(ctx: Context, quantity: u32) -> u32 {
     ///     if ctx.patched("tax") {
     ///         ctx.run(price_with_tax, quantity).await
     ///     } else {
@@ -67,7 +67,7 @@ impl Context {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
     /// # let runtime = durable_runtime::Runtime::builder().in_memory().await.unwrap();
-    /// # assert_eq!(runtime.start("t", total, 2).await.unwrap().await.unwrap(), 600);
+    /// # assert_eq!(runtime.start("t", total_by_path, 2).await.unwrap().await.unwrap(), 600);
     /// # }
     /// ```
     ///
