@@ -1,11 +1,9 @@
 //! `OnChange::Resume`: changed code goes on with what older code recorded, found by key.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 
-use durable_runtime::__private::{Registration, inventory};
 use durable_runtime::store::MemoryStore;
-use durable_runtime::{Context, DurableFunction, HaltReason, OnChange, RunError, durable};
+use durable_runtime::{Context, DurableFunction, HaltReason, RunError, durable};
 use durable_tests::{World, frames, journal, patch, write};
 use parking_lot::Mutex;
 
@@ -47,47 +45,19 @@ async fn resuming_code(ctx: &Context) -> u32 {
     }
 }
 
-/// A durable function as the attribute makes it, with its option.
-#[derive(Debug, Clone, Copy)]
-struct Resuming;
-
-impl DurableFunction for Resuming {
-    type Input = ();
-    type Output = u32;
-    const NAME: &'static str = "resuming";
-    const VERSION: u32 = 2;
-    const FINGERPRINT: u64 = 7;
-    const MODULE: &'static str = module_path!();
-    const ON_CHANGE: OnChange = OnChange::Resume;
-
-    fn call(ctx: Context, (): ()) -> Pin<Box<dyn Future<Output = u32> + Send>> {
-        Box::pin(async move { resuming_code(&ctx).await })
-    }
+#[durable(name = "resuming", version = 2, on_change = "resume")]
+async fn resuming_run(ctx: Context) -> u32 {
+    resuming_code(&ctx).await
 }
 
-inventory::submit! { Registration::of::<Resuming>() }
-
-/// The same, without the option.
-#[derive(Debug, Clone, Copy)]
-struct Halting;
-
-impl DurableFunction for Halting {
-    type Input = ();
-    type Output = u32;
-    const NAME: &'static str = "halting_";
-    const VERSION: u32 = 2;
-    const FINGERPRINT: u64 = 7;
-    const MODULE: &'static str = module_path!();
-
-    fn call(ctx: Context, (): ()) -> Pin<Box<dyn Future<Output = u32> + Send>> {
-        Box::pin(async move { resuming_code(&ctx).await })
-    }
+/// The same, without the option. Its name is as long as the other's.
+#[durable(name = "halting_", version = 2)]
+async fn halting_run(ctx: Context) -> u32 {
+    resuming_code(&ctx).await
 }
-
-inventory::submit! { Registration::of::<Halting>() }
 
 /// Where the version is in `Started`: behind the event's number, the length of the name, and the name.
-const VERSION_AT: usize = 2 + Resuming::NAME.len();
+const VERSION_AT: usize = 2 + resuming_run::NAME.len();
 
 /// The disk of a process that crashed when the run had so many records, with `Started` as version 1 wrote it.
 fn recorded_by_version_1(store: &MemoryStore, run: &str, length: usize) -> World {
@@ -129,16 +99,16 @@ async fn go_on<F: DurableFunction<Input = (), Output = u32>>(
 
 #[tokio::test]
 async fn changed_code_goes_on_by_key_after_a_crash_at_every_record_of_either() {
-    let old = recorded("resumed", Resuming).await;
+    let old = recorded("resumed", resuming_run).await;
     deploy("resumed", Code::New);
     for length in 1..journal(&old.disk.memory, "resumed").len() {
         let world = recorded_by_version_1(&old.disk.memory, "resumed", length);
-        assert_eq!(go_on(&world, "resumed", Resuming).await.unwrap(), 29, "after {length} records");
+        assert_eq!(go_on(&world, "resumed", resuming_run).await.unwrap(), 29, "after {length} records");
         for again in length..journal(&world.disk.memory, "resumed").len() {
             let frames = frames(&world.disk.memory, "resumed")[..again].to_vec();
             let copy = MemoryStore::default();
             write(&copy, "resumed", frames);
-            let result = go_on(&World::with(copy), "resumed", Resuming).await.unwrap();
+            let result = go_on(&World::with(copy), "resumed", resuming_run).await.unwrap();
             assert_eq!(result, 29, "after {length}, and then {again} records");
         }
     }
@@ -146,19 +116,19 @@ async fn changed_code_goes_on_by_key_after_a_crash_at_every_record_of_either() {
 
 #[tokio::test]
 async fn code_that_did_not_change_is_held_to_the_recorded_order() {
-    let old = recorded("same version", Resuming).await;
+    let old = recorded("same version", resuming_run).await;
     deploy("same version", Code::New);
     let world = World::with(durable_tests::copy(&old.disk.memory, "same version", 3));
-    let halt = halted(go_on(&world, "same version", Resuming).await, HaltReason::Divergence);
+    let halt = halted(go_on(&world, "same version", resuming_run).await, HaltReason::Divergence);
     assert!(halt.message.contains("so it is not deterministic"), "{halt}");
 }
 
 #[tokio::test]
 async fn a_recorded_step_with_another_argument_halts_though_the_code_is_to_resume() {
-    let old = recorded("argument by key", Resuming).await;
+    let old = recorded("argument by key", resuming_run).await;
     deploy("argument by key", Code::OtherArgument);
     let world = recorded_by_version_1(&old.disk.memory, "argument by key", 3);
-    let halt = halted(go_on(&world, "argument by key", Resuming).await, HaltReason::Divergence);
+    let halt = halted(go_on(&world, "argument by key", resuming_run).await, HaltReason::Divergence);
     for words in ["other arguments to step `first`", "arguments[0]: 1 recorded, 1000 now", "version 1 then, 2 now"] {
         assert!(halt.message.contains(words), "{words:?} is missing in: {halt}");
     }
@@ -167,10 +137,10 @@ async fn a_recorded_step_with_another_argument_halts_though_the_code_is_to_resum
 
 #[tokio::test]
 async fn changed_code_that_is_not_to_resume_halts_and_is_told_that_it_could() {
-    let old = recorded("halting", Halting).await;
+    let old = recorded("halting", halting_run).await;
     deploy("halting", Code::New);
     let world = recorded_by_version_1(&old.disk.memory, "halting", 3);
-    let halt = halted(go_on(&world, "halting", Halting).await, HaltReason::Divergence);
+    let halt = halted(go_on(&world, "halting", halting_run).await, HaltReason::Divergence);
     for words in ["step `inserted` where step `first`", "version 1 then, 2 now", "on_change = \"resume\""] {
         assert!(halt.message.contains(words), "{words:?} is missing in: {halt}");
     }
