@@ -72,7 +72,10 @@ impl Expansion<'_> {
     fn helper(&self, body: &Group) -> TokenStream {
         let Function { attributes, visibility, signature, .. } = self.function;
         let (signature, braces) = self.durable_future(signature.clone(), body);
-        quote!(#(#attributes)* #visibility #signature #braces)
+        // On an `async fn` it means the result, and is no repetition.
+        let is_must_use = attributes.iter().any(|attribute| attribute.path().is_ident("must_use"));
+        let allowed = is_must_use.then(|| quote!(#[allow(clippy::double_must_use)]));
+        quote!(#(#attributes)* #allowed #visibility #signature #braces)
     }
 
     /// The signature and the body of a function that returns the future of an async one.

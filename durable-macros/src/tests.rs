@@ -195,6 +195,7 @@ fn a_helper_stays_a_function() {
         &expect![[r#"
             /// Docs.
             #[must_use]
+            #[allow(clippy::double_must_use)]
             pub fn total<'a, T: Price>(
                 ctx: &'a Context,
                 items: &[T],

@@ -43,6 +43,13 @@ where
     result
 }
 
+/// Whose result is not to be ignored.
+#[durable]
+#[must_use]
+pub async fn important(ctx: &Context, value: u32) -> u32 {
+    ctx.run("important", async || value).await
+}
+
 #[durable]
 async fn recursive(context: &Context, depth: u32) -> u32 {
     let next = context.run("next", async || depth + 1).await;
@@ -68,6 +75,7 @@ pub async fn caller(ctx: Context) -> Result<Vec<String>, String> {
     let second = retried(&ctx, 3, async |number| if number > 1 { Ok(number) } else { Err("too early".to_owned()) });
     let second = second.await?;
     let (third, fourth) = tokio::join!(recursive(&ctx, 0), Shop::open(&ctx, "shop"));
+    let third = important(&ctx, third).await;
     Ok(vec![text, first.to_string(), second.to_string(), third.to_string(), fourth])
 }
 
@@ -75,7 +83,7 @@ pub async fn caller(ctx: Context) -> Result<Vec<String>, String> {
 async fn helpers_are_part_of_the_run() {
     let (output, steps) = run_and_inspect(caller, ()).await;
     assert_eq!(output.expect("it works"), ["3-4-", "3", "2", "3", "shop"]);
-    assert_eq!(steps.len(), 8);
+    assert_eq!(steps.len(), 9);
 }
 
 #[tokio::test]
