@@ -1,6 +1,6 @@
 //! `ctx.patched("…")` and `ctx.deprecate_patch("…")`: the program is told of every patch it has.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::quote_spanned;
 use syn::LitStr;
 
@@ -31,14 +31,21 @@ impl Rewriter<'_> {
             self.elsewhere.refuse(&call, &Refusal::PatchInsideStep { method: method.to_string() });
         }
         if let Ok(id) = syn::parse2::<LitStr>(arguments.stream()) {
+            if id.value().is_empty() {
+                self.elsewhere.refuse(&id, &Refusal::EmptyName);
+            }
             let site = generated_at(method);
             let runtime = self.runtime.at(site);
-            rewritten.extend(quote_spanned! {site=>
+            // Among the arguments, because a statement that begins with a block ends with it.
+            let told = quote_spanned! {site=>
                 {
                     #runtime::__private::inventory::submit! { #runtime::__private::Patch::new(#id) }
-                    #call
+                    #id
                 }
-            });
+            };
+            let mut told = Group::new(arguments.delimiter(), told);
+            told.set_span(arguments.span());
+            rewritten.extend(tokens[..3].iter().cloned().chain([told.into()]));
         } else {
             self.elsewhere.refuse(arguments.stream(), &Refusal::PatchIsNotLiteral { method: method.to_string() });
             rewritten.extend(call);

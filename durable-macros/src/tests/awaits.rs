@@ -197,6 +197,43 @@ fn an_unchecked_statement_is_left_alone_and_the_next_one_is_not() {
 }
 
 #[test]
+fn the_program_is_told_of_every_patch() {
+    check_body(
+        "if ctx.patched(\"tax\") { ctx.deprecate_patch(\"old\"); } other.patched(id); ctx.patched; a.ctx.patched(b);",
+        &expect![[r#"
+            if ctx
+                .patched({
+                    d::__private::inventory::submit! {
+                        d::__private::Patch::new("tax")
+                    }
+                    "tax"
+                })
+            {
+                ctx.deprecate_patch({
+                    d::__private::inventory::submit! {
+                        d::__private::Patch::new("old")
+                    }
+                    "old"
+                });
+            }
+            other.patched(id);
+            ctx.patched;
+            a.ctx.patched(b);
+        "#]],
+    );
+}
+
+#[test]
+fn the_id_of_a_patch_is_a_literal_outside_of_steps() {
+    use Refusal::*;
+    let method = || "patched".to_owned();
+    check_refused("ctx.patched(ID)", &[PatchIsNotLiteral { method: method() }]);
+    check_refused("ctx.patched()", &[PatchIsNotLiteral { method: method() }]);
+    check_refused("ctx.patched(\"\")", &[EmptyName]);
+    check_refused("ctx.run(\"a\", async || ctx.patched(\"b\")).await", &[PatchInsideStep { method: method() }]);
+}
+
+#[test]
 fn the_escape_hatch_needs_a_reason_and_is_not_for_steps() {
     use Refusal::*;
     check_refused("#[durable(unchecked)] f().await;", &[UncheckedWithoutReason]);

@@ -34,6 +34,16 @@ pub async fn resumed(ctx: Context) -> u32 {
 #[durable(on_change = "halt")]
 pub async fn halted(_: Context) {}
 
+/// Asks for patches in every position.
+#[durable]
+pub async fn patched(ctx: Context, number: u32) -> bool {
+    ctx.deprecate_patch("options: old");
+    if ctx.patched("options: first") && number > 0 {
+        ctx.run(next, u32::from(ctx.patched("options: first"))).await;
+    }
+    ctx.patched("options: second") || number > 1
+}
+
 /// Finds the runtime elsewhere.
 #[durable(crate = library::durable)]
 pub async fn elsewhere(ctx: Context) -> u32 {
@@ -78,6 +88,7 @@ async fn options_are_kept() {
     assert_eq!(run(named, ()).await, 2);
     assert_eq!(run(resumed, ()).await, 6);
     run(halted, ()).await;
+    assert!(run(patched, 1).await);
     assert_eq!(run(elsewhere, ()).await, 4);
     assert_eq!(run(without, ()).await, 2);
 }
