@@ -171,6 +171,10 @@ refusals! {
         "`{call}` gives another value on every replay, and an Instant can't be stored: read a SystemTime in a step, \
          `let now = {context}.run(\"now\", async || std::time::SystemTime::now()).await`, or limit a step with \
          `.timeout(…)`",
+    ElapsedInBody { call, context } =>
+        "`{call}` reads the clock, which gives another value on every replay: read it in a step, \
+         `let now = {context}.run(\"now\", async || std::time::SystemTime::now()).await`, and compare with that, \
+         `now.duration_since(start)`",
     RandomInBody { call, context } =>
         "`{call}` gives another value on every replay: draw the value in a step, which is recorded, \
          `let value = {context}.run(\"value\", async || …).await`",

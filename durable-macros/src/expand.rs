@@ -2,20 +2,20 @@
 
 use proc_macro2::{Delimiter, Group, Ident, Literal, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Attribute, ReturnType, Safety, Signature, Token};
+use syn::{Attribute, FnArg, Pat, ReturnType, Safety, Signature, Token};
 
 use crate::check::{Kind, Shape, check, check_helper_options};
 use crate::diagnostics::{Diagnostic, Diagnostics, unraw};
 use crate::fingerprint::fingerprint;
-use crate::options::{Given, OnChange, Options};
+use crate::options::{Given, LAST, OnChange, Options};
 use crate::parse::{Function, parse};
 use crate::paths::{Runtime, generated_at, split_inner_attributes};
 use crate::rewrite::{Site, rewrite};
 
 /// The whole macro: `#[durable(options)] item`.
-pub(crate) fn durable(options: TokenStream, item: &TokenStream) -> TokenStream {
+pub(crate) fn durable(given: &TokenStream, item: &TokenStream) -> TokenStream {
     let mut diagnostics = Diagnostics::default();
-    let options = Options::parse(options, &mut diagnostics);
+    let options = Options::parse(given.clone(), &mut diagnostics);
     let function = match parse(item) {
         Ok(function) => function,
         Err(refused) => {
@@ -26,10 +26,17 @@ pub(crate) fn durable(options: TokenStream, item: &TokenStream) -> TokenStream {
     };
     let mut refused = Diagnostics::default();
     let shape = check(&function.signature, &mut refused);
+    let runtime = Runtime::new(options.runtime.as_ref().map(|given| &given.value));
+    if shape.kind == Kind::Helper && !options.is_last && function.attributes.iter().any(may_be_macro) {
+        // Another macro would find no `async fn` any more: `#[tracing::instrument]` would measure the call alone.
+        let site = generated_at(&function.signature.ident);
+        let (runtime, last) = (runtime.at(site), Ident::new(LAST, site));
+        let Function { attributes, visibility, signature, body } = &function;
+        return quote_spanned!(site=> #(#attributes)* #[#runtime::durable(#last, #given)] #visibility #signature #body);
+    }
     if shape.kind == Kind::Helper {
         check_helper_options(&options, &mut diagnostics);
     }
-    let runtime = Runtime::new(options.runtime.as_ref().map(|given| &given.value));
     let rewritten = rewrite(&function, shape.context.as_ref(), &runtime);
     diagnostics.extend(rewritten.elsewhere);
 
@@ -72,10 +79,12 @@ impl Expansion<'_> {
     fn helper(&self, body: &Group) -> TokenStream {
         let Function { attributes, visibility, signature, .. } = self.function;
         let (signature, braces) = self.durable_future(signature.clone(), body);
-        // On an `async fn` it means the result, and is no repetition.
-        let is_must_use = attributes.iter().any(|attribute| attribute.path().is_ident("must_use"));
-        let allowed = is_must_use.then(|| quote!(#[allow(clippy::double_must_use)]));
-        quote!(#(#attributes)* #allowed #visibility #signature #braces)
+        // The future is `#[must_use]` already; what the user wrote may be about its output.
+        let allow = attributes
+            .iter()
+            .any(|attribute| attribute.path().is_ident("must_use"))
+            .then(|| quote_spanned!(generated_at(&signature.ident)=> #[allow(clippy::double_must_use)]));
+        quote!(#(#attributes)* #allow #visibility #signature #braces)
     }
 
     /// The signature and the body of a function that returns the future of an async one.
@@ -90,15 +99,19 @@ impl Expansion<'_> {
         let signature = Signature { asyncness: None, output: future, ..signature };
         // As in an `async fn`, every `return` and the end know the type, and become it where that is possible.
         let (attributes, body) = split_inner_attributes(body.stream());
+        let kept = unused_parameters(&signature);
         let block = if is_opaque(&output) {
-            quote_spanned!(site=> { #body })
+            quote_spanned!(site=> { #kept #body })
         } else {
             quote_spanned! {site=>
                 {
+                    #kept
                     if let ::core::option::Option::Some(__result) = ::core::option::Option::None::<#output> {
                         return __result;
                     }
+                    #[allow(clippy::diverging_sub_expression)]
                     let __result: #output = { #body };
+                    #[allow(unreachable_code)]
                     __result
                 }
             }
@@ -286,6 +299,22 @@ impl Expansion<'_> {
     }
 }
 
+/// What keeps the parameters that are there to be kept, such as `_permit`, to the end of the future: a block does not
+/// take what it does not mention. None for the context.
+fn unused_parameters(signature: &Signature) -> Option<TokenStream> {
+    let unused = signature.inputs.iter().skip(1).filter_map(|parameter| match parameter {
+        FnArg::Typed(parameter) => match &*parameter.pat {
+            Pat::Ident(name) if name.ident.to_string().starts_with('_') => Some(&name.ident),
+            _ => None,
+        },
+        FnArg::Receiver(_) => None,
+    });
+    let unused: Vec<&Ident> = unused.collect();
+    let site = generated_at(&signature.ident);
+    (!unused.is_empty())
+        .then(|| quote_spanned!(site=> #[allow(clippy::used_underscore_binding)] let _ = (#(&#unused,)*);))
+}
+
 /// True for a type that can't be written in an expression.
 fn is_opaque(output: &TokenStream) -> bool {
     output.clone().into_iter().any(|token| match token {
@@ -293,6 +322,17 @@ fn is_opaque(output: &TokenStream) -> bool {
         TokenTree::Group(group) => is_opaque(&group.stream()),
         TokenTree::Punct(_) | TokenTree::Literal(_) => false,
     })
+}
+
+/// True for an attribute that may belong to another macro.
+fn may_be_macro(attribute: &Attribute) -> bool {
+    let name = attribute.path().get_ident().map(ToString::to_string);
+    let is_tool = || ["clippy", "diagnostic", "rustfmt"].iter().any(|tool| attribute.path().segments[0].ident == tool);
+    match name.as_deref() {
+        Some("expect" | "inline" | "cold" | "track_caller") => false,
+        Some(name) => !(is_on_type(name) || is_on_every_item(name)),
+        None => !is_tool(),
+    }
 }
 
 /// True for an attribute that describes the function to its users.

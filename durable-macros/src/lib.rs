@@ -32,7 +32,7 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn durable(options: TokenStream, item: TokenStream) -> TokenStream {
     let untouched = item.clone();
-    let expand = || expand::durable(options.into(), &item.into()).into();
+    let expand = || expand::durable(&options.into(), &item.into()).into();
     // A bug here must not look like a mistake of the user, nor make their function disappear.
     catch_unwind(AssertUnwindSafe(expand)).unwrap_or_else(|_| {
         let bug = "#[durable] has a bug and can't read this function: please report the function to durable_runtime";

@@ -9,6 +9,9 @@ use syn::{Expr, ExprLit, Lit, Path, Token};
 use crate::diagnostics::{Diagnostic, Diagnostics, Refusal, refused_name, unraw};
 use crate::paths::ungroup;
 
+/// What `#[durable]` says to itself when it lets other macros go first.
+pub(crate) const LAST: &str = "__last";
+
 /// The options as given; what is missing has a default.
 #[derive(Default)]
 pub(crate) struct Options {
@@ -16,6 +19,8 @@ pub(crate) struct Options {
     pub(crate) version: Option<Given<u32>>,
     pub(crate) on_change: Option<Given<OnChange>>,
     pub(crate) runtime: Option<Given<Path>>,
+    /// The other macros on the function are done.
+    pub(crate) is_last: bool,
 }
 
 /// What becomes of a run that the changed code does not fit.
@@ -56,6 +61,10 @@ impl Options {
 
     fn add(&mut self, OneOption { option, value }: OneOption, diagnostics: &mut Diagnostics) {
         let text = unraw(&option);
+        if text == LAST {
+            self.is_last = true;
+            return;
+        }
         let is_given = match text.as_str() {
             "name" => self.name.is_some(),
             "version" => self.version.is_some(),

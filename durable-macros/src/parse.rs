@@ -26,10 +26,22 @@ impl Parse for Function {
             visibility: input.parse()?,
             signature: input.parse()?,
             body: input.step(|cursor| match cursor.token_tree() {
-                Some((TokenTree::Group(body), rest)) if body.delimiter() == Delimiter::Brace => Ok((body, rest)),
+                Some((TokenTree::Group(body), rest)) if let Some(body) = braces(&body) => Ok((body, rest)),
                 _ => Err(cursor.error("expected the function's body")),
             })?,
         })
+    }
+}
+
+/// `{ … }`, also as the `$body:block` of a macro, around which there are brackets that nobody sees.
+fn braces(group: &Group) -> Option<Group> {
+    match group.delimiter() {
+        Delimiter::Brace => Some(group.clone()),
+        Delimiter::None => match Vec::from_iter(group.stream()).as_slice() {
+            [TokenTree::Group(inner)] => braces(inner),
+            _ => None,
+        },
+        Delimiter::Parenthesis | Delimiter::Bracket => None,
     }
 }
 

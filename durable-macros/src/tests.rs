@@ -1,6 +1,7 @@
 //! The whole macro at work, without a compiler.
 
 mod awaits;
+mod helpers;
 
 use expect_test::{Expect, expect};
 use proc_macro2::TokenStream;
@@ -12,7 +13,7 @@ use crate::options::Options;
 
 /// The expansion of `#[durable] item`, as rustfmt would show it.
 fn expansion(options: &str, item: &str) -> String {
-    let expanded = durable(options.parse().unwrap(), &item.parse().unwrap());
+    let expanded = durable(&options.parse().unwrap(), &item.parse().unwrap());
     prettyplease::unparse(&syn::parse2(expanded.clone()).unwrap_or_else(|error| panic!("{error}: {expanded}")))
 }
 
@@ -180,51 +181,6 @@ fn one_parameter_is_no_tuple() {
     let expanded = expansion("", "async fn f(ctx: Context, order: Order) -> u8 { 1 }");
     assert!(expanded.contains("type Input = Order;"), "{expanded}");
     assert!(expanded.contains("__p0: Self::Input"), "{expanded}");
-}
-
-#[test]
-fn a_helper_stays_a_function() {
-    check(
-        "crate = crate",
-        "
-        /// Docs.
-        #[must_use]
-        pub async fn total<'a, T: Price>(ctx: &'a Context, items: &[T]) -> u64 {
-            ctx.run(sum::<T>, items).await
-        }",
-        &expect![[r#"
-            /// Docs.
-            #[must_use]
-            #[allow(clippy::double_must_use)]
-            pub fn total<'a, T: Price>(
-                ctx: &'a Context,
-                items: &[T],
-            ) -> impl crate::DurableFuture<Output = u64> {
-                crate::__private::block(async move {
-                    if let ::core::option::Option::Some(__result) = ::core::option::Option::None::<
-                        u64,
-                    > {
-                        return __result;
-                    }
-                    let __result: u64 = {
-                        use crate::__private::Awaited as _;
-                        ctx.__step(
-                                "sum",
-                                (items,),
-                                move |__step, (__a0,)| crate::__private::call1(
-                                    &sum::<T>,
-                                    __step,
-                                    __a0,
-                                ),
-                            )
-                            .__durable()
-                            .await
-                    };
-                    __result
-                })
-            }
-        "#]],
-    );
 }
 
 #[test]
@@ -533,39 +489,6 @@ fn a_refused_durable_function_can_still_be_used() {
 }
 
 #[test]
-fn a_refused_helper_can_still_be_used() {
-    check(
-        "version = 2",
-        "fn process<T>(ctx: &Context, order: T) -> u8 { ctx.run() }",
-        &expect![[r##"
-            #[allow(unused, clippy::all, clippy::pedantic)]
-            fn process<T>(
-                ctx: &Context,
-                order: T,
-            ) -> impl ::durable_runtime::DurableFuture<Output = u8> {
-                ::durable_runtime::__private::block(async move {
-                    if let ::core::option::Option::Some(__result) = ::core::option::Option::None::<
-                        u8,
-                    > {
-                        return __result;
-                    }
-                    let __result: u8 = {
-                        ::core::compile_error!(
-                            "`ctx.run()` needs something to run: `ctx.run(charge, order)`, or `ctx.run(\"name\", async || …)` for an inline step"
-                        )
-                    };
-                    __result
-                })
-            }
-            ::core::compile_error!("a durable function waits for its steps: write `async fn`");
-            ::core::compile_error!(
-                "a helper (`ctx: &Context`) is part of its caller's run and has no `version` of its own: remove the option, or take `ctx: Context` to make it a durable function"
-            );
-        "##]],
-    );
-}
-
-#[test]
 fn other_items_are_left_as_they_are() {
     check(
         "",
@@ -580,7 +503,7 @@ fn other_items_are_left_as_they_are() {
     "##]],
     );
     let without_body = durable(
-        quote!(bad),
+        &quote!(bad),
         &quote!(
             async fn f(ctx: Context);
         ),
@@ -676,9 +599,12 @@ fn a_substituted_name_or_body_is_found_through_its_invisible_group() {
     let callee = TokenTree::Group(Group::new(Delimiter::None, quote!(Gateway::charge)));
     let name = TokenTree::Group(Group::new(Delimiter::None, quote!("inline")));
     let body = TokenTree::Group(Group::new(Delimiter::None, quote!({ ctx.run(#callee, 1); ctx.run(#name, f) })));
-    let expanded = durable(TokenStream::new(), &quote!(async fn f(ctx: &Context) { #body })).to_string();
+    let expanded = durable(&TokenStream::new(), &quote!(async fn f(ctx: &Context) { #body })).to_string();
     assert!(expanded.contains("__step (\"charge\""), "{expanded}");
     assert!(expanded.contains("__step (\"inline\""), "{expanded}");
+    let whole = TokenTree::Group(Group::new(Delimiter::None, quote!({ ctx.run(charge) })));
+    let expanded = durable(&TokenStream::new(), &quote!(async fn f(ctx: &Context) #whole)).to_string();
+    assert!(expanded.contains("__step (\"charge\""), "{expanded}");
 }
 
 /// The UI tests, where the compiler says what it thinks of all this.
@@ -755,7 +681,7 @@ fn no_mistake_makes_the_macro_panic() {
         mutations(options.parse().unwrap()).into_iter().map(|options| (options, example.parse().unwrap()));
     let mut count = 0;
     for (options, item) in tries.chain(other_tries) {
-        durable(options, &item);
+        durable(&options, &item);
         count += 1;
     }
     assert!(count > 500, "only {count} tries");

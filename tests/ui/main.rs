@@ -14,6 +14,7 @@ pub mod accepted {
     pub mod functions;
     pub mod helpers;
     pub mod inline_steps;
+    pub mod macros;
     pub mod nondeterminism;
     pub mod options;
 }

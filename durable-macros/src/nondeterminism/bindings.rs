@@ -225,6 +225,6 @@ fn find(tokens: &[TokenTree], start: usize, is_wanted: impl Fn(&TokenTree) -> bo
     (start..tokens.len()).find(|&index| is_wanted(&tokens[index])).unwrap_or(tokens.len())
 }
 
-fn is_word(token: &TokenTree, text: &str) -> bool {
+pub(super) fn is_word(token: &TokenTree, text: &str) -> bool {
     matches!(token, TokenTree::Ident(word) if word == text)
 }

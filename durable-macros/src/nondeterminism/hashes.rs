@@ -2,6 +2,7 @@
 
 use proc_macro2::{Delimiter, Group, Ident, TokenTree};
 
+use crate::nondeterminism::bindings::is_word;
 use crate::nondeterminism::path::Path;
 use crate::rewrite::{is_braces, is_punct, turbofish_length};
 
@@ -114,7 +115,6 @@ pub(super) fn iteration(tokens: &[TokenTree], index: usize, around: Around<'_>) 
 
 /// True for `for … in`, `for … in &` and `for … in &mut`.
 fn is_in_loop(before: &[TokenTree]) -> bool {
-    let is_word = |token: &TokenTree, text: &str| matches!(token, TokenTree::Ident(word) if word == text);
     match before {
         [.., last] if is_word(last, "in") => true,
         [.., word, last] if is_punct(last, '&') => is_word(word, "in"),

@@ -13,7 +13,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use proc_macro2::{Group, Ident, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use quote::quote_spanned;
 use syn::Signature;
 
@@ -65,10 +65,18 @@ impl Names {
 
     /// What is refused that begins at `index` of the tokens that were entered last.
     pub(crate) fn find(&self, tokens: &[TokenTree], index: usize) -> Option<Found> {
-        if self.scope.is_declaration(index) || !begins_path(tokens, index) {
+        if self.scope.is_declaration() {
             return None;
         }
+        if !begins_path(tokens, index) {
+            return self.elapsed(tokens, index);
+        }
         self.iteration(tokens, index).or_else(|| self.call(tokens, index))
+    }
+
+    /// True when the variable of this name is an async closure, written where it is bound.
+    pub(crate) fn is_async_closure(&self, name: &Ident) -> bool {
+        self.scope.is_async_closure(&unraw(name))
     }
 
     /// A path, or the call of a macro.
@@ -131,6 +139,23 @@ impl Names {
         let diagnostic = Diagnostic::new(replaced, &refusal);
         // A loop over an error would have elements of no type, which are more errors.
         Some(Found { code: None, diagnostic, length, arguments: None })
+    }
+
+    /// `.elapsed()`: what has it reads the clock, whatever it is.
+    fn elapsed(&self, tokens: &[TokenTree], index: usize) -> Option<Found> {
+        let (before, after) = tokens.split_at(index);
+        let is_called = matches!(after, [TokenTree::Ident(method), TokenTree::Group(arguments), ..]
+            if method == "elapsed" && arguments.delimiter() == Delimiter::Parenthesis && arguments.stream().is_empty());
+        let [before @ .., dot] = before else { return None };
+        if !(is_called && is_punct(dot, '.')) {
+            return None;
+        }
+        let call = match before.last() {
+            Some(TokenTree::Ident(receiver)) => format!("{}.elapsed", unraw(receiver)),
+            _ => "elapsed".to_owned(),
+        };
+        let diagnostic = Diagnostic::new(&after[0], &table::Family::Elapsed.refusal(call, self.context_name()));
+        Some(Found { code: None, diagnostic, length: 1, arguments: None })
     }
 
     /// What the path is known for, unless it is the user's own.

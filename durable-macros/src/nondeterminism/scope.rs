@@ -7,7 +7,7 @@ use quote::ToTokens;
 use syn::{FnArg, Pat, Signature};
 
 use crate::diagnostics::unraw;
-use crate::nondeterminism::bindings::{self, Binding, Evidence};
+use crate::nondeterminism::bindings::{self, Binding, Evidence, is_word};
 use crate::nondeterminism::hashes::{self, Hashed};
 use crate::nondeterminism::imports::Imports;
 use crate::nondeterminism::path::Path;
@@ -54,6 +54,7 @@ enum Declared<'a> {
 #[derive(Clone, Copy)]
 enum Variable {
     Hashed(Hashed),
+    AsyncClosure,
     Other,
 }
 
@@ -65,7 +66,7 @@ impl Variable {
     fn hashed(self) -> Option<Hashed> {
         match self {
             Self::Hashed(hashed) => Some(hashed),
-            Self::Other => None,
+            Self::AsyncClosure | Self::Other => None,
         }
     }
 }
@@ -96,7 +97,10 @@ impl Scope {
         self.frames.push(Frame { imports: Imports::read(tokens), ..Frame::default() });
         for binding in bindings::read(tokens) {
             self.reach(binding.pattern.start);
-            let hashed = self.hashed(tokens, &binding);
+            let variable = match &binding.evidence {
+                Evidence::Value(value) if is_async_closure(&tokens[value.clone()]) => Variable::AsyncClosure,
+                _ => Variable::new(self.hashed(tokens, &binding)),
+            };
             let Some(frame) = self.frames.last_mut() else { return };
             let is_orderless_type =
                 |kind: &[TokenTree]| Path::read(kind).is_some_and(|(path, _)| hashes::is_orderless(&path.segments));
@@ -105,7 +109,7 @@ impl Scope {
             {
                 frame.collected_orderless.insert(kind.end + 1);
             }
-            frame.variables.push((binding, Variable::new(hashed)));
+            frame.variables.push((binding, variable));
         }
         if let Some(frame) = self.frames.last_mut() {
             frame.put_orderless = puts_orderless(tokens);
@@ -124,9 +128,10 @@ impl Scope {
         self.frames.pop();
     }
 
-    /// True when the token is part of a `use` declaration or the like.
-    pub(super) fn is_declaration(&self, index: usize) -> bool {
-        self.frames.last().is_some_and(|frame| frame.imports.declarations.iter().any(|range| range.contains(&index)))
+    /// True in a `use` declaration, also in its braces.
+    pub(super) fn is_declaration(&self) -> bool {
+        let is_in = |frame: &Frame| frame.imports.declarations.iter().any(|range| range.contains(&frame.position));
+        self.frames.iter().any(is_in)
     }
 
     /// True when an iteration that begins here is collected into a variable of a type without an order.
@@ -199,7 +204,16 @@ impl Scope {
 
     /// The collection that the variable of this name is, if that is seen.
     pub(super) fn hashed_variable(&self, name: &str) -> Option<Hashed> {
-        self.frames.iter().rev().find_map(|frame| frame.variable(name))?.hashed()
+        self.variable(name)?.hashed()
+    }
+
+    /// True when the variable of this name is an async closure, written where it is bound.
+    pub(super) fn is_async_closure(&self, name: &str) -> bool {
+        matches!(self.variable(name), Some(Variable::AsyncClosure))
+    }
+
+    fn variable(&self, name: &str) -> Option<Variable> {
+        self.frames.iter().rev().find_map(|frame| frame.variable(name))
     }
 
     /// What a binding is set to, if that is a hash map or set.
@@ -273,6 +287,15 @@ impl Frame {
             binding.name == name && is_in_scope
         };
         self.variables.iter().rev().find(is_here).map(|(_, variable)| *variable)
+    }
+}
+
+/// `async |…| …` or `async move |…| …`.
+fn is_async_closure(value: &[TokenTree]) -> bool {
+    match value {
+        [word, moved, bar, ..] if is_word(moved, "move") => is_word(word, "async") && is_punct(bar, '|'),
+        [word, bar, ..] => is_word(word, "async") && is_punct(bar, '|'),
+        _ => false,
     }
 }
 

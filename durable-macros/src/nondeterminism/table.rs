@@ -7,6 +7,7 @@ use crate::diagnostics::Refusal;
 pub(super) enum Family {
     Clock,
     Instant,
+    Elapsed,
     Random,
     Environment,
     Files,
@@ -112,6 +113,9 @@ const TABLE: &[Rule] = &[
     rule(Family::Clock, "jiff::Zoned", &["now"]),
     rule(Family::Instant, "std::time::Instant", &["now"]),
     rule(Family::Instant, "tokio::time::Instant", &["now"]),
+    rule(Family::Elapsed, "std::time::SystemTime", &["elapsed"]),
+    rule(Family::Elapsed, "std::time::Instant", &["elapsed"]),
+    rule(Family::Elapsed, "tokio::time::Instant", &["elapsed"]),
     rule(Family::Random, "rand", RANDOM),
     rule(Family::Random, "rand::prelude", RANDOM),
     rule(Family::Random, "rand::rngs", RANDOM),
@@ -243,6 +247,7 @@ impl Family {
         match self {
             Self::Clock => Refusal::ClockInBody { call, context },
             Self::Instant => Refusal::InstantInBody { call, context },
+            Self::Elapsed => Refusal::ElapsedInBody { call, context },
             Self::Random => Refusal::RandomInBody { call, context },
             Self::Environment => Refusal::EnvironmentInBody { call, context },
             Self::Files => Refusal::FilesInBody { call, context },

@@ -193,6 +193,9 @@ fn imports_of_the_body_are_followed() {
         ("use std::time as t; use t::*; SystemTime::now();", &["SystemTime::now"]),
         ("type Clock = std::time::SystemTime; Clock::now();", &["Clock::now"]),
         ("spawn(x); use tokio::spawn;", &["spawn"]),
+        // A declaration is no call, in its braces neither.
+        ("use tokio::{join, time::sleep}; use std::{thread::sleep as nap, env::{var, vars as all}};", &[]),
+        ("use std::{thread::sleep as nap}; nap(x);", &["nap"]),
         ("use std::process::Command; Command::new(x);", &["Command::new"]),
         ("use reqwest::Client; Client::builder(); Client::other();", &["Client::builder"]),
         ("use ::tokio::spawn; spawn(x);", &["spawn"]),
@@ -258,6 +261,19 @@ fn a_mention_counts_and_a_type_does_not() {
         ("let mut r = rand::rngs::OsRng; f(&mut rand::rngs::OsRng);", &["rand::rngs::OsRng", "rand::rngs::OsRng"]),
         ("let mut r: rand::rngs::OsRng = x; f::<rand::rngs::OsRng>();", &[]),
         ("rand::random::<u8>()", &["rand::random::<u8>"]),
+    ]);
+}
+
+#[test]
+fn what_has_elapsed_is_read_from_the_clock() {
+    check(&[
+        (
+            "start.elapsed()?; UNIX_EPOCH.elapsed(); f(x).elapsed();",
+            &["start.elapsed", "UNIX_EPOCH.elapsed", "elapsed"],
+        ),
+        ("SystemTime::elapsed(&start); x.map(Instant::elapsed);", &["SystemTime::elapsed", "Instant::elapsed"]),
+        ("job.elapsed; job.elapsed(unit); elapsed(); Job::elapsed(&job); let elapsed = 1;", &[]),
+        (r#"ctx.run("elapsed", async || start.elapsed()).await;"#, &[]),
     ]);
 }
 

@@ -79,33 +79,13 @@ impl Rewriter<'_> {
         quote_spanned!(site=> #runtime::__private::block #argument)
     }
 
-    /// Takes note of `let branch = async |…| …`, and of another `let branch`.
-    pub(super) fn bind(&mut self, tokens: &[TokenTree]) {
-        let [TokenTree::Ident(word), rest @ ..] = tokens else { return };
-        if word != "let" {
-            return;
-        }
-        let rest =
-            if matches!(rest.first(), Some(TokenTree::Ident(word)) if word == "mut") { &rest[1..] } else { rest };
-        let [TokenTree::Ident(name), rest @ ..] = rest else { return };
-        let is_closure = matches!(rest, [equals, TokenTree::Ident(word), bar, ..]
-            if is_punct(equals, '=') && word == "async" && (is_punct(bar, '|') || is_move_closure(&rest[2..])));
-        if is_closure || self.async_closures.iter().any(|(known, _)| known == name) {
-            self.async_closures.push((name.clone(), is_closure));
-        }
-    }
-
     /// True for `branch(…)` of a `branch` that is an async closure.
     pub(super) fn is_async_closure_called(&self, tokens: &[TokenTree], index: usize) -> bool {
         let [TokenTree::Ident(name), TokenTree::Group(arguments), ..] = &tokens[index..] else { return false };
         arguments.delimiter() == Delimiter::Parenthesis
             && !is_member(&tokens[..index])
-            && matches!(self.async_closures.iter().rev().find(|(known, _)| known == name), Some((_, true)))
+            && self.names.is_async_closure(name)
     }
-}
-
-fn is_move_closure(tokens: &[TokenTree]) -> bool {
-    matches!(tokens, [TokenTree::Ident(word), bar, ..] if word == "move" && is_punct(bar, '|'))
 }
 
 /// The body with what [`checked_await`] calls in scope, behind its inner attributes.

@@ -68,8 +68,6 @@ struct Rewriter<'a> {
     is_unchecked: bool,
     /// Whether an await was rewritten.
     has_awaits: bool,
-    /// The variables in scope that were ever bound to an async closure, and whether they still are.
-    async_closures: Vec<(Ident, bool)>,
     sites: Vec<Site>,
     in_place: Diagnostics,
     elsewhere: Diagnostics,
@@ -84,7 +82,6 @@ impl<'a> Rewriter<'a> {
             names: Names::default(),
             is_unchecked: false,
             has_awaits: false,
-            async_closures: Vec::new(),
             sites: Vec::new(),
             in_place: Diagnostics::default(),
             elsewhere: Diagnostics::default(),
@@ -106,7 +103,6 @@ impl<'a> Rewriter<'a> {
     fn tokens(&mut self, tokens: &[TokenTree], branches: &[Branch]) -> TokenStream {
         let mut rewritten = TokenStream::new();
         let mut index = 0;
-        let closures = self.async_closures.len();
         self.names.enter(tokens);
         while index < tokens.len() {
             match branches.iter().find(|branch| branch.place.start == index && !branch.place.is_empty()) {
@@ -120,7 +116,6 @@ impl<'a> Rewriter<'a> {
                 None => index += self.next(tokens, index, &mut rewritten),
             }
         }
-        self.async_closures.truncate(closures);
         self.names.leave();
         rewritten
     }
@@ -175,7 +170,6 @@ impl<'a> Rewriter<'a> {
             return 3;
         }
         if self.place == Place::Body {
-            self.bind(&tokens[index..]);
             if self.is_async_closure_called(tokens, index) {
                 rewritten.extend(self.block(&tokens[index..index + 2]));
                 return 2;

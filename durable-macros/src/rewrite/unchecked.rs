@@ -1,9 +1,8 @@
 //! The escape hatch: `#[durable(unchecked = "why")]` above a statement.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
-use quote::ToTokens as _;
-use syn::parse::{ParseStream, Parser as _};
-use syn::{Expr, ExprLit, Lit, MetaNameValue, Stmt};
+use syn::parse::{Parse, ParseStream, Parser as _};
+use syn::{Arm, Expr, ExprLit, Lit, MetaNameValue, Stmt};
 
 use super::{Place, Rewriter, is_punct};
 use crate::diagnostics::Refusal;
@@ -49,14 +48,23 @@ fn has_reason(content: TokenStream) -> bool {
     matches!(given.value, Expr::Lit(ExprLit { lit: Lit::Str(reason), .. }) if !reason.value().trim().is_empty())
 }
 
-/// How many tokens the statement at the beginning of `tokens` is; all of them if it is the last one, or can't be read.
+/// How many tokens the statement at the beginning of `tokens` is, or the arm of a `match`, or the element of a list; all
+/// of them if it is the last one.
 fn statement_length(tokens: &[TokenTree]) -> usize {
+    let is_comma = |token: &TokenTree| is_punct(token, ',');
+    let element = || parsed_length::<Expr>(tokens).filter(|length| tokens.get(*length).is_none_or(is_comma));
+    parsed_length::<Stmt>(tokens)
+        .or_else(element)
+        .or_else(|| parsed_length::<Arm>(tokens))
+        .unwrap_or_else(|| tokens.iter().position(is_comma).unwrap_or(tokens.len()))
+}
+
+/// How many tokens the `T` at the beginning of `tokens` is.
+fn parsed_length<T: Parse>(tokens: &[TokenTree]) -> Option<usize> {
     let rest = |input: ParseStream<'_>| {
-        input.parse::<Stmt>()?;
+        input.parse::<T>()?;
         input.parse::<TokenStream>()
     };
-    match rest.parse2(tokens.iter().cloned().collect()) {
-        Ok(rest) => tokens.len().saturating_sub(rest.into_token_stream().into_iter().count()),
-        Err(_) => tokens.len(),
-    }
+    let rest = rest.parse2(tokens.iter().cloned().collect()).ok()?;
+    Some(tokens.len().saturating_sub(rest.into_iter().count()))
 }

@@ -133,6 +133,35 @@ fn calls_of_async_closures_are_durable_and_calls_of_others_are_not() {
 }
 
 #[test]
+fn a_variable_of_a_pattern_is_no_async_closure() {
+    check_body(
+        "
+        let f = async || 1;
+        |f: F| f();
+        match a { f => f(), _ => { f() } }
+        if let Some(f) = b { f() } else { f() }
+        for f in list { f() }
+        let f: F = g;
+        f();
+        ",
+        &expect![[r#"
+            let f = async || 1;
+            |f: F| f();
+            match a {
+                f => f(),
+                _ => d::__private::block(f()),
+            }
+            if let Some(f) = b { f() } else { d::__private::block(f()) }
+            for f in list {
+                f()
+            }
+            let f: F = g;
+            f();
+        "#]],
+    );
+}
+
+#[test]
 fn every_branch_is_checked() {
     check_body(
         "
@@ -219,6 +248,34 @@ fn the_program_is_told_of_every_patch() {
             other.patched(id);
             ctx.patched;
             a.ctx.patched(b);
+        "#]],
+    );
+}
+
+#[test]
+fn an_unchecked_arm_or_element_ends_with_it() {
+    check_body(
+        r#"
+        match x { #[durable(unchecked = "why")] A { a } | B(a) if a => f().await, C => g().await }
+        match x { #[durable(unchecked = "why")] A => { f().await } C => g().await }
+        [#[durable(unchecked = "why")] f::<A, B>().await, g().await];
+        S { #[durable(unchecked = "why")] a: f().await, b: g().await };
+        "#,
+        &expect![[r#"
+            use d::__private::Awaited as _;
+            match x {
+                A { a } | B(a) if a => f().await,
+                C => g().__durable().await,
+            }
+            match x {
+                A => f().await,
+                C => g().__durable().await,
+            }
+            [f::<A, B>().await, g().__durable().await];
+            S {
+                a: f().await,
+                b: g().__durable().await,
+            };
         "#]],
     );
 }

@@ -30,12 +30,12 @@ const STRETCHES_MAX: usize = 1_000;
 /// }
 ///
 /// #[durable]
-/// async fn total(ctx: Context, a: u32, b: u32) -> u32 {
+/// async fn verified_total(ctx: Context, a: u32, b: u32) -> u32 {
 ///     ctx.run(add, a, b).await
 /// }
 ///
 /// let runtime = Runtime::builder().in_memory().await?;
-/// runtime.start("total-1", total, (1, 2)).await?.await?;
+/// runtime.start("total-1", verified_total, (1, 2)).await?.await?;
 /// let verification = runtime.verify("total-1").await?;
 /// assert_eq!(verification, Verification::Same);
 /// assert!(verification.fits());

@@ -1,4 +1,4 @@
-//! Which types of `std` and of the `futures` crate are durable over durable futures.
+//! Which types of `std`, `futures`, `tokio` and `tracing` are durable over durable futures.
 //!
 //! All of these poll what they hold in a fixed order and resolve because of it alone.
 
@@ -105,6 +105,10 @@ durable! { DurableFuture: Future;
     <S, C> stream::Collect<S, C>, S: DurableStream;
     <S, C> stream::TryCollect<S, C>, S: DurableStream;
     <S, A, B> stream::Unzip<S, A, B>, S: DurableStream;
+    <'a, S> stream::Peek<'a, S>, S: DurableStream;
+    <'a, S> stream::PeekMut<'a, S>, S: DurableStream;
+    <'a, S, M> stream::NextIf<'a, S, M>, S: DurableStream;
+    <'a, S, T> stream::NextIfEq<'a, S, T>, S: DurableStream;
     <S> stream::Concat<S>, S: DurableStream;
     <S> stream::TryConcat<S>, S: DurableStream, S: TryStream;
     <S> stream::Count<S>, S: DurableStream;
@@ -116,6 +120,12 @@ durable! { DurableFuture: Future;
     <S, N, M> stream::TryForEachConcurrent<S, N, M>, S: DurableStream, N: DurableFuture;
     <S, N, M> stream::All<S, N, M>, S: DurableStream, N: DurableFuture;
     <S, N, M> stream::Any<S, N, M>, S: DurableStream, N: DurableFuture;
+    <S, N, M> stream::TryAll<S, N, M>, S: DurableStream, N: DurableFuture;
+    <S, N, M> stream::TryAny<S, N, M>, S: DurableStream, N: DurableFuture;
+
+    <F> tracing::instrument::Instrumented<F>, F: DurableFuture;
+    <F> tracing::instrument::WithDispatch<F>, F: DurableFuture;
+    <T, F> tokio::task::futures::TaskLocalFuture<T, F>, F: DurableFuture;
 }
 
 durable! { DurableStream: Stream;
@@ -167,4 +177,16 @@ durable! { DurableStream: Stream;
     <A, B> stream::Chain<A, B>, A: DurableStream, B: DurableStream;
     <A, B> stream::Zip<A, B>, A: DurableStream, B: DurableStream;
     <A, B> stream::Select<A, B>, A: DurableStream, B: DurableStream;
+    <A, B, M, T> stream::SelectWithStrategy<A, B, M, T>, A: DurableStream, B: DurableStream;
+
+    <S> stream::CatchUnwind<S>, S: DurableStream;
+    <S> stream::IntoStream<S>, S: DurableStream;
+    <S, E> stream::ErrInto<S, E>, S: DurableStream;
+    <S> stream::TryFlatten<S>, S: DurableStream, S: TryStream, S::Ok: DurableStream;
+    <S> stream::TryChunks<S>, S: DurableStream, S: TryStream;
+    <S> stream::TryReadyChunks<S>, S: DurableStream, S: TryStream;
+    <S, N, M> stream::TryFilter<S, N, M>, S: DurableStream, S: TryStream, N: DurableFuture;
+    <S, N, M> stream::TryFilterMap<S, N, M>, S: DurableStream, N: DurableFuture;
+    <S, N, M> stream::TrySkipWhile<S, N, M>, S: DurableStream, S: TryStream, N: DurableFuture;
+    <S, N, M> stream::TryTakeWhile<S, N, M>, S: DurableStream, S: TryStream, N: DurableFuture;
 }

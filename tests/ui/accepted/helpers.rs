@@ -2,6 +2,7 @@
 #![deny(warnings, clippy::pedantic, missing_docs)]
 
 use std::fmt::Display;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use durable_runtime::{Context, durable};
 use serde::Serialize;
@@ -56,6 +57,30 @@ async fn recursive(context: &Context, depth: u32) -> u32 {
     if next < 3 { Box::pin(recursive(context, next)).await } else { next }
 }
 
+/// Keeps what it does not use, as any function does.
+#[durable]
+async fn kept(ctx: &Context, _permit: Permit, _unused: &mut u32) -> usize {
+    ctx.run(show, "kept").await;
+    OPEN.load(Ordering::Relaxed)
+}
+
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+
+struct Permit;
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Holds a permit.
+#[durable]
+async fn holds(ctx: Context) -> (usize, usize) {
+    OPEN.fetch_add(1, Ordering::Relaxed);
+    (kept(&ctx, Permit, &mut 1).await, OPEN.load(Ordering::Relaxed))
+}
+
 /// Something with helpers of its own.
 pub struct Shop;
 
@@ -89,4 +114,9 @@ async fn helpers_are_part_of_the_run() {
 #[tokio::test]
 async fn helpers_run_again() {
     assert_eq!(run(caller, ()).await.map(|list| list.len()), Ok(5));
+}
+
+#[tokio::test]
+async fn parameters_are_kept() {
+    assert_eq!(run(holds, ()).await, (1, 0));
 }
