@@ -2,16 +2,16 @@
 //! records on their way to the committer.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use parking_lot::Mutex;
 
 use super::scope::{Place, Scope};
 use super::step_context::Dependencies;
-use super::wakes::BodyWakes;
+use super::wakes::{BodyWaker, BodyWakes};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::{Counters, Limits};
 use crate::halt::{Halt, HaltReason};
@@ -61,7 +61,8 @@ struct State {
     /// Steps polled at least once and neither delivered nor dropped.
     awaited: usize,
     stopping: bool,
-    bodies: usize,
+    /// The bodies of steps that are running, by claim.
+    bodies: BTreeMap<ClaimNumber, Weak<BodyWaker>>,
     halt: Option<Halt>,
 }
 
@@ -132,7 +133,7 @@ impl RunShared {
             required: Position(0),
             awaited: 0,
             stopping: false,
-            bodies: 0,
+            bodies: BTreeMap::new(),
             halt: None,
         };
         Self { id, instance, environment, wakes, state: Mutex::new(state) }
@@ -254,15 +255,16 @@ impl RunShared {
         self.state.lock().replay.retired_patch(id);
     }
 
-    /// A step's body begins.
-    pub(crate) fn body_began(&self) {
-        self.state.lock().bodies += 1;
+    /// A step's body begins; that is what it will be woken by.
+    pub(crate) fn body_began(&self, claim: ClaimNumber) -> Arc<BodyWaker> {
+        let waker = self.wakes.waker();
+        self.state.lock().bodies.insert(claim, Arc::downgrade(&waker));
+        waker
     }
 
     /// A step's body returned, panicked or was dropped.
-    pub(crate) fn body_ended(&self) {
-        let mut state = self.state.lock();
-        state.bodies = state.bodies.saturating_sub(1);
+    pub(crate) fn body_ended(&self, claim: ClaimNumber) {
+        self.state.lock().bodies.remove(&claim);
     }
 
     /// The code dropped the step, or is itself being dropped.
@@ -412,9 +414,10 @@ impl RunShared {
         self.state.lock().stopping = true;
     }
 
-    /// How many bodies of steps are running.
-    pub(crate) fn bodies(&self) -> usize {
-        self.state.lock().bodies
+    /// Whether a step's body is running, and the code cares. What was woken and is not polled may stay so for good:
+    /// the code that awaits it waits for another step first.
+    pub(crate) fn is_body_attended(&self) -> bool {
+        self.state.lock().bodies.values().filter_map(Weak::upgrade).any(|body| body.is_attended())
     }
 
     /// The verifier: how many operations the code has asked for, and how much of the journal it knows.
