@@ -16,7 +16,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::engine::{Counters, Limits};
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Position, RunId};
-use crate::journal::{self, Arguments, Event, Operation, Outcome, Patched};
+use crate::journal::{self, Arguments, CodeId, Event, Operation, Outcome, Patched};
 use crate::payload::Codec;
 use crate::replay::{Begin, ClaimNumber, Delivery, Divergence, Path, Replay, Request};
 use crate::store::Record;
@@ -54,8 +54,8 @@ struct State {
     outbox: Outbox,
     /// How many records are durable.
     durable: Position,
-    /// Whether it is still to be recorded that the run was recovered, before anything of it runs (R12).
-    recovered_mark_missing: bool,
+    /// If it is still to be recorded that the run was recovered, before anything of it runs (R12): by which code.
+    recovered_mark_missing: Option<CodeId>,
     /// How many records must be durable before any step may begin.
     required: Position,
     /// Steps polled at least once and neither delivered nor dropped.
@@ -120,7 +120,7 @@ impl RunShared {
         environment: Arc<Environment>,
         wakes: Arc<BodyWakes>,
         replay: Replay,
-        recovered: bool,
+        recovered_by: Option<CodeId>,
     ) -> Self {
         let durable = replay.length();
         let state = State {
@@ -129,7 +129,7 @@ impl RunShared {
             waiting: BTreeSet::new(),
             outbox: Outbox::default(),
             durable,
-            recovered_mark_missing: recovered,
+            recovered_mark_missing: recovered_by,
             required: Position(0),
             awaited: 0,
             stopping: false,
@@ -404,7 +404,7 @@ impl RunShared {
     pub(crate) fn mark_recovered(&self) {
         let now = self.environment.clock.now();
         let mut state = self.state.lock();
-        if state.recovered_mark_missing && state.halt.is_none() && !state.replay.is_backing_off(now.0) {
+        if state.recovered_mark_missing.is_some() && state.halt.is_none() && !state.replay.is_backing_off(now.0) {
             state.mark_recovered(now);
         }
     }
@@ -450,7 +450,7 @@ impl State {
         match self.replay.begin(claim) {
             Begin::Wait => None,
             // It only sleeps for now, and asks again when its time has come.
-            begin if self.recovered_mark_missing && begin.is_due(now) => None,
+            begin if self.recovered_mark_missing.is_some() && begin.is_due(now) => None,
             Begin::Attempt { attempt, not_before } => Some((attempt, not_before)),
         }
     }
@@ -468,8 +468,8 @@ impl State {
     }
 
     fn mark_recovered(&mut self, now: Timestamp) {
-        self.recovered_mark_missing = false;
-        if let Some(position) = self.append(Event::Recovered { at: now.0 }, None) {
+        let code = self.recovered_mark_missing.take();
+        if let Some(position) = self.append(Event::Recovered { code, at: now.0 }, None) {
             self.required = self.required.max(position.next());
         }
     }
@@ -481,7 +481,8 @@ impl State {
         }
         // A step that waits for the time of its next attempt begins nothing that could take the process down: however
         // often the process is restarted meanwhile, that is no crash loop.
-        if self.recovered_mark_missing && self.waiting.iter().any(|(_, claim)| self.replay.begin(*claim).is_due(now)) {
+        let is_due = |(_, claim): &(_, ClaimNumber)| self.replay.begin(*claim).is_due(now);
+        if self.recovered_mark_missing.is_some() && self.waiting.iter().any(is_due) {
             self.mark_recovered(now);
         }
         let mut woken = Vec::new();

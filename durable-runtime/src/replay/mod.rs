@@ -23,7 +23,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(crate) use divergence::{CodeChange, Difference, Divergence};
+pub(crate) use divergence::{CodeChange, Difference, Divergence, went_on_since};
 pub(crate) use legality::{Illegal, Legality, Stage};
 pub(crate) use patches::Path;
 

@@ -306,6 +306,9 @@ fn meaning(journal: &Journal) -> Journal {
             // Those of the whole program: the paths that this function took are told by its steps.
             started.patches.clear();
         }
+        if let Event::Recovered { code, .. } = event {
+            *code = None;
+        }
         if let Some(operation) = event.operation_mut() {
             operation.site = Site { file: "".into(), line: 0, column: 0 };
             // For people only, and not in journals of older versions.
