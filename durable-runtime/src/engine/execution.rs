@@ -182,6 +182,11 @@ impl Execution {
         tracing::dispatcher::with_default(&SILENCE, || self.turn())
     }
 
+    /// Like [`drop_code`](Self::drop_code), but nothing that destructors log is seen.
+    pub(super) fn drop_code_silently(&mut self) {
+        tracing::dispatcher::with_default(&SILENCE, || self.drop_code());
+    }
+
     /// Whether the code, or the body of a step, asked to be polled.
     fn is_woken(&self) -> bool {
         self.run_waker.is_woken() || !self.shared.wakes.is_empty()
