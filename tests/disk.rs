@@ -52,11 +52,12 @@ struct State {
     loss: Loss,
     held: bool,
     unreadable: Vec<StoreError>,
+    torn: Vec<RunId>,
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self { commits_left: usize::MAX, loss: Loss::Whole, held: false, unreadable: Vec::new() }
+        Self { commits_left: usize::MAX, loss: Loss::Whole, held: false, unreadable: Vec::new(), torn: Vec::new() }
     }
 }
 
@@ -75,6 +76,14 @@ impl Handle {
         let run = RunId::new(run).expect("an id");
         let detail = "the test tore it".to_owned();
         self.state.lock().unreadable.push(StoreError::Corrupt { run, position: None, detail });
+    }
+
+    /// From now on, the run's records can't be read; the disk says so of itself only when somebody has tried.
+    ///
+    /// # Panics
+    /// If the id is none.
+    pub fn tear(&self, run: &str) {
+        self.state.lock().torn.push(RunId::new(run).expect("an id"));
     }
 
     /// Commits and deletions wait from now on.
@@ -131,6 +140,16 @@ impl Store for Handle {
     }
 
     fn read(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
+        let mut state = self.state.lock();
+        if state.torn.contains(run) {
+            let detail = "the test tore it".to_owned();
+            let error = StoreError::Corrupt { run: run.clone(), position: None, detail };
+            if !state.unreadable.iter().any(|known| known.to_string() == error.to_string()) {
+                state.unreadable.push(error.clone());
+            }
+            return Err(error);
+        }
+        drop(state);
         self.memory.read(run)
     }
 

@@ -308,3 +308,25 @@ async fn code_that_is_not_deterministic_fails_before_it_is_recorded() {
     assert!(told.contains("recorded: step `call 0` at"), "{told}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn tests_that_record_into_one_folder_at_the_same_time_do_not_see_half_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let tests = (0..200).map(|value| {
+        let folder = folder.path().to_owned();
+        tokio::spawn(async move { record(&folder, "golden parallel", value % 40).await })
+    });
+    for test in tests.collect::<Vec<_>>() {
+        test.await.unwrap();
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 40);
+}
+
+#[tokio::test]
+async fn line_breaks_of_another_system_are_no_difference() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = record(folder.path(), "golden breaks", 1).await.unwrap();
+    fs::write(&file, fs::read_to_string(&file).unwrap().replace('\n', "\r\n")).unwrap();
+    testing::golden(folder.path()).replay().await;
+    assert_eq!(record(folder.path(), "golden breaks", 1).await, None, "it is there already");
+}

@@ -123,6 +123,38 @@ async fn code_that_did_not_change_is_held_to_the_recorded_order() {
     assert!(halt.message.contains("so it is not deterministic"), "{halt}");
 }
 
+/// Where the version of the code is in `Recovered`: behind the event's number, and that there is one.
+const RECOVERED_VERSION_AT: usize = 2;
+
+/// A run of the present version, with which newer code, here version 1, has gone on; that died after `length` records.
+async fn gone_on_by_newer_code(run: &str, length: usize) -> World {
+    let old = recorded(run, Resuming).await;
+    deploy(run, Code::New);
+    let world = recorded_by_version_1(&old.disk.memory, run, 3);
+    assert_eq!(go_on(&world, run, Resuming).await.unwrap(), 29);
+    let mut frames = frames(&world.disk.memory, run)[..length].to_vec();
+    for frame in &mut frames {
+        *frame = patch(frame, |event| match event[0] {
+            0 => event[VERSION_AT] = 2,
+            3 => event[RECOVERED_VERSION_AT] = 1,
+            _ => {}
+        });
+    }
+    deploy(run, Code::Old);
+    let copy = MemoryStore::default();
+    write(&copy, run, frames);
+    World::with(copy)
+}
+
+#[tokio::test]
+async fn code_that_started_a_run_goes_on_by_key_after_newer_code_has() {
+    for length in 4..7 {
+        let run = format!("there and back {length}");
+        let world = gone_on_by_newer_code(&run, length).await;
+        assert_eq!(go_on(&world, &run, Resuming).await.unwrap(), 15, "after {length} records");
+    }
+}
+
 #[tokio::test]
 async fn a_recorded_step_with_another_argument_halts_though_the_code_is_to_resume() {
     let old = recorded("argument by key", resuming_run).await;

@@ -37,6 +37,26 @@ async fn died_with(runs: &[&str]) -> World {
     world
 }
 
+#[tokio::test]
+async fn a_run_that_is_found_corrupt_on_the_way_is_told_once() {
+    let world = died_with(&["torn", "whole"]).await;
+    for is_checked in [true, false] {
+        let handle = world.disk.open();
+        handle.tear("torn");
+        let runtime = world.builder().recover_later().open_store(handle).await.unwrap();
+        if is_checked {
+            let check = runtime.check().await.unwrap();
+            assert_eq!((check.running, check.unreadable, check.stranded_count), (2, 0, 1));
+            assert_eq!(check.stranded.iter().map(|stranded| stranded.run.as_str()).collect::<Vec<_>>(), ["torn"]);
+        } else {
+            let recovery = runtime.recover().await.unwrap();
+            assert_eq!(recovery.resumed, 1);
+            assert_eq!(recovery.skipped.iter().map(|(run, _)| run.as_str()).collect::<Vec<_>>(), ["torn"]);
+        }
+        runtime.shutdown(Duration::from_secs(1)).await;
+    }
+}
+
 async fn open(world: &World) -> Runtime {
     world.builder().recover_later().open_store(world.disk.open()).await.unwrap()
 }

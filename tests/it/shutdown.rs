@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use durable_runtime::{AdminError, Clock, Context, RunError, RunStatus, StartError, durable};
-use durable_tests::{Kind, World, journal};
+use durable_tests::{Kind, World, journal, patiently};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 
 use crate::steps::{gated, note};
 
@@ -73,6 +75,41 @@ async fn a_step_that_takes_longer_than_the_deadline_is_interrupted_and_runs_agai
         assert_eq!(process.runtime.attach(id, stopping).await.unwrap().await.unwrap(), 3);
         assert_eq!(world.effects.count(&format!("{id}:gated")), 2);
     }
+}
+
+#[durable]
+async fn stopping_beside(ctx: Context) -> u32 {
+    let mut values: FuturesUnordered<_> =
+        ["first", "second"].map(|name| ctx.run(gated, 1).named(name)).into_iter().collect();
+    let mut sum = 0;
+    while let Some(value) = values.next().await {
+        sum += ctx.run(note, value).await;
+    }
+    sum
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_a_step_that_the_code_leaves_alone() {
+    let world = World::default();
+    let process = world.open().await;
+    process.runtime.start("r", stopping_beside, ()).await.unwrap().id();
+    for name in ["first", "second"] {
+        world.gates.arrived(name, 1).await;
+    }
+    let deadline = world.clock.now().after(Duration::from_secs(30));
+    let stopping_down = tokio::spawn(process.runtime.shutdown(Duration::from_secs(30)));
+    world.clock.asked_for(deadline).await;
+    world.gates.open("first");
+    while journal(&world.disk.memory, "r").len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    // The code waits for a step that does not begin any more, and will not ask how this one went.
+    world.gates.open("second");
+    assert_eq!(patiently("the shutdown", stopping_down).await.unwrap().interrupted, 0);
+
+    let process = world.open().await;
+    assert_eq!(process.runtime.attach("r", stopping_beside).await.unwrap().await.unwrap(), 2);
+    assert_eq!(world.effects.count("r:first"), 1);
 }
 
 #[tokio::test]

@@ -192,3 +192,29 @@ async fn verifying_logs_nothing() {
     assert!(!lines.0.lock().iter().any(|line| !line.starts_with("run id=")), "{:?}", lines.0.lock());
     assert_eq!(lines.messages("verified"), [""; 0]);
 }
+
+/// Logs when it is dropped.
+struct Guard;
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        tracing::info!("a destructor of the verified");
+    }
+}
+
+#[durable]
+async fn logging_destructor(ctx: Context) -> u32 {
+    let _guard = Guard;
+    ctx.run(crate::steps::gated, 1).await
+}
+
+#[tokio::test]
+async fn verifying_logs_nothing_when_the_code_is_dropped() {
+    let lines = &*LINES;
+    let world = World::default();
+    let process = world.open().await;
+    process.runtime.start("destructor", logging_destructor, ()).await.unwrap().id();
+    world.gates.arrived("gated", 1).await;
+    assert!(process.runtime.verify("destructor").await.unwrap().fits());
+    assert!(!lines.0.lock().iter().any(|line| line.contains("a destructor")), "{:?}", lines.0.lock());
+}

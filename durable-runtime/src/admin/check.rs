@@ -1,5 +1,6 @@
 //! Before new code serves: would it go on with the runs that are there?
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::engine::Verification;
@@ -161,7 +162,7 @@ impl Runtime {
     /// [`AdminError::Store`].
     pub async fn check(&self) -> Result<Check, AdminError> {
         const PAGE: usize = 1_000;
-        let mut check = Check::default();
+        let (mut check, mut corrupt) = (Check::default(), BTreeSet::new());
         for status in [RunStatus::Running, RunStatus::Halted] {
             let mut after: Option<RunId> = None;
             loop {
@@ -171,12 +172,15 @@ impl Runtime {
                 let Some(last) = page.last() else { break };
                 after = Some(last.run.clone());
                 for head in page {
-                    self.check_one(head.run, status, &mut check).await?;
+                    self.check_one(head.run, status, &mut check, &mut corrupt).await?;
                 }
             }
         }
         for error in self.inner.engine.blocking(|store| Ok(store.corrupt())).await? {
-            if let StoreError::Corrupt { run, .. } = &error {
+            // What the store noticed only now was listed, and is told already.
+            if let StoreError::Corrupt { run, .. } = &error
+                && !corrupt.contains(run)
+            {
                 let (run, halt) = (run.clone(), Halt::new(HaltReason::Corrupt, None, error.to_string()));
                 check.unreadable += 1;
                 check.add(Stranded { run, function: None, status: None, halt });
@@ -185,7 +189,13 @@ impl Runtime {
         Ok(check)
     }
 
-    async fn check_one(&self, run: RunId, listed: RunStatus, check: &mut Check) -> Result<(), AdminError> {
+    async fn check_one(
+        &self,
+        run: RunId,
+        listed: RunStatus,
+        check: &mut Check,
+        corrupt: &mut BTreeSet<RunId>,
+    ) -> Result<(), AdminError> {
         // It may have been deleted since it was listed.
         let Some(verified) = self.inner.engine.verify_stored(&run).await? else { return Ok(()) };
         let status = verified.status.unwrap_or(listed);
@@ -196,6 +206,9 @@ impl Runtime {
             RunStatus::Completed | RunStatus::Failed => return Ok(()),
         }
         if let Verification::Differs { halt } = verified.verification {
+            if halt.reason == HaltReason::Corrupt {
+                corrupt.insert(run.clone());
+            }
             check.add(Stranded { run, function: verified.function, status: Some(status), halt });
         }
         Ok(())

@@ -2,21 +2,21 @@
 //! records on their way to the committer.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use parking_lot::Mutex;
 
 use super::scope::{Place, Scope};
 use super::step_context::Dependencies;
-use super::wakes::BodyWakes;
+use super::wakes::{BodyWaker, BodyWakes};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::{Counters, Limits};
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Position, RunId};
-use crate::journal::{self, Arguments, Event, Operation, Outcome, Patched};
+use crate::journal::{self, Arguments, CodeId, Event, Operation, Outcome, Patched};
 use crate::payload::Codec;
 use crate::replay::{Begin, ClaimNumber, Delivery, Divergence, Path, Replay, Request};
 use crate::store::Record;
@@ -54,14 +54,15 @@ struct State {
     outbox: Outbox,
     /// How many records are durable.
     durable: Position,
-    /// Whether it is still to be recorded that the run was recovered, before anything of it runs (R12).
-    recovered_mark_missing: bool,
+    /// If it is still to be recorded that the run was recovered, before anything of it runs (R12): by which code.
+    recovered_mark_missing: Option<CodeId>,
     /// How many records must be durable before any step may begin.
     required: Position,
     /// Steps polled at least once and neither delivered nor dropped.
     awaited: usize,
     stopping: bool,
-    bodies: usize,
+    /// The bodies of steps that are running, by claim.
+    bodies: BTreeMap<ClaimNumber, Weak<BodyWaker>>,
     halt: Option<Halt>,
 }
 
@@ -119,7 +120,7 @@ impl RunShared {
         environment: Arc<Environment>,
         wakes: Arc<BodyWakes>,
         replay: Replay,
-        recovered: bool,
+        recovered_by: Option<CodeId>,
     ) -> Self {
         let durable = replay.length();
         let state = State {
@@ -128,11 +129,11 @@ impl RunShared {
             waiting: BTreeSet::new(),
             outbox: Outbox::default(),
             durable,
-            recovered_mark_missing: recovered,
+            recovered_mark_missing: recovered_by,
             required: Position(0),
             awaited: 0,
             stopping: false,
-            bodies: 0,
+            bodies: BTreeMap::new(),
             halt: None,
         };
         Self { id, instance, environment, wakes, state: Mutex::new(state) }
@@ -254,15 +255,16 @@ impl RunShared {
         self.state.lock().replay.retired_patch(id);
     }
 
-    /// A step's body begins.
-    pub(crate) fn body_began(&self) {
-        self.state.lock().bodies += 1;
+    /// A step's body begins; that is what it will be woken by.
+    pub(crate) fn body_began(&self, claim: ClaimNumber) -> Arc<BodyWaker> {
+        let waker = self.wakes.waker();
+        self.state.lock().bodies.insert(claim, Arc::downgrade(&waker));
+        waker
     }
 
     /// A step's body returned, panicked or was dropped.
-    pub(crate) fn body_ended(&self) {
-        let mut state = self.state.lock();
-        state.bodies = state.bodies.saturating_sub(1);
+    pub(crate) fn body_ended(&self, claim: ClaimNumber) {
+        self.state.lock().bodies.remove(&claim);
     }
 
     /// The code dropped the step, or is itself being dropped.
@@ -402,7 +404,7 @@ impl RunShared {
     pub(crate) fn mark_recovered(&self) {
         let now = self.environment.clock.now();
         let mut state = self.state.lock();
-        if state.recovered_mark_missing && state.halt.is_none() && !state.replay.is_backing_off(now.0) {
+        if state.recovered_mark_missing.is_some() && state.halt.is_none() && !state.replay.is_backing_off(now.0) {
             state.mark_recovered(now);
         }
     }
@@ -412,9 +414,10 @@ impl RunShared {
         self.state.lock().stopping = true;
     }
 
-    /// How many bodies of steps are running.
-    pub(crate) fn bodies(&self) -> usize {
-        self.state.lock().bodies
+    /// Whether a step's body is running, and the code cares. What was woken and is not polled may stay so for good:
+    /// the code that awaits it waits for another step first.
+    pub(crate) fn is_body_attended(&self) -> bool {
+        self.state.lock().bodies.values().filter_map(Weak::upgrade).any(|body| body.is_attended())
     }
 
     /// The verifier: how many operations the code has asked for, and how much of the journal it knows.
@@ -447,7 +450,7 @@ impl State {
         match self.replay.begin(claim) {
             Begin::Wait => None,
             // It only sleeps for now, and asks again when its time has come.
-            begin if self.recovered_mark_missing && begin.is_due(now) => None,
+            begin if self.recovered_mark_missing.is_some() && begin.is_due(now) => None,
             Begin::Attempt { attempt, not_before } => Some((attempt, not_before)),
         }
     }
@@ -465,8 +468,8 @@ impl State {
     }
 
     fn mark_recovered(&mut self, now: Timestamp) {
-        self.recovered_mark_missing = false;
-        if let Some(position) = self.append(Event::Recovered { at: now.0 }, None) {
+        let code = self.recovered_mark_missing.take();
+        if let Some(position) = self.append(Event::Recovered { code, at: now.0 }, None) {
             self.required = self.required.max(position.next());
         }
     }
@@ -478,7 +481,8 @@ impl State {
         }
         // A step that waits for the time of its next attempt begins nothing that could take the process down: however
         // often the process is restarted meanwhile, that is no crash loop.
-        if self.recovered_mark_missing && self.waiting.iter().any(|(_, claim)| self.replay.begin(*claim).is_due(now)) {
+        let is_due = |(_, claim): &(_, ClaimNumber)| self.replay.begin(*claim).is_due(now);
+        if self.recovered_mark_missing.is_some() && self.waiting.iter().any(is_due) {
             self.mark_recovered(now);
         }
         let mut woken = Vec::new();

@@ -369,9 +369,8 @@ impl<O> Step<'_, O> {
         let span = tracing::info_span!("step", key = %operation.key, attempt);
         let context = StepContext::new(Arc::clone(&self.shared), operation.key, attempt);
         environment.counters.executed();
-        self.shared.body_began();
         let arguments = if self.shared.is_recorded(self.claim) { None } else { self.work.arguments() };
-        let waker = self.shared.wakes.waker();
+        let waker = self.shared.body_began(self.claim);
         self.stage = Stage::Running(Running { attempt, began_at, deadline, span, arguments, waker });
         let work = &mut self.work;
         let last = self.retry.is_none();
@@ -411,7 +410,7 @@ impl<O> Step<'_, O> {
             Attempt::Panicked(_) | Attempt::TimedOut => rule(None, attempt),
             Attempt::Misused(_) => None,
         });
-        self.shared.body_ended();
+        self.shared.body_ended(self.claim);
         self.stage = Stage::Waiting;
         if let Some(delay) = retry_after
             && let Ok(error) = self.attempt_error(&over)
@@ -509,7 +508,7 @@ impl<O> Step<'_, O> {
 impl<O> Drop for Step<'_, O> {
     fn drop(&mut self) {
         match self.stage {
-            Stage::Running(_) => self.shared.body_ended(),
+            Stage::Running(_) => self.shared.body_ended(self.claim),
             Stage::Waiting | Stage::BackingOff { .. } | Stage::Over => {}
         }
         self.shared.abandon(self.claim);

@@ -59,7 +59,7 @@ pub(crate) struct BodyWaker {
     wakes: Weak<BodyWakes>,
     /// Whether it is among those to be forwarded.
     is_woken: AtomicBool,
-    /// What awaits the step.
+    /// What awaits the step; nothing while that was woken, and has not polled the body since.
     code: Mutex<Option<Waker>>,
 }
 
@@ -70,6 +70,11 @@ impl BodyWaker {
             Some(present) => present.clone_from(waker),
             absent => *absent = Some(waker.clone()),
         }
+    }
+
+    /// Whether the code has polled the body since it was told of the last wake-up.
+    pub(crate) fn is_attended(&self) -> bool {
+        self.code.lock().is_some()
     }
 }
 

@@ -100,7 +100,7 @@ impl Driver {
                 Requested::Nothing => {}
                 Requested::Drain => {
                     self.shared.stop();
-                    if self.shared.bodies() == 0 {
+                    if !self.shared.is_body_attended() {
                         return self.stop().await;
                     }
                 }

@@ -14,9 +14,9 @@ use super::registry::{Code, Registration, Returned};
 use crate::context::{BodyWakes, Context, Environment, RunShared, Scope, Stop, Wants};
 use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
-use crate::journal::Event;
+use crate::journal::{CodeId, Event};
 use crate::panics::message_of;
-use crate::replay::{CodeChange, Replay, Stage};
+use crate::replay::{CodeChange, Replay, Stage, went_on_since};
 
 /// How often the code is polled without a pause before other tasks get a turn.
 const POLLS_MAX: usize = 1_000;
@@ -109,10 +109,12 @@ impl Execution {
         let Some(Event::Started(started)) = events.first() else {
             return Err(corrupt("the journal does not begin with Started"));
         };
+        let code = CodeId { version: registration.version, fingerprint: registration.fingerprint };
         let change = CodeChange {
             function: registration.name,
-            versions: (started.version, registration.version),
-            fingerprints: (started.fingerprint, registration.fingerprint),
+            versions: (started.version, code.version),
+            fingerprints: (started.fingerprint, code.fingerprint),
+            since: went_on_since(&events, code),
             on_change: registration.on_change,
             call_sites: registration.call_sites,
         };
@@ -124,7 +126,8 @@ impl Execution {
         let (recoveries, stage) = (replay.recoveries(), replay.stage());
         let instance = INSTANCES.fetch_add(1, Ordering::Relaxed);
         let bodies = BodyWakes::new(Waker::from(Arc::new(TaskWaker(Arc::clone(&run_waker)))));
-        let shared = Arc::new(RunShared::new(run, instance, Arc::clone(environment), bodies, replay, is_recovered));
+        let recovered_by = is_recovered.then_some(code);
+        let shared = Arc::new(RunShared::new(run, instance, Arc::clone(environment), bodies, replay, recovered_by));
         let limits = environment.limits;
         let code = if recoveries >= limits.recoveries_without_progress.max(1) {
             Err(Halt::new(
@@ -177,6 +180,11 @@ impl Execution {
     /// Like [`turn`](Self::turn), but nothing that the code logs is seen.
     pub(super) fn silent_turn(&mut self) -> Turn {
         tracing::dispatcher::with_default(&SILENCE, || self.turn())
+    }
+
+    /// Like [`drop_code`](Self::drop_code), but nothing that destructors log is seen.
+    pub(super) fn drop_code_silently(&mut self) {
+        tracing::dispatcher::with_default(&SILENCE, || self.drop_code());
     }
 
     /// Whether the code, or the body of a step, asked to be polled.

@@ -1,6 +1,7 @@
 //! Going on with runs that are in the store: all unfinished ones when it is opened, a halted one when an
 //! operator says so.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -68,8 +69,12 @@ impl Engine {
                 }
             }
         }
+        let listed: BTreeSet<RunId> = recovery.skipped.iter().map(|(run, _)| run.clone()).collect();
         for error in store.corrupt() {
-            if let StoreError::Corrupt { run, .. } = &error {
+            // What the store noticed only now was listed.
+            if let StoreError::Corrupt { run, .. } = &error
+                && !listed.contains(run)
+            {
                 let halt = Halt::new(HaltReason::Corrupt, None, error.to_string());
                 self.stuck.lock().insert(run.clone(), halt.clone());
                 recovery.skipped.push((run.clone(), halt));

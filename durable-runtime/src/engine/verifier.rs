@@ -182,7 +182,7 @@ pub(crate) async fn verify(
             },
         },
     };
-    execution.drop_code();
+    execution.drop_code_silently();
     verification
 }
 

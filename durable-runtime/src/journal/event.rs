@@ -28,6 +28,9 @@ pub(crate) enum Event {
     StepCompleted(StepCompleted),
     /// After a restart, the run was about to begin its first new step.
     Recovered {
+        /// By which code; what follows is its. `None` in text that was written before this was recorded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<CodeId>,
         /// When.
         at: u64,
     },
@@ -54,7 +57,7 @@ impl Event {
             Self::Halted(event) => event.at,
             Self::Finished(event) => event.at,
             Self::Patched(event) => event.at,
-            Self::Recovered { at } | Self::Resumed { at } => *at,
+            Self::Recovered { at, .. } | Self::Resumed { at } => *at,
         }
     }
 
@@ -97,7 +100,7 @@ impl Event {
             Self::Halted(event) => event.at = time,
             Self::Finished(event) => event.at = time,
             Self::Patched(event) => event.at = time,
-            Self::Recovered { at } | Self::Resumed { at } => *at = time,
+            Self::Recovered { at, .. } | Self::Resumed { at } => *at = time,
         }
     }
 
@@ -133,6 +136,15 @@ pub(crate) struct Started {
     /// crash between a branch's record and the marker of another branch's patch would send that one down the old path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) patches: Vec<Text>,
+}
+
+/// Which code of a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CodeId {
+    pub(crate) version: u32,
+    #[serde(with = "spelling::hex")]
+    pub(crate) fingerprint: u64,
 }
 
 /// See [`Event::AttemptFailed`].

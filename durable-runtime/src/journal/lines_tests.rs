@@ -7,7 +7,7 @@ use crate::halt::HaltReason;
 use crate::journal::arguments::Arguments;
 use crate::journal::event::AttemptError;
 use crate::journal::{
-    AttemptFailed, Finished, Halted, Operation, OperationKind, Outcome, Patched, Site, Started, StepCompleted,
+    AttemptFailed, CodeId, Finished, Halted, Operation, OperationKind, Outcome, Patched, Site, Started, StepCompleted,
 };
 use crate::payload::{Codec, Payload};
 
@@ -110,7 +110,10 @@ fn event() -> impl Strategy<Value = Event> {
                 at
             })
         ),
-        any::<u64>().prop_map(|at| Event::Recovered { at }),
+        (prop::option::of(any::<(u32, u64)>()), any::<u64>()).prop_map(|(code, at)| {
+            let code = code.map(|(version, fingerprint)| CodeId { version, fingerprint });
+            Event::Recovered { code, at }
+        }),
         (reason, prop::option::of(text()), text(), any::<u64>()).prop_map(|(reason, step, message, at)| {
             Event::Halted(Halted { reason, step: step.map(Into::into), message, at })
         }),
@@ -134,7 +137,7 @@ proptest! {
 
     #[test]
     fn a_journal_and_its_text_are_the_same(run in ".{1,20}", started in started(), ends in prop::option::of(payload())) {
-        let mut events = vec![Event::Started(started), Event::Recovered { at: 7 }];
+        let mut events = vec![Event::Started(started), Event::Recovered { code: None, at: 7 }];
         events.extend(ends.map(|result| Event::Finished(Finished { result, failed: false, at: 8 })));
         let journal = Journal { run: RunId::new(run).expect("an id"), events };
         prop_assert_eq!(Journal::from_lines(&journal.to_lines()), Ok(journal));
@@ -173,7 +176,7 @@ fn the_text_of_form_1_stays_as_it_is() {
         failed(1, AttemptError::Err(json(r#"{"Err":"busy"}"#))),
         failed(2, AttemptError::Panic("ouch\n".to_owned())),
         failed(3, AttemptError::TimedOut),
-        Event::Recovered { at: 8 },
+        Event::Recovered { code: Some(CodeId { version: 2, fingerprint: 10 }), at: 8 },
         completed(0, "a", 4, Outcome::Ok(json("{\"b\":1, \"a\":2.50}"))),
         completed(1, "b", 1, Outcome::Err(Payload::of_parts(Codec::Bincode, vec![0, 255]))),
         completed(2, "b#2", 1, Outcome::Unusable("no".to_owned())),
@@ -190,7 +193,7 @@ fn the_text_of_form_1_stays_as_it_is() {
         {"AttemptFailed":{"operation":{"claim":0,"key":"a","kind":"step","digest":"00000000000000ab","site":"C:\\src\\f.rs:3:14"},"attempt":1,"error":{"Err":{"json":{"Err":"busy"}}},"retry_at":7,"at":6}}
         {"AttemptFailed":{"operation":{"claim":0,"key":"a","kind":"step","digest":"00000000000000ab","site":"C:\\src\\f.rs:3:14"},"attempt":2,"error":{"Panic":"ouch\n"},"retry_at":7,"at":6}}
         {"AttemptFailed":{"operation":{"claim":0,"key":"a","kind":"step","digest":"00000000000000ab","site":"C:\\src\\f.rs:3:14"},"attempt":3,"error":"TimedOut","retry_at":7,"at":6}}
-        {"Recovered":{"at":8}}
+        {"Recovered":{"code":{"version":2,"fingerprint":"000000000000000a"},"at":8}}
         {"StepCompleted":{"operation":{"claim":0,"key":"a","kind":"step","digest":"00000000000000ab","site":"C:\\src\\f.rs:3:14"},"attempts":4,"outcome":{"Ok":{"json":{"b":1, "a":2.50}}},"began_at":8,"at":9}}
         {"StepCompleted":{"operation":{"claim":1,"key":"b","kind":"step","digest":"00000000000000ab","site":"C:\\src\\f.rs:3:14"},"attempts":1,"outcome":{"Err":{"bincode":"00ff"}},"began_at":8,"at":9}}
         {"StepCompleted":{"operation":{"claim":2,"key":"b#2","kind":"step","digest":"00000000000000ab","site":"C:\\src\\f.rs:3:14"},"attempts":1,"outcome":{"Unusable":"no"},"began_at":8,"at":9}}
@@ -236,7 +239,7 @@ fn what_is_refused_is_told_with_its_line() {
         [D0170] line 1 is not that of a journal: unknown field `more`, expected `journal` or `run` (column 29). Take the text as `Journal::to_lines` wrote it
         [D0170] line 2 is not that of a journal: EOF while parsing a value (column 0). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: unknown variant `Stopped`, expected one of `Started`, `AttemptFailed`, `StepCompleted`, `Recovered`, `Halted`, `Resumed`, `Finished`, `Patched` (column 10). Take the text as `Journal::to_lines` wrote it
-        [D0170] line 3 is not that of a journal: unknown field `by`, expected `at` (column 25). Take the text as `Journal::to_lines` wrote it
+        [D0170] line 3 is not that of a journal: unknown field `by`, expected `code` or `at` (column 25). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: missing field `at` (column 15). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: invalid value: integer `-7`, expected u64 (column 21). Take the text as `Journal::to_lines` wrote it
         [D0170] line 2 is not that of a journal: hexadecimal digits come in pairs (column 56). Take the text as `Journal::to_lines` wrote it

@@ -13,7 +13,8 @@ mod text;
 
 pub(crate) use arguments::Arguments;
 pub(crate) use event::{
-    AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, Site, Started, StepCompleted,
+    AttemptFailed, CodeId, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, Site, Started,
+    StepCompleted,
 };
 pub(crate) use frame::{decode, encode};
 pub use lines::Journal;

@@ -49,6 +49,8 @@ impl Replay {
         let Some(by_key) = &mut self.by_key else { return };
         let Some(number) = self.recorded_keys.get(&operation.key).copied() else {
             operation.claim = by_key.next;
+            // There is nothing that they could differ from.
+            operation.arguments = None;
             by_key.claims.insert(by_key.next, claim);
             by_key.next = by_key.next.saturating_add(1);
             return;

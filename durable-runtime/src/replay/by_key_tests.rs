@@ -217,6 +217,18 @@ fn an_attempt_that_failed_is_counted_by_key() {
     assert_eq!((replay.timer(new), replay.timer(b)), (None, Some(Position(2))));
 }
 
+#[test]
+fn arguments_are_kept_only_while_they_may_be_shown() {
+    let mut replay = by_key([completed(0, "gone"), completed(1, "a")]);
+    for name in ["a", "new"] {
+        let claim = replay.claim(request(name));
+        assert!(replay.differs(claim), "it is not known yet");
+        replay.show(claim, Arguments::of(&("x".repeat(1_000),)));
+        replay.seal();
+        assert_eq!(replay.operation(claim).and_then(|operation| operation.arguments.clone()), None, "of {name}");
+    }
+}
+
 /// The limit of keys: one that is inserted before another of the same name takes its number, and so its outcome.
 #[test]
 fn a_step_inserted_before_another_of_its_name_gets_the_other_ones_outcome() {

@@ -31,7 +31,7 @@ pub(super) fn differences(recorded: Option<&Arguments>, current: Option<&Argumen
             found.compare("arguments", &recorded, &current);
             found.into_lines()
         }
-        _ => vec![first_difference(recorded, current)],
+        _ => first_difference(recorded, current),
     }
 }
 
@@ -115,20 +115,85 @@ fn shown(value: &Value) -> String {
 }
 
 /// Where two texts, of which at least one is cut, differ first.
-fn first_difference(recorded: &Arguments, current: &Arguments) -> String {
+fn first_difference(recorded: &Arguments, current: &Arguments) -> Vec<String> {
     let pairs = recorded.text.char_indices().zip(current.text.chars());
     let differs = pairs.into_iter().find(|((_, then), now)| then != now).map(|((at, _), _)| at);
     let shorter = recorded.text.len().min(current.text.len());
     match differs {
         Some(at) => {
-            format!("at byte {at}: {} recorded, {} now", around(&recorded.text, at), around(&current.text, at))
+            let (then, now) = (around(&recorded.text, at), around(&current.text, at));
+            let mut lines = vec![format!("at byte {at}: {then} recorded, {now} now")];
+            if is_in_key(&recorded.text[..at]) {
+                lines.push(
+                    "these are names of fields: if they are of a map, their order does not count, and what differs is elsewhere"
+                        .to_owned(),
+                );
+            }
+            lines
         }
-        None => format!("behind the first {shorter} bytes, which are all that is kept of them and are equal"),
+        None => vec![format!("behind the first {shorter} bytes, which are all that is kept of them and are equal")],
     }
+}
+
+/// Whether the JSON text that begins like this goes on with a key of an object, or within one.
+fn is_in_key(beginning: &str) -> bool {
+    // Of each object and list that is open: whether a key follows.
+    let mut follows_key = Vec::new();
+    let (mut is_text, mut is_escaped) = (false, false);
+    for byte in beginning.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_text => is_escaped = true,
+            b'"' => is_text = !is_text,
+            _ if is_text => {}
+            b'{' => follows_key.push(Some(true)),
+            b'[' => follows_key.push(None),
+            b'}' | b']' => drop(follows_key.pop()),
+            b':' | b',' => {
+                if let Some(Some(follows)) = follows_key.last_mut() {
+                    *follows = byte == b',';
+                }
+            }
+            _ => {}
+        }
+    }
+    follows_key.last() == Some(&Some(true))
 }
 
 fn around(text: &str, at: usize) -> String {
     let start = text.floor_char_boundary(at.saturating_sub(AROUND_BYTES));
     let end = text.floor_char_boundary((at + AROUND_BYTES).min(text.len()));
     format!("`…{}…`", text.get(start..end).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_told_from_values() {
+        for (beginning, expected) in [
+            ("", false),
+            ("[", false),
+            ("[{", true),
+            (r#"[{"a"#, true),
+            (r#"[{"a":"#, false),
+            (r#"[{"a":"b,{\"c"#, false),
+            (r#"[{"a":[1,"#, false),
+            (r#"[{"a":[1],"#, true),
+            (r#"[{"a":{"b":1},"c"#, true),
+            (r#"[{"a":1},"#, false),
+        ] {
+            assert_eq!(is_in_key(beginning), expected, "{beginning}");
+        }
+    }
+
+    #[test]
+    fn maps_in_another_order_are_not_taken_for_the_difference() {
+        let cut = |text: &str| Arguments { text: text.to_owned(), is_cut: true };
+        let lines = differences(Some(&cut(r#"[{"a":1,"b":2"#)), Some(&cut(r#"[{"b":2,"a":1"#)));
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        let lines = differences(Some(&cut(r#"[{"a":1,"b":2"#)), Some(&cut(r#"[{"a":2,"b":2"#)));
+        assert_eq!(lines, ["at byte 6: `…[{\"a\":1,\"b\":2…` recorded, `…[{\"a\":2,\"b\":2…` now"]);
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::diff::differences;
 use crate::function::{CallSite, OnChange};
 use crate::id::{Position, RunId};
-use crate::journal::{Arguments, Operation};
+use crate::journal::{Arguments, CodeId, Event, Operation};
 
 /// How many places of a name are listed.
 const PLACES_MAX: usize = 3;
@@ -58,6 +58,8 @@ pub(crate) struct CodeChange {
     pub(crate) versions: (u32, u32),
     /// Fingerprint of the function then and now.
     pub(crate) fingerprints: (u64, u64),
+    /// Other code that has gone on with the run since, if any: the latest that recorded something of an operation.
+    pub(crate) since: Option<CodeId>,
     /// What the function wants to become of runs of other code.
     pub(crate) on_change: OnChange,
     /// The operations that are written in the function's body now.
@@ -70,10 +72,29 @@ impl CodeChange {
         self.on_change == OnChange::Resume && self.is_changed()
     }
 
-    /// Whether this is other code than that which started the run.
+    /// Whether other code than this has recorded something of the run.
     pub(crate) fn is_changed(&self) -> bool {
-        self.versions.0 != self.versions.1 || self.fingerprints.0 != self.fingerprints.1
+        self.versions.0 != self.versions.1 || self.fingerprints.0 != self.fingerprints.1 || self.since.is_some()
     }
+}
+
+/// The latest code that recorded something of an operation, and is neither `present` nor the code that started the run.
+pub(crate) fn went_on_since(events: &[Event], present: CodeId) -> Option<CodeId> {
+    let (mut writing, mut latest) = (None, None);
+    let mut first = None;
+    for event in events {
+        match event {
+            Event::Started(started) => {
+                first = Some(CodeId { version: started.version, fingerprint: started.fingerprint });
+            }
+            Event::Recovered { code, .. } => writing = *code,
+            Event::AttemptFailed(_) | Event::StepCompleted(_) => {
+                latest = writing.filter(|code| *code != present && Some(*code) != first).or(latest);
+            }
+            Event::Halted(_) | Event::Resumed { .. } | Event::Finished(_) | Event::Patched(_) => {}
+        }
+    }
+    latest
 }
 
 impl Divergence {
@@ -228,6 +249,9 @@ impl Divergence {
             (false, true) => format!(
                 "a new version of {function} was deployed since the run was started (version {version_then} then, {version} now), though the text of its body is the same: what has changed is a helper or a type that it uses, or nothing, and then it is not deterministic"
             ),
+            (false, false) if let Some(CodeId { version: since, fingerprint: latest }) = change.since => format!(
+                "other code of {function} has gone on with the run since it was started (version {since}, fingerprint {latest:016x}), and the present code, which started it (version {version}, fingerprint {now:016x}), does not fit what that one recorded"
+            ),
             (false, false) => format!(
                 "the code of {function} is the one that started the run (version {version}, fingerprint {now:016x}), so it is not deterministic: it depends on a clock, on randomness, on the order of a hash map, or on state outside of its run. Or a helper or a type that it uses has changed, which the fingerprint does not see"
             ),
@@ -257,7 +281,10 @@ impl Divergence {
             ];
         }
         let mut choices = vec![
-            format!("go back to the code that started the run (version {})", change.versions.0),
+            match change.since {
+                Some(code) => format!("go back to the code that went on with the run last (version {})", code.version),
+                None => format!("go back to the code that started the run (version {})", change.versions.0),
+            },
             "keep the old way for this run: `if ctx.patched(\"some-id\") { /* new */ } else { /* old */ }`".to_owned(),
         ];
         if is_found_by_key && change.on_change == OnChange::Halt {

@@ -10,13 +10,14 @@ use super::tests::{delivers, request, started};
 use super::*;
 use crate::function::{CallSite, OnChange};
 use crate::id::RunId;
-use crate::journal::StepCompleted;
+use crate::journal::{CodeId, StepCompleted};
 use crate::payload::{Codec, Payload};
 
 const UNCHANGED: CodeChange = CodeChange {
     function: "checkout",
     versions: (1, 1),
     fingerprints: (0xaaaa, 0xaaaa),
+    since: None,
     on_change: OnChange::Halt,
     call_sites: &[],
 };
@@ -103,6 +104,44 @@ fn renamed_in_changed_code() {
                         2. keep the old way for this run: `if ctx.patched("some-id") { /* new */ } else { /* old */ }`
                         3. let this run go on with the outcomes recorded under the same keys, in any order: `#[durable(on_change = "resume")]`. Recorded steps that are gone are passed over; inserted and renamed ones run"#]],
     );
+}
+
+#[test]
+fn the_code_that_started_the_run_after_other_code_went_on_with_it() {
+    let mut replay = run_behind_the_first_step();
+    ask(&mut replay, "ship", &("u_1",));
+    check(
+        &diverged(&mut replay),
+        &CodeChange { since: Some(CodeId { version: 2, fingerprint: 0xcccc }), ..UNCHANGED },
+        &expect![[r#"
+            run `ord_abc123` of `checkout` can't go on: its code asks for step `ship` where step `charge` is recorded
+              recorded: step `charge` at src/checkout.rs:11:9, record 3 of 4
+                        arguments: ["u_1",750]
+              current:  step `ship` at src/checkout.rs:20:9
+                        arguments: ["u_1"]
+              note:     step `ship` is recorded as well, as record 4 of 4: something before it was removed, or the order has changed
+              cause:    other code of checkout has gone on with the run since it was started (version 2, fingerprint 000000000000cccc), and the present code, which started it (version 1, fingerprint 000000000000aaaa), does not fit what that one recorded
+              do this:  one of these, deploy that, then resume the run:
+                        1. go back to the code that went on with the run last (version 2)
+                        2. keep the old way for this run: `if ctx.patched("some-id") { /* new */ } else { /* old */ }`
+                        3. let this run go on with the outcomes recorded under the same keys, in any order: `#[durable(on_change = "resume")]`. Recorded steps that are gone are passed over; inserted and renamed ones run"#]],
+    );
+}
+
+#[test]
+fn only_what_recorded_something_of_an_operation_has_gone_on_with_a_run() {
+    let code = |version| CodeId { version, fingerprint: 7 };
+    let recovered = |version| Event::Recovered { code: Some(code(version)), at: 0 };
+    let step = |claim, key| recorded(claim, key, &());
+    let Event::Started(first) = started() else { panic!("it is Started") };
+    let first = CodeId { version: first.version, fingerprint: first.fingerprint };
+    let mut events = vec![started(), step(0, "a"), recovered(2)];
+    assert_eq!(went_on_since(&events, first), None);
+    events.extend([recovered(3), step(1, "b"), recovered(4)]);
+    assert_eq!(went_on_since(&events, first), Some(code(3)));
+    assert_eq!(went_on_since(&events, code(3)), None);
+    events.extend([Event::Recovered { code: Some(first), at: 0 }, step(2, "c")]);
+    assert_eq!(went_on_since(&events, first), Some(code(3)), "though the first one has gone on, too");
 }
 
 #[test]

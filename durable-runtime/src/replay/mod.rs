@@ -23,7 +23,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(crate) use divergence::{CodeChange, Difference, Divergence};
+pub(crate) use divergence::{CodeChange, Difference, Divergence, went_on_since};
 pub(crate) use legality::{Illegal, Legality, Stage};
 pub(crate) use patches::Path;
 
@@ -385,9 +385,12 @@ impl Replay {
             let elsewhere = by_key.and_then(|number| self.recorded.get(number)).map(|recorded| recorded.position);
             let (recorded, length) = (self.found(number), self.length());
             self.divergence.get_or_insert(Divergence { difference, recorded, current, elsewhere, length });
-        } else if let Some(recorded) = self.recorded.get_mut(&number) {
-            // It will not be shown any more.
-            recorded.operation.arguments = None;
+        } else {
+            // They will not be shown any more.
+            self.show(claim, None);
+            if let Some(recorded) = self.recorded.get_mut(&number) {
+                recorded.operation.arguments = None;
+            }
         }
     }
 

@@ -127,7 +127,7 @@ fn a_patch_is_recorded_once_and_while_the_run_goes_on() {
 
 #[test]
 fn a_patch_is_no_progress() {
-    let recovered = || Event::Recovered { at: 0 };
+    let recovered = || Event::Recovered { code: None, at: 0 };
     assert_eq!(replay([recovered(), marker(), recovered()]).recoveries(), 2);
 }
 
@@ -158,6 +158,7 @@ fn the_message_of_a_retired_patch() {
         function: "checkout",
         versions: (1, 1),
         fingerprints: (1, 2),
+        since: None,
         on_change: OnChange::Halt,
         call_sites: &[],
     };

@@ -228,7 +228,7 @@ fn r9_a_mismatch_is_fatal_though_the_code_goes_on() {
 
 #[test]
 fn r12_only_progress_or_an_operator_starts_the_count_of_recoveries_anew() {
-    let recovered = || Event::Recovered { at: 0 };
+    let recovered = || Event::Recovered { code: None, at: 0 };
     let count = |events: Vec<Event>| replay(events).recoveries();
     assert_eq!(count(vec![recovered(), recovered()]), 2);
     assert_eq!(count(vec![recovered(), recovered(), completed(0, "a")]), 0);
@@ -249,7 +249,7 @@ fn the_legality_table() {
         started(),
         attempt_failed(0, "a", 1),
         completed(0, "a"),
-        Event::Recovered { at: 0 },
+        Event::Recovered { code: None, at: 0 },
         halted(),
         Event::Resumed { at: 0 },
         finished(),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -19,6 +20,9 @@ const RECORD: &str = "record";
 
 /// The most prefixes of one journal that are replayed: of a longer one, they are spread evenly.
 const PREFIXES_MAX: usize = 2_000;
+
+/// Tells apart the files that this process is writing.
+static PARTS: AtomicU64 = AtomicU64::new(0);
 
 /// A folder of golden journals: one line in a test that fails when a change strands runs in flight.
 ///
@@ -216,8 +220,15 @@ impl Golden {
             function.chars().map(|character| if character.is_alphanumeric() { character } else { '_' }).collect();
         let hash = xxh3_64(meaning.to_lines().as_bytes()) >> 32;
         let file = self.folder.join(format!("{function}-{hash:08x}.jsonl"));
+        // There at once as a whole, because tests that run at the same time read the folder.
+        let part = self.folder.join(format!(
+            "{function}-{hash:08x}.{}-{}.part",
+            std::process::id(),
+            PARTS.fetch_add(1, Ordering::Relaxed)
+        ));
         let written = std::fs::create_dir_all(&self.folder)
-            .and_then(|()| std::fs::write(&file, without_times(journal).to_lines()));
+            .and_then(|()| std::fs::write(&part, without_times(journal).to_lines()))
+            .and_then(|()| std::fs::rename(&part, &file));
         written.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         Some(file)
     }
@@ -305,6 +316,9 @@ fn meaning(journal: &Journal) -> Journal {
             (started.version, started.fingerprint) = (0, 0);
             // Those of the whole program: the paths that this function took are told by its steps.
             started.patches.clear();
+        }
+        if let Event::Recovered { code, .. } = event {
+            *code = None;
         }
         if let Some(operation) = event.operation_mut() {
             operation.site = Site { file: "".into(), line: 0, column: 0 };

@@ -8,6 +8,7 @@ mod model;
 mod program;
 mod score;
 mod small;
+mod threads;
 
 use std::sync::Arc;
 use std::time::Duration;
