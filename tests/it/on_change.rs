@@ -128,10 +128,10 @@ const RECOVERED_VERSION_AT: usize = 2;
 
 /// A run of the present version, with which newer code, here version 1, has gone on; that died after `length` records.
 async fn gone_on_by_newer_code(run: &str, length: usize) -> World {
-    let old = recorded(run, Resuming).await;
+    let old = recorded(run, resuming_run).await;
     deploy(run, Code::New);
     let world = recorded_by_version_1(&old.disk.memory, run, 3);
-    assert_eq!(go_on(&world, run, Resuming).await.unwrap(), 29);
+    assert_eq!(go_on(&world, run, resuming_run).await.unwrap(), 29);
     let mut frames = frames(&world.disk.memory, run)[..length].to_vec();
     for frame in &mut frames {
         *frame = patch(frame, |event| match event[0] {
@@ -151,7 +151,7 @@ async fn code_that_started_a_run_goes_on_by_key_after_newer_code_has() {
     for length in 4..7 {
         let run = format!("there and back {length}");
         let world = gone_on_by_newer_code(&run, length).await;
-        assert_eq!(go_on(&world, &run, Resuming).await.unwrap(), 15, "after {length} records");
+        assert_eq!(go_on(&world, &run, resuming_run).await.unwrap(), 15, "after {length} records");
     }
 }
 
