@@ -253,12 +253,17 @@ pub(crate) struct Operation {
 pub(crate) enum OperationKind {
     /// `ctx.run` of a function or an inline body.
     Step,
+    /// Another one, until there is: that a changed kind is noticed (R9) must not wait for it to be tested.
+    #[cfg(test)]
+    Other,
 }
 
 impl fmt::Display for OperationKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Step => f.write_str("step"),
+            #[cfg(test)]
+            Self::Other => f.write_str("other operation"),
         }
     }
 }

@@ -199,6 +199,13 @@ fn new_operations_are_numbered_behind_all_recorded_ones() {
 }
 
 #[test]
+fn a_recorded_step_of_another_kind_diverges_by_key_as_well() {
+    let mut replay = by_key([completed(0, "a"), completed(1, "b")]);
+    replay.claim(Request { kind: OperationKind::Other, ..request("b") });
+    diverges(&mut replay, Difference::Kind);
+}
+
+#[test]
 fn a_recorded_step_with_other_arguments_diverges_by_key_as_well() {
     let mut replay = by_key([completed(0, "a"), completed(1, "b")]);
     replay.claim(Request { digest: 1, ..request("b") });

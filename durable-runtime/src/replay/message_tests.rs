@@ -425,21 +425,19 @@ fn waiting_for_what_is_no_operation() {
     );
 }
 
-/// There is one kind of operation as yet, so that this can only be told of a made-up difference.
 #[test]
 fn another_kind() {
     let mut replay = run_behind_the_first_step();
-    ask(&mut replay, "charge", &("u_1", 1));
-    let divergence = Divergence { difference: Difference::Kind, ..diverged(&mut replay) };
+    let site = Site { file: "src/checkout.rs".into(), line: 20, column: 9 };
+    replay.claim(Request { kind: OperationKind::Other, digest: digest(&("u_1", 750)), site, ..request("charge") });
     check(
-        &divergence,
+        &diverged(&mut replay),
         &CHANGED,
         &expect![[r#"
-            run `ord_abc123` of `checkout` can't go on: its code asks for step `charge`, which is recorded as step `charge`
+            run `ord_abc123` of `checkout` can't go on: its code asks for other operation `charge`, which is recorded as step `charge`
               recorded: step `charge` at src/checkout.rs:11:9, record 3 of 4
                         arguments: ["u_1",750]
-              current:  step `charge` at src/checkout.rs:20:9
-                        arguments: ["u_1",1]
+              current:  other operation `charge` at src/checkout.rs:20:9
               cause:    the code of checkout has changed since the run was started (fingerprint 000000000000aaaa then, 000000000000bbbb now; version 1 both times)
               do this:  one of these, deploy that, then resume the run:
                         1. go back to the code that started the run (version 1)

@@ -458,8 +458,8 @@ impl Replay {
             let Some(claim) = self.claim_of(next.operation) else {
                 return Delivery::Diverged(Box::new(self.unclaimed(Difference::NotClaimed, next.operation)));
             };
-            // By key, an earlier record can be delivered after a later one.
             self.at_rest = false;
+            // By key, an earlier record can be delivered after a later one.
             self.delivered = self.delivered.max(position.next());
             return Delivery::Deliver { claim, outcome: next.outcome, replayed: position < self.replayed };
         }

@@ -177,6 +177,13 @@ fn r9_other_arguments() {
 }
 
 #[test]
+fn r9_another_kind() {
+    let mut replay = replay([completed(0, "a")]);
+    replay.claim(Request { kind: OperationKind::Other, ..request("a") });
+    diverges(&mut replay, Difference::Kind);
+}
+
+#[test]
 fn r9_recorded_at_another_place() {
     let mut replay = replay([completed(1, "b")]);
     replay.claim(request("b"));
