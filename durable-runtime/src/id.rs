@@ -42,6 +42,12 @@ impl RunId {
     }
 }
 
+impl AsRef<str> for RunId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Control characters would garble a terminal or a log line; an id is shown escaped, never cut.

@@ -9,7 +9,9 @@ use tokio::sync::OnceCell;
 
 use crate::clock::{Clock, SystemClock};
 use crate::context::{Dependencies, Environment};
-use crate::engine::{Counters, Engine, Limits, Loaded, Recovery, Registration, Registry, Stats};
+#[cfg(feature = "testing")]
+use crate::engine::Commits;
+use crate::engine::{Committer, Counters, Engine, Limits, Loaded, Recovery, Registration, Registry, Stats, Tasks};
 use crate::error::{AdminError, OpenError, StartError};
 use crate::function::DurableFunction;
 use crate::id::RunId;
@@ -79,6 +81,28 @@ pub struct Shutdown {
 }
 
 impl Runtime {
+    fn of(engine: Arc<Engine>, store: &dyn Store, recover: Recover) -> Result<Self, OpenError> {
+        let recovery = OnceCell::new_with(match recover {
+            Recover::Later => None,
+            Recover::Now => Some(engine.recover(store).inspect_err(|_| {
+                engine.stop();
+            })?),
+        });
+        Ok(Self { inner: Arc::new(Inner { engine, recovery }) })
+    }
+
+    /// The runtime of a simulated process, in the present tokio runtime.
+    #[cfg(feature = "testing")]
+    pub(crate) fn simulated(
+        environment: Environment,
+        store: Arc<dyn Store>,
+        committer: Arc<dyn Commits>,
+    ) -> Result<Self, OpenError> {
+        let tasks = Tasks::in_place(tokio::runtime::Handle::current());
+        let engine = Engine::new(environment, Registry::collect(), Arc::clone(&store), committer, tasks);
+        Self::of(engine, &*store, Recover::Now)
+    }
+
     /// Opens, or creates, a sled store in a folder, with all defaults; see [`RuntimeBuilder::open`].
     ///
     /// # Errors
@@ -391,32 +415,32 @@ impl RuntimeBuilder {
         self,
         open: impl FnOnce() -> Result<Arc<dyn Store>, crate::store::StoreError> + Send + 'static,
     ) -> Result<Runtime, OpenError> {
-        let tasks = tokio::runtime::Handle::try_current().map_err(|_| OpenError::NoTokio)?;
-        let registry = Registry::collect();
-        let environment = Environment {
+        let tasks = Tasks::of(tokio::runtime::Handle::try_current().map_err(|_| OpenError::NoTokio)?);
+        let (registry, recover, engine_tasks) = (Registry::collect(), self.recover, tasks.clone());
+        let environment = self.environment();
+        let opened = tasks.blocking(move || {
+            let store = open()?;
+            let committer = Committer::start(Arc::clone(&store), environment.counters.clone())
+                .map_err(|error| OpenError::Thread(Arc::new(error)))?;
+            let engine = Engine::new(environment, registry, Arc::clone(&store), Arc::new(committer), engine_tasks);
+            Runtime::of(engine, &*store, recover)
+        });
+        match opened.await {
+            Ok(opened) => opened,
+            Err(error) => Err(OpenError::Thread(Arc::new(std::io::Error::other(error)))),
+        }
+    }
+
+    /// What all runs of the runtime share.
+    fn environment(self) -> Environment {
+        Environment {
             clock: self.clock,
             dependencies: Arc::new(self.dependencies),
             codec: self.codec,
             limits: self.limits,
             counters: Counters::default(),
-        };
-        let engine_tasks = tasks.clone();
-        let recover = self.recover;
-        let opened = tasks.spawn_blocking(move || {
-            let store = open()?;
-            let engine = Engine::new(environment, registry, store, engine_tasks)
-                .map_err(|error| OpenError::Thread(Arc::new(error)))?;
-            let recovery = OnceCell::new_with(match recover {
-                Recover::Later => None,
-                Recover::Now => Some(engine.recover().inspect_err(|_| {
-                    engine.stop();
-                })?),
-            });
-            Ok(Runtime { inner: Arc::new(Inner { engine, recovery }) })
-        });
-        match opened.await {
-            Ok(opened) => opened,
-            Err(error) => Err(OpenError::Thread(Arc::new(std::io::Error::other(error)))),
+            #[cfg(feature = "testing")]
+            director: None,
         }
     }
 }

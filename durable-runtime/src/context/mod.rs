@@ -2,18 +2,23 @@
 //! that a step's body gets.
 
 pub(crate) mod callee;
+#[cfg(feature = "testing")]
+mod director;
 pub(crate) mod patch;
 mod scope;
 mod shared;
 mod step;
 mod step_context;
 mod wakes;
+mod work;
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
 
+#[cfg(feature = "testing")]
+pub(crate) use director::{Attempt, Cue, Director};
 pub use patch::PATCH_ID_BYTES_MAX;
 pub(crate) use scope::Scope;
 pub(crate) use shared::{Environment, RunShared, Stop, Wants};

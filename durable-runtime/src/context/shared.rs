@@ -32,6 +32,9 @@ pub(crate) struct Environment {
     pub(crate) codec: Codec,
     pub(crate) limits: Limits,
     pub(crate) counters: Counters,
+    /// In a simulated process: who decides what becomes of its attempts.
+    #[cfg(feature = "testing")]
+    pub(crate) director: Option<Arc<dyn super::Director>>,
 }
 
 /// One run in memory. The code's [`Step`](super::Step)s and the driver hold it; both live in one task, so

@@ -13,9 +13,12 @@ use serde::Serialize;
 use tracing::Span;
 
 use super::StepContext;
+#[cfg(feature = "testing")]
+use super::director;
 use super::scope::Scope;
 use super::shared::{Arrival, RunShared};
 use super::wakes::BodyWaker;
+use super::work::{Bounds, Call, Work};
 use crate::clock::{Sleep, Timestamp};
 use crate::failure::Failure;
 use crate::halt::{Halt, HaltReason, detail};
@@ -88,51 +91,6 @@ struct Running {
     waker: Arc<BodyWaker>,
 }
 
-/// A step's callee and arguments, without their types.
-trait Work<O> {
-    /// The arguments as they are recorded.
-    fn arguments(&self) -> Option<Arguments>;
-    /// Starts an attempt. Unless it is the `last` one, the arguments are kept for another.
-    fn begin(&mut self, step: StepContext, last: bool);
-    /// Polls the attempt.
-    fn poll(&mut self, task: &mut TaskContext<'_>) -> Poll<O>;
-    /// Drops the attempt's future.
-    fn stop(&mut self);
-}
-
-struct Call<F, A, Fut> {
-    callee: F,
-    arguments: Option<A>,
-    body: Option<Pin<Box<Fut>>>,
-}
-
-impl<F, A, Fut> Work<Fut::Output> for Call<F, A, Fut>
-where
-    F: Fn(StepContext, A) -> Fut,
-    A: Serialize + Clone,
-    Fut: Future,
-{
-    fn arguments(&self) -> Option<Arguments> {
-        self.arguments.as_ref().and_then(Arguments::of)
-    }
-
-    fn begin(&mut self, step: StepContext, last: bool) {
-        let arguments = if last { self.arguments.take() } else { self.arguments.clone() };
-        self.body = arguments.map(|arguments| Box::pin((self.callee)(step, arguments)));
-    }
-
-    fn poll(&mut self, task: &mut TaskContext<'_>) -> Poll<Fut::Output> {
-        match &mut self.body {
-            Some(body) => body.as_mut().poll(task),
-            None => Poll::Pending,
-        }
-    }
-
-    fn stop(&mut self) {
-        self.body = None;
-    }
-}
-
 impl<'a, O> Step<'a, O> {
     #[track_caller]
     pub(super) fn claim<F, A, Fut>(
@@ -166,11 +124,14 @@ impl<'a, O> Step<'a, O> {
             // Outside of the lock: a `Serialize` is the user's code.
             shared.show(claim, Arguments::of(&arguments));
         }
+        let work = Box::new(Call::new(callee, arguments));
+        #[cfg(feature = "testing")]
+        let work = director::directed(work, &shared.environment);
         Self {
             values: Values { encode: Payload::encode, is_err: value::is_err, decode: Payload::decode },
             shared: Arc::clone(shared),
             claim,
-            work: Box::new(Call { callee, arguments: Some(arguments), body: None }),
+            work,
             retry: None,
             timeout: None,
             stage: Stage::Waiting,
@@ -372,12 +333,14 @@ impl<O> Step<'_, O> {
         let arguments = if self.shared.is_recorded(self.claim) { None } else { self.work.arguments() };
         let waker = self.shared.body_began(self.claim);
         self.stage = Stage::Running(Running { attempt, began_at, deadline, span, arguments, waker });
+        // What becomes of a panic becomes of every failure that may be tried again.
+        let last = self.retry.as_ref().is_none_or(|rule| rule(None, attempt).is_none());
+        let limit = self.timeout.map(|(limit, _)| limit);
         let work = &mut self.work;
-        let last = self.retry.is_none();
         // A callee may panic when it is only called, before its future is polled.
         let begun = {
             let _scope = Scope::step(self.shared.instance);
-            catch_unwind(AssertUnwindSafe(|| work.begin(context, last)))
+            catch_unwind(AssertUnwindSafe(|| work.begin(context, Bounds { last, limit })))
         };
         if let Err(panic) = begun {
             let message = message_of(&*panic);

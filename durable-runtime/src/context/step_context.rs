@@ -122,7 +122,7 @@ impl Dependencies {
         self.by_type.insert(TypeId::of::<T>(), (type_name::<T>(), dependency));
     }
 
-    fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+    pub(crate) fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         self.by_type.get(&TypeId::of::<T>()).and_then(|(_, dependency)| dependency.clone().downcast().ok())
     }
 }

@@ -1,6 +1,7 @@
 //! The one thread that writes: it takes everything that waits, commits it with one sync, and tells
 //! every run what is durable now.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -62,10 +63,19 @@ impl Link {
         .await
     }
 
-    fn answer(&self, answer: Result<Position, CommitError>) {
+    pub(crate) fn answer(&self, answer: Result<Position, CommitError>) {
         *self.answer.lock() = Some(answer);
         self.waker.wake();
     }
+}
+
+/// Takes the appends of all runs, and answers each of them once.
+pub(crate) trait Commits: fmt::Debug + Send + Sync {
+    /// Queues an append; the answer comes through `link`. The queue holds at most one append per run.
+    fn submit(&self, append: Append, link: &Arc<Link>);
+
+    /// Writes what is queued, and takes no more. Blocks.
+    fn close(&self);
 }
 
 struct Submission {
@@ -89,9 +99,10 @@ impl Committer {
             .spawn(move || serve(&*store, &receiver, &counters))?;
         Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
     }
+}
 
-    /// Queues an append; the answer comes through `link`. The queue holds at most one append per run.
-    pub(crate) fn submit(&self, append: Append, link: &Arc<Link>) {
+impl Commits for Committer {
+    fn submit(&self, append: Append, link: &Arc<Link>) {
         let submission = Submission { append, link: Arc::clone(link) };
         let refused = match &*self.queue.lock() {
             Some(queue) => queue.send(submission).err().map(|error| error.0),
@@ -102,8 +113,7 @@ impl Committer {
         }
     }
 
-    /// Writes what is queued and ends the thread. Blocks.
-    pub(crate) fn close(&self) {
+    fn close(&self) {
         drop(self.queue.lock().take());
         if let Some(thread) = self.thread.lock().take() {
             // A panic of the thread was reported by the panic hook; its submissions were never acknowledged.

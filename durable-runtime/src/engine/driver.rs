@@ -7,7 +7,7 @@ use std::task::{Poll, Wake as _};
 use tracing::Instrument as _;
 
 use super::active::Outcome;
-use super::committer::{CommitError, Committer, Link};
+use super::committer::{CommitError, Commits, Link};
 use super::execution::{Execution, RunWaker, Turn};
 use super::registry::Returned;
 use crate::context::{RunShared, Stop};
@@ -58,7 +58,7 @@ pub(crate) struct Driver {
     /// The execution's.
     shared: Arc<RunShared>,
     control: Arc<Control>,
-    committer: Arc<Committer>,
+    committer: Arc<dyn Commits>,
     fence: Fence,
     link: Arc<Link>,
     committing: bool,
@@ -66,7 +66,7 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// A driver that writes under this fence, and is told to stop through this control.
-    pub(super) fn new(execution: Execution, control: Arc<Control>, committer: Arc<Committer>, fence: Fence) -> Self {
+    pub(super) fn new(execution: Execution, control: Arc<Control>, committer: Arc<dyn Commits>, fence: Fence) -> Self {
         let shared = Arc::clone(&execution.shared);
         Self { execution, shared, control, committer, fence, link: Arc::default(), committing: false }
     }

@@ -10,9 +10,13 @@ mod limits;
 mod recovery;
 mod registry;
 mod runs;
+mod tasks;
 mod verifier;
 
 pub(crate) use active::{Active, Outcome, Phase};
+#[cfg(feature = "testing")]
+pub(crate) use committer::{CommitError, Link};
+pub(crate) use committer::{Commits, Committer};
 pub(crate) use counters::Counters;
 pub use counters::Stats;
 pub use limits::Limits;
@@ -21,6 +25,7 @@ pub(crate) use recovery::{Loaded, ResumeRefused, load};
 pub use registry::Registration;
 pub(crate) use registry::Registry;
 pub(crate) use runs::{Engine, halt_of};
+pub(crate) use tasks::Tasks;
 pub use verifier::Verification;
 #[cfg(feature = "testing")]
 pub(crate) use verifier::verify;

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use super::active::{Active, Identity, Outcome, Phase};
 use super::committer::{CommitError, Link};
 use super::registry::Registration;
-use super::runs::{Engine, Leaving, did_not_return, shut_down};
+use super::runs::{Engine, Leaving, shut_down};
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Position, RunId};
 use crate::journal::{self, Event, Started};
@@ -51,10 +51,8 @@ enum Recovered {
 
 impl Engine {
     /// Continues all unfinished runs that are not active (R12).
-    pub(crate) fn recover(self: &Arc<Self>) -> Result<Recovery, StoreError> {
+    pub(crate) fn recover(self: &Arc<Self>, store: &dyn Store) -> Result<Recovery, StoreError> {
         const PAGE: usize = 1_000;
-        let store = self.store.blocking_read();
-        let store = store.as_ref().ok_or_else(shut_down)?;
         let mut recovery = Recovery::default();
         let mut after: Option<RunId> = None;
         loop {
@@ -62,7 +60,7 @@ impl Engine {
             let Some(last) = page.last() else { break };
             after = Some(last.run.clone());
             for head in page {
-                match self.recover_one(&**store, &head.run)? {
+                match self.recover_one(store, &head.run)? {
                     Recovered::Continued => recovery.resumed += 1,
                     Recovered::NothingToDo => {}
                     Recovered::Skipped(halt) => recovery.skipped.push((head.run, halt)),
@@ -89,8 +87,7 @@ impl Engine {
     /// Like [`recover`](Self::recover), where it may block.
     pub(crate) async fn recover_in_background(self: &Arc<Self>) -> Result<Recovery, StoreError> {
         let engine = Arc::clone(self);
-        let recovered = self.tasks.spawn_blocking(move || engine.recover());
-        recovered.await.unwrap_or_else(|error| Err(did_not_return(&error)))
+        self.blocking(move |store| engine.recover(store)).await
     }
 
     /// Continues this run, if it is unfinished and not active.

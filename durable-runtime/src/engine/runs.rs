@@ -10,11 +10,12 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, RwLock, Semaphore};
 
 use super::active::{Active, Identity, Outcome, Phase};
-use super::committer::{CommitError, Committer, Link};
+use super::committer::{CommitError, Commits, Link};
 use super::driver::Driver;
 use super::execution::{Execution, corrupt};
 use super::recovery::{Loaded, load};
 use super::registry::{Registration, Registry};
+use super::tasks::Tasks;
 use crate::context::Environment;
 use crate::error::StartError;
 use crate::halt::{Halt, HaltReason};
@@ -33,14 +34,14 @@ pub(crate) struct Engine {
     /// `None` once the runtime was shut down. Held for reading by whoever calls it, so that nobody does any more when
     /// the shutdown is over.
     pub(super) store: Arc<RwLock<Option<Arc<dyn Store>>>>,
-    pub(super) committer: Arc<Committer>,
+    pub(super) committer: Arc<dyn Commits>,
     pub(super) active: Mutex<BTreeMap<RunId, Arc<Active>>>,
     /// Unfinished runs that this process can't continue, with the reason; the journal says they are running.
     pub(super) stuck: Mutex<BTreeMap<RunId, Halt>>,
     pub(super) permits: Arc<Semaphore>,
     pub(super) stopping: AtomicBool,
     left: Notify,
-    pub(super) tasks: tokio::runtime::Handle,
+    pub(super) tasks: Tasks,
 }
 
 impl Engine {
@@ -48,11 +49,11 @@ impl Engine {
         environment: Environment,
         registry: Registry,
         store: Arc<dyn Store>,
-        tasks: tokio::runtime::Handle,
-    ) -> std::io::Result<Arc<Self>> {
-        let committer = Arc::new(Committer::start(Arc::clone(&store), environment.counters.clone())?);
+        committer: Arc<dyn Commits>,
+        tasks: Tasks,
+    ) -> Arc<Self> {
         let permits = environment.limits.active_runs.clamp(1, Semaphore::MAX_PERMITS);
-        Ok(Arc::new(Self {
+        Arc::new(Self {
             environment: Arc::new(environment),
             registry,
             store: Arc::new(RwLock::new(Some(store))),
@@ -63,7 +64,7 @@ impl Engine {
             stopping: AtomicBool::new(false),
             left: Notify::new(),
             tasks,
-        }))
+        })
     }
 
     /// The run, if it is in memory.
@@ -214,7 +215,7 @@ impl Engine {
         call: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = Arc::clone(&self.store).read_owned().await;
-        let called = self.tasks.spawn_blocking(move || call(&**store.as_ref().ok_or_else(shut_down)?));
+        let called = self.tasks.blocking(move || call(&**store.as_ref().ok_or_else(shut_down)?));
         called.await.unwrap_or_else(|error| Err(did_not_return(&error)))
     }
 
@@ -276,7 +277,7 @@ impl Engine {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.tasks.spawn(work).await.map_err(|error| did_not_return(&error))
+        self.tasks.to_the_end(work).await.map_err(|error| did_not_return(&error))
     }
 
     pub(super) fn leaving(self: &Arc<Self>, active: &Arc<Active>, outcome: Outcome) -> Leaving {
@@ -348,7 +349,7 @@ impl Engine {
         let committer = Arc::clone(&self.committer);
         // Waits for calls that are under way, and for another shutdown that is closing it.
         let mut store = Arc::clone(&self.store).write_owned().await;
-        let closing = self.tasks.spawn_blocking(move || {
+        let closing = self.tasks.blocking(move || {
             committer.close();
             drop(store.take());
         });

@@ -160,6 +160,8 @@ pub(crate) async fn verify(
         codec: finished.as_ref().map_or(environment.codec, |finished| finished.result.codec()),
         limits: environment.limits,
         counters: Counters::default(),
+        #[cfg(feature = "testing")]
+        director: None,
     };
     let waker = Arc::<RunWaker>::default();
     let mut execution = match Execution::of_journal(run, events, registration, &Arc::new(environment), false, waker) {

@@ -2,11 +2,13 @@
 //! that every store passes, and a store that fails on command.
 
 pub mod conformance;
+mod explore;
 mod golden;
 mod lossy;
 mod random;
 mod replay;
 
+pub use explore::{Crash, Exploration, Explored, FakeCall, Timeline, World, explore};
 pub use golden::{Golden, golden};
 pub use lossy::{Fault, LossyStore};
 pub use random::Random;

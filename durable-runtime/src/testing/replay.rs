@@ -69,6 +69,8 @@ pub(super) async fn replay_with(journal: &Journal, registration: &Registration) 
         codec,
         limits,
         counters: Counters::default(),
+        #[cfg(feature = "testing")]
+        director: None,
     };
     verify(journal.run.clone(), journal.events.clone(), registration, &environment).await
 }

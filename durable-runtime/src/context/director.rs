@@ -1,0 +1,173 @@
+//! In simulated processes: who decides how long the attempts of steps take, what fails, and where the process dies.
+
+use std::fmt;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::StepContext;
+use super::shared::Environment;
+use super::work::{Bounds, Work};
+use crate::clock::Sleep;
+use crate::journal::Arguments;
+use crate::payload::Payload;
+use crate::value::Recorded;
+
+/// An attempt of a step.
+#[derive(Debug, Clone)]
+pub(crate) struct Attempt {
+    pub(crate) step: StepContext,
+    /// Whether another attempt follows if this one fails.
+    pub(crate) may_fail: bool,
+    /// How long it may take.
+    pub(crate) limit: Option<Duration>,
+    /// A list with one element for each argument, or why they can't be shown so.
+    pub(crate) arguments: Result<Value, String>,
+}
+
+/// What becomes of an attempt.
+#[derive(Debug)]
+pub(crate) enum Cue {
+    /// It goes on.
+    Go,
+    /// It goes on as if its body had returned this.
+    Return(Payload),
+    /// It fails with this panic.
+    Fail(String),
+    /// The process is dead: it never goes on.
+    Die,
+}
+
+/// Decides what becomes of attempts.
+pub(crate) trait Director: fmt::Debug + Send + Sync {
+    /// The attempt is asked for. It acts when this resolves.
+    fn asked(&self, attempt: &Attempt) -> Sleep;
+    /// Its body is about to be called.
+    fn acts(&self, attempt: &Attempt) -> Cue;
+    /// Its body waits for something.
+    fn waits(&self, attempt: &Attempt);
+    /// Its body returned this, which is not recorded.
+    fn returned(&self, attempt: &Attempt, output: &Payload) -> Cue;
+    /// What it returned is on its way: it arrives when this resolves.
+    fn answers(&self, attempt: &Attempt) -> Sleep;
+    /// Whether the process is dead.
+    fn is_dead(&self) -> bool;
+}
+
+/// The work of a step as the process's director says, if it has one.
+pub(super) fn directed<'a, O: Recorded>(
+    work: Box<dyn Work<O> + Send + 'a>,
+    environment: &Arc<Environment>,
+) -> Box<dyn Work<O> + Send + 'a> {
+    match &environment.director {
+        Some(director) => Box::new(Directed {
+            work,
+            director: Arc::clone(director),
+            environment: Arc::clone(environment),
+            phase: Phase::Over,
+        }),
+        None => work,
+    }
+}
+
+struct Directed<'a, O> {
+    work: Box<dyn Work<O> + Send + 'a>,
+    director: Arc<dyn Director>,
+    environment: Arc<Environment>,
+    phase: Phase<O>,
+}
+
+enum Phase<O> {
+    Asked(Attempt, Bounds, Sleep),
+    Acting(Attempt),
+    Answering(O, Sleep),
+    Over,
+}
+
+impl<O: Recorded> Directed<'_, O> {
+    fn returned(&self, attempt: &Attempt, output: O) -> Phase<O> {
+        let environment = &self.environment;
+        let Ok(payload) = Payload::encode(environment.codec, &output, environment.limits.payload_bytes) else {
+            // Told by the engine, which will see the same.
+            return Phase::Answering(output, self.director.answers(attempt));
+        };
+        match self.director.returned(attempt, &payload) {
+            Cue::Go => Phase::Answering(output, self.director.answers(attempt)),
+            Cue::Return(payload) => Phase::Answering(decode(attempt, &payload), self.director.answers(attempt)),
+            Cue::Fail(message) => resume_unwind(Box::new(message)),
+            Cue::Die => Phase::Over,
+        }
+    }
+}
+
+fn decode<O: Recorded>(attempt: &Attempt, payload: &Payload) -> O {
+    payload.decode().unwrap_or_else(|error| {
+        panic!("the fake of {} returned what the step does not: {error}", attempt.step.key());
+    })
+}
+
+impl<O: Recorded> Work<O> for Directed<'_, O> {
+    fn arguments(&self) -> Option<Arguments> {
+        self.work.arguments()
+    }
+
+    fn arguments_as_json(&self) -> Result<Value, serde_json::Error> {
+        self.work.arguments_as_json()
+    }
+
+    fn begin(&mut self, step: StepContext, bounds: Bounds) {
+        let arguments = self.work.arguments_as_json().map_err(|error| error.to_string());
+        let attempt = Attempt { step, may_fail: !bounds.last, limit: bounds.limit, arguments };
+        let sleep = self.director.asked(&attempt);
+        self.phase = Phase::Asked(attempt, bounds, sleep);
+    }
+
+    fn poll(&mut self, task: &mut TaskContext<'_>) -> Poll<O> {
+        loop {
+            if self.director.is_dead() {
+                return Poll::Pending;
+            }
+            self.phase = match std::mem::replace(&mut self.phase, Phase::Over) {
+                Phase::Over => return Poll::Pending,
+                Phase::Asked(attempt, bounds, mut sleep) => {
+                    if sleep.as_mut().poll(task).is_pending() {
+                        self.phase = Phase::Asked(attempt, bounds, sleep);
+                        return Poll::Pending;
+                    }
+                    match self.director.acts(&attempt) {
+                        Cue::Go => {
+                            self.work.begin(attempt.step.clone(), bounds);
+                            Phase::Acting(attempt)
+                        }
+                        Cue::Return(payload) => self.returned(&attempt, decode(&attempt, &payload)),
+                        Cue::Fail(message) => resume_unwind(Box::new(message)),
+                        Cue::Die => return Poll::Pending,
+                    }
+                }
+                Phase::Acting(attempt) => match self.work.poll(task) {
+                    Poll::Pending => {
+                        self.director.waits(&attempt);
+                        self.phase = Phase::Acting(attempt);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(output) => self.returned(&attempt, output),
+                },
+                Phase::Answering(output, mut sleep) => {
+                    if sleep.as_mut().poll(task).is_pending() {
+                        self.phase = Phase::Answering(output, sleep);
+                        return Poll::Pending;
+                    }
+                    return Poll::Ready(output);
+                }
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        self.work.stop();
+        self.phase = Phase::Over;
+    }
+}

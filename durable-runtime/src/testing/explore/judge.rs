@@ -1,0 +1,179 @@
+//! What must hold in every world, whatever went wrong in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::play::{End, Played};
+use super::quiet::{quietly, told};
+use super::schedule::Schedule;
+use super::{Exploration, World};
+use crate::engine::{Registration, Verification};
+use crate::function::DurableFunction;
+use crate::journal::{Event, Journal};
+use crate::testing::replay::replay_with;
+use crate::{Digest, value};
+
+/// The most prefixes of one journal that are replayed; of a longer one, as many at equal distances.
+const PREFIXES_MAX: usize = 200;
+
+/// What is known of the worlds that were judged.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// What the function returns in worlds in which nothing goes wrong.
+    outcomes: BTreeSet<Digest>,
+    /// By the hash of what is recorded, which operations come next.
+    next: BTreeMap<u64, Vec<String>>,
+    /// The journals whose prefixes were replayed.
+    replayed: BTreeSet<u64>,
+}
+
+impl<F: DurableFunction> Exploration<F> {
+    /// Judges a world. `Ok` holds it, checked.
+    ///
+    /// # Errors
+    /// What must not be, and is.
+    pub(super) fn judge(
+        &self,
+        known: &mut Known,
+        played: Played<F::Output>,
+        check: &mut dyn FnMut(&World<F::Output>),
+    ) -> Result<(), String> {
+        if let Some(broken) = &played.seen.broken {
+            return Err(broken.clone());
+        }
+        if let End::Returned(output) = &played.end {
+            self.judge_outcome(known, &played, output)?;
+        }
+        let world = played.world()?;
+        self.judge_journal(known, &world)?;
+        quietly(|| check(&world)).map_err(|panic| told(&*panic))
+    }
+
+    /// The outcome is that of a world in which nothing went wrong, and the steps ended in the same order.
+    fn judge_outcome(&self, known: &mut Known, played: &Played<F::Output>, output: &F::Output) -> Result<(), String> {
+        let digest = value::digest(output).map_err(|error| error.to_string())?;
+        if known.outcomes.contains(&digest) {
+            return Ok(());
+        }
+        if played.seen.mishaps.is_empty() && played.lives == 1 {
+            known.outcomes.insert(digest);
+            return Ok(());
+        }
+        let order = Schedule { order: Some(order(played)), ..Schedule::default() };
+        let whole = self.play(order);
+        match &whole.end {
+            End::Returned(expected) => {
+                let expected_digest = value::digest(expected).map_err(|error| error.to_string())?;
+                known.outcomes.insert(expected_digest);
+                if expected_digest == digest {
+                    return Ok(());
+                }
+                let (returned, expected) = (self.text(output), self.text(expected));
+                Err(format!(
+                    "the run returned what it does not return when nothing goes wrong and its steps end in the same order\n  returned: {returned}\n  expected: {expected}"
+                ))
+            }
+            End::Halted(halt) => Err(format!(
+                "the run returned {}, but halts when nothing goes wrong and its steps end in the same order: {halt}",
+                self.text(output)
+            )),
+            End::Stuck(_) => Err(format!(
+                "the run returned {}, and there is no run without mishaps whose steps end in this order: {}",
+                self.text(output),
+                order_text(&whole.schedule)
+            )),
+        }
+    }
+
+    /// One outcome for each operation, and every prefix replays: to the same next operations as it did before.
+    fn judge_journal(&self, known: &mut Known, world: &World<F::Output>) -> Result<(), String> {
+        let journal = &world.journal;
+        let mut outcomes = BTreeSet::new();
+        for event in &journal.events {
+            if let Event::StepCompleted(completed) = event
+                && !outcomes.insert(&completed.operation.key)
+            {
+                return Err(format!("{} has two recorded outcomes (R6)", completed.operation.key));
+            }
+        }
+        if !known.replayed.insert(hash(journal)) {
+            return Ok(());
+        }
+        let registration = Registration::of::<F>();
+        let length = journal.length();
+        let stride = length.div_ceil(PREFIXES_MAX).max(1);
+        for prefix in (1..length).step_by(stride).chain([length]) {
+            let prefix = journal.prefix(prefix);
+            let after = || format!("after {} of its {length} records", prefix.length());
+            match self.replayed(&prefix, &registration) {
+                Verification::Same => {}
+                Verification::Continues { next } => {
+                    let before = known.next.entry(hash(&prefix)).or_insert_with(|| next.clone());
+                    if *before != next {
+                        return Err(format!(
+                            "{}, the function goes on with [{}], and with the same records it went on with [{}] before: it is not deterministic",
+                            after(),
+                            next.join(", "),
+                            before.join(", ")
+                        ));
+                    }
+                }
+                Verification::Differs { halt } => {
+                    return Err(format!("{}, the journal does not replay: {halt}", after()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn replayed(&self, journal: &Journal, registration: &Registration) -> Verification {
+        let tokio = tokio::runtime::Builder::new_current_thread().build();
+        let tokio = tokio.unwrap_or_else(|error| panic!("a tokio runtime can't be built: {error}"));
+        tokio.block_on(replay_with(journal, registration))
+    }
+
+    fn text(&self, output: &F::Output) -> String {
+        let payload = crate::payload::Payload::encode(self.codec, output, crate::payload::PAYLOAD_BYTES_MAX);
+        payload.map_or_else(|error| error.to_string(), |payload| payload.excerpt())
+    }
+}
+
+/// The keys of the attempts of a world in the order in which they ended, without those that were made to fail.
+fn order<O>(played: &Played<O>) -> Arc<[String]> {
+    let events = played.journal.events.iter();
+    let ended = events.filter_map(|event| match event {
+        Event::StepCompleted(completed) => Some(completed.operation.key.to_string()),
+        Event::AttemptFailed(failed) => {
+            let attempt = (failed.operation.key.to_string(), failed.attempt);
+            (!played.seen.injected.contains(&attempt)).then_some(attempt.0)
+        }
+        Event::Started(_)
+        | Event::Recovered { .. }
+        | Event::Halted(_)
+        | Event::Resumed { .. }
+        | Event::Finished(_)
+        | Event::Patched(_) => None,
+    });
+    ended.collect()
+}
+
+fn order_text(schedule: &Schedule) -> String {
+    schedule.order.as_ref().map(|order| order.join(", ")).unwrap_or_default()
+}
+
+/// Of what is recorded, without times and marks of recoveries, which depend on what went wrong.
+fn hash(journal: &Journal) -> u64 {
+    let mut text = String::new();
+    for event in &journal.events {
+        if matches!(event, Event::Recovered { .. }) {
+            continue;
+        }
+        let mut event = event.clone();
+        event.set_times(0);
+        let _ = writeln!(text, "{event:?}");
+    }
+    xxh3_64(text.as_bytes())
+}

@@ -1,0 +1,168 @@
+//! One world from its beginning to its end: one process after the other, until the run has its result.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+
+use super::clock::VirtualClock;
+use super::disk::Disk;
+use super::mishap::Crash;
+use super::schedule::Schedule;
+use super::stage::{Death, Seen, Stage};
+use super::{Exploration, World};
+use crate::context::{Dependencies, Environment};
+use crate::engine::{Counters, load};
+use crate::error::{RunError, StartError};
+use crate::function::DurableFunction;
+use crate::halt::{Halt, HaltReason};
+use crate::id::RunId;
+use crate::journal::Journal;
+use crate::runtime::Runtime;
+use crate::testing::LossyStore;
+
+/// How long a process may wait for nothing but time; a run that waits longer never ends.
+const PATIENCE: Duration = Duration::from_hours(24 * 366);
+
+/// The most processes of one world.
+const LIVES_MAX: u32 = 200;
+
+/// A world that was played.
+pub(super) struct Played<O> {
+    pub(super) schedule: Schedule,
+    pub(super) seen: Seen,
+    pub(super) journal: Journal,
+    /// What became of the run.
+    pub(super) end: End<O>,
+    pub(super) dependencies: Arc<Dependencies>,
+    pub(super) lives: u32,
+}
+
+/// What became of a run.
+pub(super) enum End<O> {
+    Returned(O),
+    Halted(Halt),
+    /// It can't end, for this reason.
+    Stuck(String),
+}
+
+/// How the life of a process ended.
+enum LifeEnd<O> {
+    Died(Death),
+    StoreFailed,
+    Over(End<O>),
+}
+
+impl<F: DurableFunction> Exploration<F> {
+    /// Plays one world.
+    pub(super) fn play(&self, schedule: Schedule) -> Played<F::Output> {
+        let stage = Stage::new(schedule.clone(), Arc::clone(&self.script), self.codec);
+        let mut store = LossyStore::default();
+        let dependencies = Arc::new(self.dependencies());
+        let end = loop {
+            let ended = self.live(&stage, &store, &dependencies);
+            match ended {
+                LifeEnd::Died(Death::Endless) => {
+                    break End::Stuck("the run goes on and on without an end".to_owned());
+                }
+                LifeEnd::Died(Death::Crash(Crash::Unsynced)) => store = store.power_cut(),
+                LifeEnd::Died(Death::Crash(_)) | LifeEnd::StoreFailed => store = store.reopen(),
+                LifeEnd::Over(end) => break end,
+            }
+            if stage.life() >= LIVES_MAX {
+                break End::Stuck(format!("the run has not ended after {LIVES_MAX} lives"));
+            }
+        };
+        let journal = journal(&store, &self.id);
+        Played { schedule, seen: stage.seen(), journal, end, dependencies, lives: stage.life() }
+    }
+
+    /// One process, from opening the store to its death or the end of the run.
+    fn live(&self, stage: &Arc<Stage>, store: &LossyStore, dependencies: &Arc<Dependencies>) -> LifeEnd<F::Output> {
+        // One for each process: dropping it is what ends all that the process did.
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        let tokio = tokio.unwrap_or_else(|error| panic!("a tokio runtime can't be built: {error}"));
+        tokio.block_on(async {
+            let clock = stage.be_born();
+            let ended = {
+                let over = Box::pin(self.process(clock, stage, store, dependencies));
+                let death = Box::pin(stage.death());
+                let time_is_up = Box::pin(tokio::time::sleep(PATIENCE));
+                match select(death, select(over, time_is_up)).await {
+                    Either::Left((death, _)) => LifeEnd::Died(death),
+                    Either::Right((Either::Left((over, _)), _)) => over,
+                    Either::Right((Either::Right(_), _)) => {
+                        LifeEnd::Over(End::Stuck("the run waits for something that never comes".to_owned()))
+                    }
+                }
+            };
+            stage.end_life();
+            ended
+        })
+    }
+
+    async fn process(
+        &self,
+        clock: VirtualClock,
+        stage: &Arc<Stage>,
+        store: &LossyStore,
+        dependencies: &Arc<Dependencies>,
+    ) -> LifeEnd<F::Output> {
+        let environment = Environment {
+            clock: Arc::new(clock),
+            dependencies: Arc::clone(dependencies),
+            codec: self.codec,
+            limits: self.limits,
+            counters: Counters::default(),
+            director: Some(Arc::clone(stage) as _),
+        };
+        let disk = Disk::start(Arc::clone(stage), store.clone());
+        let runtime = match Runtime::simulated(environment, Arc::new(store.clone()), disk) {
+            Ok(runtime) => runtime,
+            Err(error) => return LifeEnd::Over(End::Stuck(format!("the store does not open again: {error}"))),
+        };
+        let ended = self.outcome(&runtime).await;
+        if let LifeEnd::Over(End::Returned(_)) = &ended {
+            stage.note(format_args!("the run returned"));
+        }
+        ended
+    }
+
+    async fn outcome(&self, runtime: &Runtime) -> LifeEnd<F::Output> {
+        let input = self.input.decode::<F::Input>();
+        let input = input.unwrap_or_else(|error| panic!("the input can't be read back: {error}"));
+        match runtime.start(&self.id, self.function, input).await {
+            Ok(run) => match run.await {
+                Ok(output) => LifeEnd::Over(End::Returned(output)),
+                Err(RunError::Halted { halt, .. }) if halt.reason == HaltReason::Storage => LifeEnd::StoreFailed,
+                Err(RunError::Halted { halt, .. }) => LifeEnd::Over(End::Halted(halt)),
+                Err(error) => LifeEnd::Over(End::Stuck(error.to_string())),
+            },
+            Err(StartError::Store { .. }) => LifeEnd::StoreFailed,
+            Err(error) => LifeEnd::Over(End::Stuck(error.to_string())),
+        }
+    }
+}
+
+fn journal(store: &LossyStore, run: &RunId) -> Journal {
+    // The handle of the last life: that one was not ended.
+    let loaded = load(store, run).unwrap_or_else(|error| panic!("the journal can't be read: {error}"));
+    Journal { run: run.clone(), events: loaded.map(|loaded| loaded.events).unwrap_or_default() }
+}
+
+impl<O> Played<O> {
+    /// The world of a run that returned; otherwise what became of it.
+    pub(super) fn world(self) -> Result<World<O>, String> {
+        match self.end {
+            End::Returned(output) => Ok(World {
+                output,
+                journal: self.journal,
+                seen: self.seen,
+                dependencies: self.dependencies,
+                lives: self.lives,
+            }),
+            End::Halted(halt) => Err(format!("the run halted: {halt}")),
+            End::Stuck(why) => Err(why),
+        }
+    }
+}

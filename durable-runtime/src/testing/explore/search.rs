@@ -1,0 +1,267 @@
+//! Which worlds are played: every one with few crashes, many random ones, and from one that fails to the shortest.
+
+use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+
+use super::judge::Known;
+use super::mishap::{Boundary, Mishap};
+use super::play::Played;
+use super::quiet::{quietly, told};
+use super::report::{Explored, Failure};
+use super::schedule::{Place, Schedule};
+use super::{Exploration, World};
+use crate::function::DurableFunction;
+use crate::testing::Random;
+
+/// The environment variable that says which world is played alone.
+pub(super) const SEED: &str = "DURABLE_SEED";
+
+/// How many worlds are played in search of a shorter schedule.
+const SHORTENINGS_MAX: usize = 300;
+
+type Check<'a, O> = dyn FnMut(&World<O>) + Send + 'a;
+
+impl<F: DurableFunction> Exploration<F> {
+    /// Explores, and returns what was done.
+    ///
+    /// # Panics
+    /// With what failed.
+    pub fn check(self, mut check: impl FnMut(&World<F::Output>) + Send) -> Explored {
+        let only = std::env::var(SEED).ok();
+        let result = self.on_a_thread(|exploration| {
+            let mut search = Search::new(exploration, &mut check);
+            match only {
+                Some(text) => search.only(&text),
+                None => search.all().map(|()| search.explored),
+            }
+        });
+        let explored = result.unwrap_or_else(|failure| panic!("{failure}"));
+        println!("{explored}");
+        explored
+    }
+
+    /// Plays one world, in which nothing goes wrong but what was asked for, and returns it.
+    ///
+    /// # Panics
+    /// If the run does not return.
+    pub fn run(self) -> World<F::Output> {
+        let played = self.on_a_thread(|exploration| {
+            let played = exploration.play_quietly(Schedule::default())?;
+            if let Some(broken) = &played.seen.broken {
+                return Err(format!("{broken}\n\n{}", played.seen.timeline));
+            }
+            let timeline = played.seen.timeline.to_string();
+            played.world().map_err(|why| format!("{why}\n\n{timeline}"))
+        });
+        played.unwrap_or_else(|why| panic!("{}: {why}", F::NAME))
+    }
+
+    /// Worlds have tokio runtimes of their own, which can't be entered from within one.
+    fn on_a_thread<T: Send>(&self, work: impl FnOnce(&Self) -> T + Send) -> T {
+        let thread = std::thread::Builder::new().name(std::thread::current().name().unwrap_or_default().to_owned());
+        std::thread::scope(|scope| {
+            let worker = thread.spawn_scoped(scope, || work(self));
+            let worker = worker.unwrap_or_else(|error| panic!("the operating system refused a thread: {error}"));
+            worker.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    }
+
+    fn play_quietly(&self, schedule: Schedule) -> Result<Played<F::Output>, String> {
+        quietly(|| self.play(schedule)).map_err(|panic| told(&*panic))
+    }
+}
+
+struct Search<'a, F: DurableFunction> {
+    exploration: &'a Exploration<F>,
+    check: &'a mut Check<'a, F::Output>,
+    known: Known,
+    explored: Explored,
+}
+
+impl<'a, F: DurableFunction> Search<'a, F> {
+    fn new(exploration: &'a Exploration<F>, check: &'a mut Check<'a, F::Output>) -> Self {
+        Self { exploration, check, known: Known::default(), explored: Explored::of(F::NAME) }
+    }
+
+    /// Every world with few crashes, and random ones.
+    fn all(&mut self) -> Result<(), Box<Failure>> {
+        let schedule = Schedule::default();
+        let whole = self.try_one(&schedule)?;
+        self.explored.boundaries = whole.len();
+        self.repeat(&schedule)?;
+        self.try_one(&Schedule { suspends: true, ..schedule.clone() })?;
+        let mut layer = vec![(schedule, whole)];
+        for crashes in 1..=self.exploration.depth {
+            let further: Vec<Schedule> =
+                layer.iter().flat_map(|(schedule, places)| crashed(schedule, places)).collect();
+            self.explored.possible.insert(crashes, further.len());
+            let chosen = choose(further, self.exploration.worlds_max, u64::from(crashes));
+            self.explored.played.insert(crashes, chosen.len());
+            layer.clear();
+            for schedule in chosen {
+                let places = self.try_one(&schedule)?;
+                layer.push((schedule, places));
+            }
+        }
+        for seed in self.exploration.seeds.clone() {
+            let schedule = Schedule::random(seed);
+            // Without what goes wrong first: what the function returns then is right.
+            self.try_one(&Schedule { random: None, ..schedule.clone() })?;
+            self.try_one(&schedule)?;
+            if seed % 16 == 0 {
+                self.repeat(&schedule)?;
+            }
+        }
+        self.explored.random = self.exploration.seeds.clone().count();
+        Ok(())
+    }
+
+    /// The one world of `DURABLE_SEED`.
+    fn only(&mut self, text: &str) -> Result<Explored, Box<Failure>> {
+        let schedule: Schedule = match text.parse() {
+            Ok(schedule) => schedule,
+            Err(why) => return Err(Box::new(Failure::unreadable(F::NAME, text, &why))),
+        };
+        self.try_one(&Schedule::default()).map_err(|_| ()).unwrap_or_default();
+        if let Err(why) = self.judged(&schedule) {
+            return Err(Box::new(self.failure(&schedule, why, None)));
+        }
+        if let Ok(played) = self.exploration.play_quietly(schedule) {
+            println!("{}", played.seen.timeline);
+        }
+        Ok(self.explored.clone())
+    }
+
+    /// Plays and judges a world. Returns the boundaries of its last life.
+    fn try_one(&mut self, schedule: &Schedule) -> Result<Vec<(Place, Boundary)>, Box<Failure>> {
+        match self.judged(schedule) {
+            Ok(places) => Ok(places),
+            Err(why) => Err(Box::new(self.shortest(schedule, why))),
+        }
+    }
+
+    fn judged(&mut self, schedule: &Schedule) -> Result<Vec<(Place, Boundary)>, String> {
+        let played = self.exploration.play_quietly(schedule.clone())?;
+        self.explored.count(&played.seen, played.lives);
+        let last = played.lives;
+        let places = played.seen.boundaries.iter().copied().filter(|(place, _)| place.life == last).collect();
+        self.exploration.judge(&mut self.known, played, &mut *self.check)?;
+        Ok(places)
+    }
+
+    /// The same schedule gives the same world.
+    fn repeat(&mut self, schedule: &Schedule) -> Result<(), Box<Failure>> {
+        let told_again = || -> Result<(), String> {
+            let (one, other) =
+                (self.exploration.play_quietly(schedule.clone())?, self.exploration.play_quietly(schedule.clone())?);
+            match one.seen.timeline.first_difference(&other.seen.timeline) {
+                None => Ok(()),
+                Some((one, other)) => {
+                    let line = |line: Option<String>| line.unwrap_or_else(|| "(the end)".to_owned());
+                    Err(format!(
+                        "the same schedule gave two different worlds: the steps or fakes depend on something that is not simulated, such as the machine's clock, randomness, the order of a hash map, a thread, or a dependency whose clones share what they remember\n  once:  {}\n  again: {}",
+                        line(one),
+                        line(other)
+                    ))
+                }
+            }
+        };
+        told_again().map_err(|why| Box::new(self.failure(schedule, why, None)))
+    }
+
+    /// From a schedule that fails to one that fails with as little as possible.
+    fn shortest(&mut self, schedule: &Schedule, why: String) -> Failure {
+        let mut found = (self.written_out(schedule), why.clone());
+        match self.judged(&found.0) {
+            Err(again) => found.1 = again,
+            // What was drawn can't be written out: the seed itself is the shortest.
+            Ok(_) => return self.failure(schedule, why, None),
+        }
+        let mut tries = 0;
+        let mut shorter = true;
+        while shorter && tries < SHORTENINGS_MAX {
+            shorter = false;
+            for candidate in shortened(&found.0) {
+                tries += 1;
+                if tries > SHORTENINGS_MAX {
+                    break;
+                }
+                if let Err(why) = self.judged(&candidate) {
+                    found = (candidate, why);
+                    shorter = true;
+                    break;
+                }
+            }
+        }
+        let (shortest, why) = found;
+        self.failure(&shortest, why, Some(schedule))
+    }
+
+    /// The same schedule with its random mishaps written out.
+    fn written_out(&self, schedule: &Schedule) -> Schedule {
+        if schedule.random.is_none() {
+            return schedule.clone();
+        }
+        let mishaps = match self.exploration.play_quietly(schedule.clone()) {
+            Ok(played) => played.seen.mishaps,
+            Err(_) => BTreeMap::new(),
+        };
+        Schedule { mishaps, random: None, ..schedule.clone() }
+    }
+
+    fn failure(&self, schedule: &Schedule, why: String, found_in: Option<&Schedule>) -> Failure {
+        let played = self.exploration.play_quietly(schedule.clone());
+        let timeline = played.map(|played| played.seen.timeline).unwrap_or_default();
+        Failure::new(F::NAME, why, schedule, found_in, timeline)
+    }
+}
+
+/// The schedule with one crash more, at each of these places.
+fn crashed(schedule: &Schedule, places: &[(Place, Boundary)]) -> Vec<Schedule> {
+    let crashes = places.iter().flat_map(|(place, boundary)| {
+        boundary.crashes().iter().map(|crash| schedule.and(*place, Mishap::Crash(*crash)))
+    });
+    crashes.collect()
+}
+
+/// All, or as many as are allowed, in their order.
+fn choose(mut schedules: Vec<Schedule>, count_max: usize, seed: u64) -> Vec<Schedule> {
+    let mut random = Random::new(seed);
+    while schedules.len() > count_max {
+        let excess = schedules.len() - count_max;
+        // A pass over all that leaves out each with the same probability, again until few enough are left.
+        let length = schedules.len();
+        let mut left = excess;
+        schedules.retain(|_| {
+            let leave_out = left > 0 && random.below(length) < excess;
+            left -= usize::from(leave_out);
+            !leave_out
+        });
+    }
+    schedules
+}
+
+/// Schedules with less in them, the boldest first.
+fn shortened(schedule: &Schedule) -> Vec<Schedule> {
+    let mut shorter = Vec::new();
+    if schedule.pace.is_some() {
+        shorter.push(Schedule { pace: None, ..schedule.clone() });
+    }
+    if schedule.suspends {
+        shorter.push(Schedule { suspends: false, ..schedule.clone() });
+    }
+    let places: Vec<Place> = schedule.mishaps.keys().copied().collect();
+    if places.len() > 2 {
+        for half in places.chunks(places.len().div_ceil(2)) {
+            let mut halved = schedule.clone();
+            halved.mishaps.retain(|place, _| !half.contains(place));
+            shorter.push(halved);
+        }
+    }
+    for place in places.iter().rev() {
+        let mut without = schedule.clone();
+        without.mishaps.remove(place);
+        shorter.push(without);
+    }
+    shorter
+}

@@ -1,0 +1,382 @@
+//! One world: what outlives its processes, who decides what goes wrong in them, and what was seen of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::clock::{BEGINNING, VirtualClock};
+use super::mishap::{Boundary, Crash, Mishap, StoreFailure};
+use super::schedule::{Place, Schedule};
+use super::script::{FakeCall, Script};
+use super::timeline::{Entry, Timeline};
+use crate::clock::{Clock as _, Sleep};
+use crate::context::{Attempt, Cue, Director};
+use crate::id::RunId;
+use crate::journal::{self, Event};
+use crate::payload::{Codec, Payload};
+use crate::store::Append;
+
+/// The most boundaries of one life; a run that has more never ends.
+const BOUNDARIES_MAX: u32 = 1_000_000;
+
+/// How long anything takes at the most, unless the script says otherwise.
+const LONGEST: Duration = Duration::from_millis(60);
+
+/// A world while it is played.
+#[derive(Debug)]
+pub(super) struct Stage {
+    schedule: Schedule,
+    script: Arc<Script>,
+    codec: Codec,
+    state: Mutex<State>,
+    /// Set when the process dies.
+    death: watch::Sender<Option<Death>>,
+    /// How many of the attempts that end in a given order have.
+    ended: watch::Sender<usize>,
+}
+
+/// How a process died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Death {
+    /// At a boundary.
+    Crash(Crash),
+    /// It has done more than any run does.
+    Endless,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    clock: Option<VirtualClock>,
+    /// How long all lives before this one took together.
+    before: Duration,
+    life: u32,
+    boundary: u32,
+    seen: Seen,
+    /// What is durable of each step.
+    steps: BTreeMap<(RunId, String), Durable>,
+    /// By which key each step made itself known, and with which arguments.
+    identities: BTreeMap<(RunId, String), (String, Result<serde_json::Value, String>)>,
+    /// Which of the scripted crashes have happened.
+    scripted: BTreeSet<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Durable {
+    completed: bool,
+    failed_attempts: u32,
+}
+
+/// What was seen of a world.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Seen {
+    pub(super) timeline: Timeline,
+    pub(super) boundaries: Vec<(Place, Boundary)>,
+    pub(super) mishaps: BTreeMap<Place, Mishap>,
+    /// How often the body of each step was called.
+    pub(super) executions: BTreeMap<String, usize>,
+    /// The attempts that failed only because they were told to.
+    pub(super) injected: BTreeSet<(String, u32)>,
+    /// The first thing that must not happen, and did.
+    pub(super) broken: Option<String>,
+}
+
+impl Stage {
+    pub(super) fn new(schedule: Schedule, script: Arc<Script>, codec: Codec) -> Arc<Self> {
+        Arc::new(Self {
+            schedule,
+            script,
+            codec,
+            state: Mutex::default(),
+            death: watch::Sender::default(),
+            ended: watch::Sender::default(),
+        })
+    }
+
+    /// A process begins to live. Call within its tokio runtime.
+    pub(super) fn be_born(&self) -> VirtualClock {
+        let mut state = self.state.lock();
+        let clock = VirtualClock::starting_at(state.clock.as_ref().map_or(BEGINNING, |clock| clock.now()));
+        state.clock = Some(clock.clone());
+        state.life += 1;
+        state.boundary = 0;
+        self.death.send_replace(None);
+        clock
+    }
+
+    /// The process is over, for whatever reason. Call within its tokio runtime.
+    pub(super) fn end_life(&self) {
+        let mut state = self.state.lock();
+        let elapsed = state.clock.as_mut().map(VirtualClock::stop).unwrap_or_default();
+        state.before += elapsed;
+    }
+
+    /// Waits until the process dies.
+    pub(super) async fn death(&self) -> Death {
+        let mut death = self.death.subscribe();
+        let died = death.wait_for(Option::is_some).await.map(|death| *death);
+        match died {
+            Ok(Some(death)) => death,
+            // The stage holds the sender.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    fn die(&self, state: &mut State, death: Death) {
+        if let Death::Crash(crash) = death {
+            state.note(format_args!("CRASH {crash}"));
+        }
+        self.death.send_replace(Some(death));
+    }
+
+    /// Whether the process is dead.
+    pub(super) fn is_over(&self) -> bool {
+        self.death.borrow().is_some()
+    }
+
+    /// Which life this is, from 1.
+    pub(super) fn life(&self) -> u32 {
+        self.state.lock().life
+    }
+
+    /// What was seen so far.
+    pub(super) fn seen(&self) -> Seen {
+        self.state.lock().seen.clone()
+    }
+
+    /// Adds a line to the timeline.
+    pub(super) fn note(&self, text: std::fmt::Arguments<'_>) {
+        self.state.lock().note(text);
+    }
+
+    /// What is durable is what was committed.
+    pub(super) fn committed(&self, appends: &[Append]) {
+        let mut state = self.state.lock();
+        let mut text = String::new();
+        for append in appends {
+            for record in &append.records {
+                let Ok(event) = journal::decode(&record.frame) else { continue };
+                let _ = write!(text, "{}{}", if text.is_empty() { "" } else { ", " }, told(&event));
+                let Some(operation) = event.operation() else { continue };
+                let durable = state.steps.entry((append.run.clone(), operation.key.to_string())).or_default();
+                match &event {
+                    Event::StepCompleted(_) if durable.completed => {
+                        let key = &operation.key;
+                        state.break_rule(format!("{key} has two recorded outcomes (R6)"));
+                    }
+                    Event::StepCompleted(_) => durable.completed = true,
+                    Event::AttemptFailed(event) => durable.failed_attempts = event.attempt,
+                    _ => {}
+                }
+            }
+        }
+        state.note(format_args!("recorded: {text}"));
+    }
+
+    /// The writer is about to write this: what goes wrong?
+    pub(super) fn writes(&self, appends: &[Append]) -> Option<Mishap> {
+        let mut state = self.state.lock();
+        let scripted = self
+            .scripted(&state, |crash, key| Boundary::Commit.crashes().contains(&crash) && has_outcome(appends, key));
+        self.reach(&mut state, Boundary::Commit, scripted)
+    }
+
+    /// The process dies during a commit.
+    pub(super) fn die_writing(&self, crash: Crash) {
+        self.die(&mut self.state.lock(), Death::Crash(crash));
+    }
+
+    /// How long the writer takes for its next commit.
+    pub(super) fn writing_takes(&self) -> Duration {
+        let (life, boundary) = {
+            let state = self.state.lock();
+            (state.life, state.boundary)
+        };
+        self.schedule.delay(&format_args!("commit {life}.{boundary}"), LONGEST / 4)
+    }
+
+    /// The crash that the script wants here. None in a world that is to show what happens without.
+    fn scripted(&self, state: &State, is_here: impl Fn(Crash, &str) -> bool) -> Option<(usize, Crash)> {
+        if self.schedule.order.is_some() { None } else { self.script.crash_of(&state.scripted, is_here) }
+    }
+
+    /// What goes wrong at the next boundary.
+    fn reach(&self, state: &mut State, boundary: Boundary, scripted: Option<(usize, Crash)>) -> Option<Mishap> {
+        if self.is_over() {
+            return None;
+        }
+        let place = Place { life: state.life, boundary: state.boundary };
+        state.boundary += 1;
+        if state.boundary > BOUNDARIES_MAX {
+            self.die(state, Death::Endless);
+            return None;
+        }
+        state.seen.boundaries.push((place, boundary));
+        if let Some((index, crash)) = scripted {
+            state.scripted.insert(index);
+            return Some(Mishap::Crash(crash));
+        }
+        let mishap = self.schedule.mishap(place, boundary, state.seen.mishaps.len())?;
+        state.seen.mishaps.insert(place, mishap);
+        if let Mishap::ClockJumps(millis) = mishap {
+            state.note(format_args!("the clock is set by {millis:+} ms"));
+            if let Some(clock) = &state.clock {
+                clock.jump(millis);
+            }
+        }
+        Some(mishap)
+    }
+
+    /// What becomes of the attempt at a boundary.
+    fn cue(&self, attempt: &Attempt, boundary: Boundary) -> Cue {
+        let mut state = self.state.lock();
+        let (step, number) = (attempt.step.key(), attempt.step.attempt());
+        let scripted = self.scripted(&state, |crash, key| boundary.crashes().contains(&crash) && key == step);
+        match self.reach(&mut state, boundary, scripted) {
+            Some(Mishap::Crash(crash)) => {
+                self.die(&mut state, Death::Crash(crash));
+                Cue::Die
+            }
+            Some(Mishap::AttemptFails) => {
+                state.note(format_args!("{step} is made to fail (attempt {number})"));
+                state.seen.injected.insert((step.to_owned(), number));
+                Cue::Fail(format!("{step} was made to fail"))
+            }
+            Some(Mishap::StoreFails(StoreFailure::Before | StoreFailure::After) | Mishap::ClockJumps(_)) | None => {
+                if self.is_over() {
+                    Cue::Die
+                } else {
+                    Cue::Go
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    fn note(&mut self, text: std::fmt::Arguments<'_>) {
+        let at = self.before + self.clock.as_ref().map(VirtualClock::elapsed).unwrap_or_default();
+        self.seen.timeline.add(Entry { life: self.life, at, text: text.to_string() });
+    }
+
+    fn break_rule(&mut self, what: String) {
+        self.note(format_args!("BROKEN: {what}"));
+        self.seen.broken.get_or_insert(what);
+    }
+
+    /// The body of a step is called: it may not be recorded, and must be the same step as before.
+    fn acts(&mut self, attempt: &Attempt) {
+        let step = &attempt.step;
+        let (key, number) = (step.key().to_owned(), step.attempt());
+        *self.seen.executions.entry(key.clone()).or_default() += 1;
+        self.note(format_args!(
+            "{key} acts{}",
+            if number > 1 { format!(" (attempt {number})") } else { String::new() }
+        ));
+        let id = (step.run_id().clone(), key.clone());
+        let (completed, failed) =
+            self.steps.get(&id).map_or((false, 0), |durable| (durable.completed, durable.failed_attempts));
+        if completed {
+            self.break_rule(format!("{key} is executed although its outcome is recorded (R6)"));
+        } else if number != failed + 1 {
+            self.break_rule(format!("attempt {number} of {key} follows {failed} recorded failures (R11)"));
+        }
+        let identity = (step.idempotency_key().to_owned(), attempt.arguments.clone());
+        match self.identities.get(&id) {
+            None => drop(self.identities.insert(id, identity)),
+            Some(known) if known.0 != identity.0 => {
+                let what = format!("{key} has the idempotency key {}, and had {} (R4)", identity.0, known.0);
+                self.break_rule(what);
+            }
+            Some(known) if known.1 != identity.1 => {
+                let show = |arguments: &Result<serde_json::Value, String>| match arguments {
+                    Ok(arguments) => arguments.to_string(),
+                    Err(error) => error.clone(),
+                };
+                let what = format!(
+                    "{key} is executed with {}, and was executed with {} under the same idempotency key: what leads to its arguments is not deterministic, or not recorded",
+                    show(&identity.1),
+                    show(&known.1)
+                );
+                self.break_rule(what);
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+impl Director for Stage {
+    fn asked(&self, attempt: &Attempt) -> Sleep {
+        let longest = attempt.limit.map_or(LONGEST, |limit| LONGEST.min(limit / 4));
+        let what = format!("{} {} asked", attempt.step.key(), attempt.step.attempt());
+        sleep(self.schedule.delay(&what, longest / 4))
+    }
+
+    fn acts(&self, attempt: &Attempt) -> Cue {
+        match self.cue(attempt, Boundary::Acts { may_fail: attempt.may_fail }) {
+            Cue::Go => {}
+            other => return other,
+        }
+        self.state.lock().acts(attempt);
+        match self.script.fake(FakeCall::of(attempt), self.codec) {
+            None => Cue::Go,
+            Some(payload) => Cue::Return(payload),
+        }
+    }
+
+    fn waits(&self, attempt: &Attempt) {
+        // Dying is all that can go wrong here.
+        let _ = self.cue(attempt, Boundary::Waits);
+    }
+
+    fn returned(&self, attempt: &Attempt, output: &Payload) -> Cue {
+        self.note(format_args!("{} returned {}", attempt.step.key(), output.excerpt()));
+        self.cue(attempt, Boundary::Returned { may_fail: attempt.may_fail })
+    }
+
+    fn answers(&self, attempt: &Attempt) -> Sleep {
+        let key = attempt.step.key().to_owned();
+        if let Some(order) = &self.schedule.order {
+            let (order, ended) = (Arc::clone(order), self.ended.clone());
+            return Box::pin(async move {
+                let mut changes = ended.subscribe();
+                let is_next = changes.wait_for(|ended| order.get(*ended).is_some_and(|next| *next == key));
+                if is_next.await.is_ok() {
+                    ended.send_modify(|ended| *ended += 1);
+                }
+            });
+        }
+        if let Some(takes) = self.script.takes(&key) {
+            return sleep(takes);
+        }
+        let longest = attempt.limit.map_or(LONGEST, |limit| LONGEST.min(limit / 4));
+        sleep(self.schedule.delay(&format_args!("{key} {} answers", attempt.step.attempt()), longest))
+    }
+
+    fn is_dead(&self) -> bool {
+        self.is_over()
+    }
+}
+
+fn sleep(duration: Duration) -> Sleep {
+    if duration.is_zero() { Box::pin(std::future::ready(())) } else { Box::pin(tokio::time::sleep(duration)) }
+}
+
+fn has_outcome(appends: &[Append], key: &str) -> bool {
+    let records = appends.iter().flat_map(|append| &append.records);
+    let mut events = records.filter_map(|record| journal::decode(&record.frame).ok());
+    events.any(|event| match &event {
+        Event::StepCompleted(completed) => *completed.operation.key == *key,
+        other => other.name() == key,
+    })
+}
+
+fn told(event: &Event) -> String {
+    match event.operation() {
+        Some(operation) => format!("{} {}", event.name(), operation.key),
+        None => event.name().to_owned(),
+    }
+}

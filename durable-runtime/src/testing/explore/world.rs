@@ -1,0 +1,65 @@
+//! A world that a run has come to its end in, as a check sees it.
+
+use std::any::type_name;
+use std::fmt;
+use std::sync::Arc;
+
+use super::stage::Seen;
+use super::timeline::Timeline;
+use crate::context::Dependencies;
+use crate::journal::Journal;
+
+/// A simulated world after the run has returned: what is checked.
+///
+/// `O` is what the function returns. Got from [`Exploration::check`](super::Exploration::check) and
+/// [`Exploration::run`](super::Exploration::run).
+pub struct World<O> {
+    pub(super) output: O,
+    pub(super) journal: Journal,
+    pub(super) seen: Seen,
+    pub(super) dependencies: Arc<Dependencies>,
+    pub(super) lives: u32,
+}
+
+impl<O> World<O> {
+    /// What the function returned.
+    pub fn output(&self) -> &O {
+        &self.output
+    }
+
+    /// The dependency of type `T`, as the steps of all lives have left it.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn dependency<T: Send + Sync + 'static>(&self) -> Arc<T> {
+        self.dependencies.get::<T>().unwrap_or_else(|| {
+            panic!("this world has no dependency of type `{}`: add `.dependency(…)`", type_name::<T>())
+        })
+    }
+
+    /// All that is recorded of the run.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// How often the body of the step with this key was called, in all lives; fakes count.
+    pub fn executions(&self, key: &str) -> usize {
+        self.seen.executions.get(key).copied().unwrap_or(0)
+    }
+
+    /// How many processes it took.
+    pub fn lives(&self) -> u32 {
+        self.lives
+    }
+
+    /// What happened, line by line.
+    pub fn timeline(&self) -> &Timeline {
+        &self.seen.timeline
+    }
+}
+
+impl<O: fmt::Debug> fmt::Debug for World<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").field("output", &self.output).field("lives", &self.lives).finish_non_exhaustive()
+    }
+}
