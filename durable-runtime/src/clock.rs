@@ -41,6 +41,13 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 
     /// A future that resolves once [`now`](Self::now) has reached `due`.
     fn sleep_until(&self, due: Timestamp) -> Sleep;
+
+    /// A future that resolves when so much time has passed, whatever the clock is set to meanwhile.
+    ///
+    /// Unless it is given, that of a clock that nobody sets.
+    fn sleep(&self, duration: Duration) -> Sleep {
+        self.sleep_until(self.now().after(duration))
+    }
 }
 
 /// The machine's clock, with timers from tokio.
@@ -72,5 +79,9 @@ impl Clock for SystemClock {
                 tokio::time::sleep(left.min(SLICE)).await;
             }
         })
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(duration))
     }
 }

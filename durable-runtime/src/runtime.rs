@@ -265,8 +265,7 @@ impl Runtime {
     pub async fn shutdown(self, deadline: Duration) -> Shutdown {
         let engine = &self.inner.engine;
         engine.drain();
-        let clock = &engine.environment.clock;
-        let time_is_up = clock.sleep_until(clock.now().after(deadline));
+        let time_is_up = engine.environment.clock.sleep(deadline);
         let mut interrupted = 0;
         {
             let empty = std::pin::pin!(engine.empty());
@@ -278,6 +277,14 @@ impl Runtime {
         engine.close().await;
         Shutdown { interrupted }
     }
+}
+
+/// Whether runs are to leave memory at every await, to try what that changes: nothing, it is hoped.
+fn is_suspending() -> bool {
+    #[cfg(feature = "testing")]
+    return crate::testing::is_suspending();
+    #[cfg(not(feature = "testing"))]
+    false
 }
 
 /// Whether the run's function is this one; a journal that does not say it is not held against it.
@@ -439,6 +446,7 @@ impl RuntimeBuilder {
             codec: self.codec,
             limits: self.limits,
             counters: Counters::default(),
+            suspends: is_suspending(),
             #[cfg(feature = "testing")]
             director: None,
         }

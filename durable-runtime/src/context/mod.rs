@@ -21,7 +21,7 @@ use serde::Serialize;
 pub(crate) use director::{Attempt, Cue, Director};
 pub use patch::PATCH_ID_BYTES_MAX;
 pub(crate) use scope::Scope;
-pub(crate) use shared::{Environment, RunShared, Stop, Wants};
+pub(crate) use shared::{Environment, Origin, RunShared, Stop, Suspension, Wants};
 pub use step::{STEP_NAME_BYTES_MAX, Step};
 pub(crate) use step_context::Dependencies;
 pub use step_context::StepContext;

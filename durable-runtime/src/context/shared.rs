@@ -32,6 +32,8 @@ pub(crate) struct Environment {
     pub(crate) codec: Codec,
     pub(crate) limits: Limits,
     pub(crate) counters: Counters,
+    /// Whether runs leave memory, and are replayed, at every await at which no body of a step is running.
+    pub(crate) suspends: bool,
     /// In a simulated process: who decides what becomes of its attempts.
     #[cfg(feature = "testing")]
     pub(crate) director: Option<Arc<dyn super::Director>>,
@@ -43,6 +45,8 @@ pub(crate) struct RunShared {
     pub(crate) id: RunId,
     /// Tells this life of the run from any other, within the process.
     pub(crate) instance: u64,
+    /// Whether the run had left memory; what it replays was counted before.
+    is_back: bool,
     pub(crate) environment: Arc<Environment>,
     /// The bodies of steps that were woken.
     pub(crate) wakes: Arc<BodyWakes>,
@@ -67,6 +71,43 @@ struct State {
     /// The bodies of steps that are running, by claim.
     bodies: BTreeMap<ClaimNumber, Weak<BodyWaker>>,
     halt: Option<Halt>,
+    /// If the run is to leave memory where it rests.
+    suspending: Option<Suspending>,
+}
+
+/// How far a run has come: what its code has asked for, what it was told, and what is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    claims: usize,
+    delivered: Position,
+    length: Position,
+}
+
+/// A run that leaves memory whenever it rests, and has just come back or not.
+#[derive(Debug, Default)]
+struct Suspending {
+    /// Where it left memory.
+    left_at: Option<Progress>,
+    /// Where it came back to, and goes on from.
+    back_at: Option<Progress>,
+}
+
+/// What is known of a run that left memory, and is not in its journal.
+#[derive(Debug)]
+pub(crate) struct Suspension {
+    at: Progress,
+    recovered_by: Option<CodeId>,
+}
+
+/// How a run came into memory.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// It was just started, or is only looked at.
+    New,
+    /// It was found in the store. By this code it goes on.
+    Recovered(CodeId),
+    /// It had left memory.
+    Suspended(Suspension),
 }
 
 /// Records that are ordered but not handed to the committer.
@@ -112,6 +153,8 @@ pub(crate) enum Wants {
     Stop(Stop),
     /// Poll again: a completion was delivered.
     Poll,
+    /// Take the run out of memory, and replay it.
+    Suspend,
     /// Wait for a wake-up: a step's body, a timer, or the committer.
     Wait,
 }
@@ -123,9 +166,16 @@ impl RunShared {
         environment: Arc<Environment>,
         wakes: Arc<BodyWakes>,
         replay: Replay,
-        recovered_by: Option<CodeId>,
+        origin: Origin,
     ) -> Self {
         let durable = replay.length();
+        let is_back = matches!(origin, Origin::Suspended(_));
+        let (recovered_by, left_at) = match origin {
+            Origin::New => (None, None),
+            Origin::Recovered(code) => (Some(code), None),
+            Origin::Suspended(Suspension { at, recovered_by }) => (recovered_by, Some(at)),
+        };
+        let suspending = environment.suspends.then_some(Suspending { left_at, back_at: None });
         let state = State {
             replay,
             slots: Vec::new(),
@@ -138,8 +188,9 @@ impl RunShared {
             stopping: false,
             bodies: BTreeMap::new(),
             halt: None,
+            suspending,
         };
-        Self { id, instance, environment, wakes, state: Mutex::new(state) }
+        Self { id, instance, is_back, environment, wakes, state: Mutex::new(state) }
     }
 
     /// Claims a key (R4). The second value: whether the arguments are to be [shown](Self::show).
@@ -324,10 +375,13 @@ impl RunShared {
         if let Some(halt) = state.halt.take() {
             return Wants::Stop(Stop::Halt(halt));
         }
+        if state.is_to_replay_next() {
+            return Wants::Suspend;
+        }
         match state.replay.next_delivery() {
             Delivery::Diverged(divergence) => Wants::Stop(Stop::Diverged(divergence)),
             Delivery::Deliver { claim, outcome, replayed } => {
-                if replayed {
+                if replayed && !self.is_back {
                     self.environment.counters.replayed();
                 }
                 let mut waker = None;
@@ -345,6 +399,7 @@ impl RunShared {
             Delivery::Nothing if state.awaited == 0 => {
                 Wants::Stop(Stop::Diverged(Box::new(state.replay.waits_for_nothing())))
             }
+            Delivery::Nothing if state.is_to_leave() => Wants::Suspend,
             Delivery::Nothing => {
                 let woken = state.open_gates(self.environment.clock.now());
                 drop(state);
@@ -412,6 +467,12 @@ impl RunShared {
         }
     }
 
+    /// The driver: the run leaves memory.
+    pub(crate) fn suspension(&self) -> Suspension {
+        let state = self.state.lock();
+        Suspension { at: state.progress(), recovered_by: state.recovered_mark_missing }
+    }
+
     /// The driver: no step may begin any more.
     pub(crate) fn stop(&self) {
         self.state.lock().stopping = true;
@@ -447,7 +508,8 @@ impl State {
     fn permission(&self, claim: ClaimNumber, now: Timestamp) -> Option<(u32, Option<u64>)> {
         let slot = self.slots.get(claim as usize)?;
         let required = slot.required.max(self.required);
-        if self.stopping || self.halt.is_some() || self.replay.is_diverged() || required > self.durable {
+        let is_held = self.stopping || self.halt.is_some() || self.replay.is_diverged() || self.may_leave();
+        if is_held || required > self.durable {
             return None;
         }
         match self.replay.begin(claim) {
@@ -456,6 +518,31 @@ impl State {
             begin if self.recovered_mark_missing.is_some() && begin.is_due(now) => None,
             Begin::Attempt { attempt, not_before } => Some((attempt, not_before)),
         }
+    }
+
+    fn progress(&self) -> Progress {
+        Progress { claims: self.replay.claims(), delivered: self.replay.delivered(), length: self.replay.length() }
+    }
+
+    /// Whether the run may leave memory once it rests: then no step begins before.
+    fn may_leave(&self) -> bool {
+        let Some(suspending) = &self.suspending else { return false };
+        // The body of a step would be lost with the code.
+        self.bodies.is_empty() && !self.stopping && suspending.back_at != Some(self.progress())
+    }
+
+    /// The code rests: is the run to leave memory? Not where it has just come back to.
+    fn is_to_leave(&mut self) -> bool {
+        let (may_leave, progress) = (self.may_leave(), self.progress());
+        let Some(suspending) = self.suspending.as_mut().filter(|_| may_leave) else { return false };
+        let is_back = suspending.left_at == Some(progress);
+        suspending.back_at = is_back.then_some(progress);
+        !is_back
+    }
+
+    /// Whether the next outcome is to be delivered by replaying it.
+    fn is_to_replay_next(&self) -> bool {
+        self.may_leave() && self.replay.is_next_live()
     }
 
     fn park(&mut self, claim: ClaimNumber, waker: &Waker) {

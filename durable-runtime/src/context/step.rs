@@ -326,7 +326,7 @@ impl<O> Step<'_, O> {
         let environment = &self.shared.environment;
         let Some(operation) = self.shared.operation(self.claim) else { return };
         let began_at = environment.clock.now();
-        let deadline = self.timeout.map(|(limit, _)| environment.clock.sleep_until(began_at.after(limit)));
+        let deadline = self.timeout.map(|(limit, _)| environment.clock.sleep(limit));
         let span = tracing::info_span!("step", key = %operation.key, attempt);
         let context = StepContext::new(Arc::clone(&self.shared), operation.key, attempt);
         environment.counters.executed();

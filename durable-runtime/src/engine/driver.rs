@@ -10,7 +10,7 @@ use super::active::Outcome;
 use super::committer::{CommitError, Commits, Link};
 use super::execution::{Execution, RunWaker, Turn};
 use super::registry::Returned;
-use crate::context::{RunShared, Stop};
+use crate::context::{RunShared, Stop, Suspension};
 use crate::halt::{Halt, HaltReason};
 use crate::id::Fence;
 use crate::journal::{Event, Finished, Halted};
@@ -52,6 +52,15 @@ enum Requested {
     Stop,
 }
 
+/// Why a driver drives a run no further.
+#[derive(Debug)]
+pub(super) enum Driven {
+    /// The run leaves memory for good.
+    Over(Outcome),
+    /// The run is to be read from the store again, and to go on.
+    Suspended(Suspension),
+}
+
 /// Everything a driver works with.
 pub(crate) struct Driver {
     execution: Execution,
@@ -72,15 +81,23 @@ impl Driver {
     }
 
     /// Drives the run to its end, to a halt, or until it is told to stop.
-    pub(crate) async fn drive(self, function: &'static str) -> Outcome {
+    pub(super) async fn drive(self, function: &'static str) -> Driven {
         let span = tracing::info_span!("run", id = %self.shared.id, function);
         self.run().instrument(span).await
     }
 
-    async fn run(mut self) -> Outcome {
+    async fn run(mut self) -> Driven {
+        match self.turns().await {
+            Some(outcome) => Driven::Over(outcome),
+            None => self.suspend().await,
+        }
+    }
+
+    /// Until the run is over, or is to leave memory.
+    async fn turns(&mut self) -> Option<Outcome> {
         self.shared.mark_recovered();
         if let Err(error) = self.flush(RunStatus::Running).await {
-            return self.interrupted(&error);
+            return Some(self.interrupted(&error));
         }
         loop {
             // Asked before the code is polled, too: a run that was told to stop begins no step.
@@ -93,22 +110,23 @@ impl Driver {
                     self.control.waker.wake_by_ref();
                     tokio::task::yield_now().await;
                 }
-                Turn::Returned(returned) => return self.finish(returned).await,
-                Turn::Stopped(stop) => return self.halt(stop).await,
+                Turn::Returned(returned) => return Some(self.finish(returned).await),
+                Turn::Stopped(stop) => return Some(self.halt(stop).await),
+                Turn::Suspend => return None,
             }
             match self.control.requested() {
                 Requested::Nothing => {}
                 Requested::Drain => {
                     self.shared.stop();
                     if !self.shared.is_body_attended() {
-                        return self.stop().await;
+                        return Some(self.stop().await);
                     }
                 }
-                Requested::Stop => return self.stop().await,
+                Requested::Stop => return Some(self.stop().await),
             }
             self.submit(RunStatus::Running);
             if let Err(error) = self.wait().await {
-                return self.interrupted(&error);
+                return Some(self.interrupted(&error));
             }
         }
     }
@@ -163,7 +181,7 @@ impl Driver {
         }
     }
 
-    async fn finish(mut self, returned: Result<Returned, String>) -> Outcome {
+    async fn finish(&mut self, returned: Result<Returned, String>) -> Outcome {
         let Returned { result, failed } = match self.execution.result(returned) {
             Ok(returned) => returned,
             Err(stop) => return self.halt(stop).await,
@@ -185,7 +203,7 @@ impl Driver {
         }
     }
 
-    async fn halt(mut self, stop: Stop) -> Outcome {
+    async fn halt(&mut self, stop: Stop) -> Outcome {
         self.execution.drop_code();
         let halt = self.execution.explain(stop);
         tracing::error!(%halt, "run halted");
@@ -198,11 +216,21 @@ impl Driver {
         }
     }
 
-    async fn stop(mut self) -> Outcome {
+    async fn stop(&mut self) -> Outcome {
         self.execution.drop_code();
         match self.flush(RunStatus::Running).await {
             Ok(()) => Outcome::Stopped,
             Err(error) => self.interrupted(&error),
+        }
+    }
+
+    /// Takes the run out of memory; no body of a step is running.
+    async fn suspend(mut self) -> Driven {
+        let suspension = self.shared.suspension();
+        self.execution.drop_code_silently();
+        match self.flush(RunStatus::Running).await {
+            Ok(()) => Driven::Suspended(suspension),
+            Err(error) => Driven::Over(self.interrupted(&error)),
         }
     }
 

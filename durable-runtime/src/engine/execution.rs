@@ -11,7 +11,7 @@ use tracing::Dispatch;
 use tracing::subscriber::NoSubscriber;
 
 use super::registry::{Code, Registration, Returned};
-use crate::context::{BodyWakes, Context, Environment, RunShared, Scope, Stop, Wants};
+use crate::context::{BodyWakes, Context, Environment, Origin, RunShared, Scope, Stop, Wants};
 use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
 use crate::journal::{CodeId, Event};
@@ -73,6 +73,8 @@ impl Wake for TaskWaker {
 pub(super) enum Turn {
     /// The code waits.
     Waiting,
+    /// The run is to leave memory, and to be replayed.
+    Suspend,
     /// The code is not done, but others are to have a turn.
     Yield,
     /// The function returned.
@@ -103,7 +105,7 @@ impl Execution {
         events: Vec<Event>,
         registration: &Registration,
         environment: &Arc<Environment>,
-        is_recovered: bool,
+        origin: Origin,
         run_waker: Arc<RunWaker>,
     ) -> Result<Self, Halt> {
         let Some(Event::Started(started)) = events.first() else {
@@ -126,10 +128,11 @@ impl Execution {
         let (recoveries, stage) = (replay.recoveries(), replay.stage());
         let instance = INSTANCES.fetch_add(1, Ordering::Relaxed);
         let bodies = BodyWakes::new(Waker::from(Arc::new(TaskWaker(Arc::clone(&run_waker)))));
-        let recovered_by = is_recovered.then_some(code);
-        let shared = Arc::new(RunShared::new(run, instance, Arc::clone(environment), bodies, replay, recovered_by));
+        // One that only left memory has not died.
+        let is_new_here = !matches!(origin, Origin::Suspended(_));
+        let shared = Arc::new(RunShared::new(run, instance, Arc::clone(environment), bodies, replay, origin));
         let limits = environment.limits;
-        let code = if recoveries >= limits.recoveries_without_progress.max(1) {
+        let code = if is_new_here && recoveries >= limits.recoveries_without_progress.max(1) {
             Err(Halt::new(
                 HaltReason::CrashLoop,
                 None,
@@ -169,6 +172,7 @@ impl Execution {
             }
             match self.shared.settle() {
                 Wants::Poll => {}
+                Wants::Suspend => return Turn::Suspend,
                 Wants::Stop(stop) => return Turn::Stopped(stop),
                 Wants::Wait if self.is_woken() => {}
                 Wants::Wait => return Turn::Waiting,

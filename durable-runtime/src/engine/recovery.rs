@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use super::active::{Active, Identity, Outcome, Phase};
 use super::committer::{CommitError, Link};
 use super::registry::Registration;
-use super::runs::{Engine, Leaving, shut_down};
+use super::runs::{Engine, Leaving, recovered_by, shut_down};
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Position, RunId};
 use crate::journal::{self, Event, Started};
@@ -154,7 +154,7 @@ impl Engine {
         self.spawn(leaving, async move {
             // Beyond the limit, recovered runs wait for their turn instead of being refused.
             let _permit = permits.acquire_owned().await;
-            engine.drive(&active, registration, loaded, true).await
+            engine.drive(&active, registration, loaded, recovered_by(registration)).await
         });
     }
 

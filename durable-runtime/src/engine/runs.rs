@@ -11,16 +11,16 @@ use tokio::sync::{Notify, RwLock, Semaphore};
 
 use super::active::{Active, Identity, Outcome, Phase};
 use super::committer::{CommitError, Commits, Link};
-use super::driver::Driver;
+use super::driver::{Driven, Driver};
 use super::execution::{Execution, corrupt};
 use super::recovery::{Loaded, load};
 use super::registry::{Registration, Registry};
 use super::tasks::Tasks;
-use crate::context::Environment;
+use crate::context::{Environment, Origin};
 use crate::error::StartError;
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Fence, Position, RunId};
-use crate::journal::{self, Event, Halted, Started};
+use crate::journal::{self, CodeId, Event, Halted, Started};
 use crate::panics::message_of;
 use crate::payload::Payload;
 use crate::replay::Stage;
@@ -149,7 +149,7 @@ impl Engine {
                     length: Position(1),
                     fence: Fence(0),
                 };
-                self.drive(active, registration, Loaded { head, events: vec![event] }, false).await
+                self.drive(active, registration, Loaded { head, events: vec![event] }, Origin::New).await
             }
             Err(CommitError::Refused(Refused::WrongPosition { .. } | Refused::StaleFence { .. })) => {
                 match self.load(&active.id).await {
@@ -162,7 +162,7 @@ impl Engine {
                             && self.stuck(&active.id).is_none()
                             && let Ok(registration) = self.code_of(&loaded)
                         {
-                            return self.drive(active, registration, loaded, true).await;
+                            return self.drive(active, registration, loaded, recovered_by(registration)).await;
                         }
                         self.recorded_outcome(&loaded)
                     }
@@ -225,24 +225,39 @@ impl Engine {
         active: &Arc<Active>,
         registration: &'static Registration,
         loaded: Loaded,
-        recovered: bool,
+        origin: Origin,
     ) -> Outcome {
         if let Some(started) = loaded.started() {
             active.identity.get_or_init(|| Identity::of(started));
         }
-        let Loaded { head, events } = loaded;
-        let (id, waker) = (active.id.clone(), Arc::clone(&active.control.waker));
-        let execution = match Execution::of_journal(id, events, registration, &self.environment, recovered, waker) {
-            Ok(execution) if execution.stage == Stage::Running => execution,
-            Ok(execution) => {
-                let told = format!("the store says running, the journal says {:?}", execution.stage);
-                return Outcome::Halted(corrupt(&told));
+        let fence = loaded.head.fence.next();
+        let mut origin = origin;
+        let mut events = loaded.events;
+        loop {
+            let (id, waker) = (active.id.clone(), Arc::clone(&active.control.waker));
+            let execution = match Execution::of_journal(id, events, registration, &self.environment, origin, waker) {
+                Ok(execution) if execution.stage == Stage::Running => execution,
+                Ok(execution) => {
+                    let told = format!("the store says running, the journal says {:?}", execution.stage);
+                    return Outcome::Halted(corrupt(&told));
+                }
+                Err(halt) => return Outcome::Halted(halt),
+            };
+            active.phase.send_replace(Phase::Running);
+            let (control, committer) = (Arc::clone(&active.control), Arc::clone(&self.committer));
+            match Driver::new(execution, control, committer, fence).drive(registration.name).await {
+                Driven::Over(outcome) => return outcome,
+                Driven::Suspended(suspension) => origin = Origin::Suspended(suspension),
             }
-            Err(halt) => return Outcome::Halted(halt),
-        };
-        active.phase.send_replace(Phase::Running);
-        let (control, committer) = (Arc::clone(&active.control), Arc::clone(&self.committer));
-        Driver::new(execution, control, committer, head.fence.next()).drive(registration.name).await
+            events = match self.load(&active.id).await {
+                Ok(Some(loaded)) => loaded.events,
+                Ok(None) => return Outcome::Stopped,
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    return Outcome::Halted(Halt::new(HaltReason::Corrupt, None, error.to_string()));
+                }
+                Err(error) => return Outcome::Halted(Halt::new(HaltReason::Storage, None, error.to_string())),
+            };
+        }
     }
 
     /// Deletes a run that is not in memory. `None` if it is.
@@ -379,6 +394,11 @@ pub(super) fn shut_down() -> StoreError {
 
 pub(super) fn did_not_return(error: &tokio::task::JoinError) -> StoreError {
     StoreError::Broken { first: format!("a call of the store did not return: {error}") }
+}
+
+/// A run that was found in the store goes on by this code.
+pub(super) fn recovered_by(registration: &Registration) -> Origin {
+    Origin::Recovered(CodeId { version: registration.version, fingerprint: registration.fingerprint })
 }
 
 /// A recorded halt as it is shown.

@@ -7,7 +7,7 @@ use super::counters::Counters;
 use super::execution::{Execution, RunWaker, Turn};
 use super::registry::{Registration, Returned};
 use super::runs::Engine;
-use crate::context::Environment;
+use crate::context::{Environment, Origin};
 use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
 use crate::journal::{Event, Finished};
@@ -160,19 +160,21 @@ pub(crate) async fn verify(
         codec: finished.as_ref().map_or(environment.codec, |finished| finished.result.codec()),
         limits: environment.limits,
         counters: Counters::default(),
+        suspends: false,
         #[cfg(feature = "testing")]
         director: None,
     };
     let waker = Arc::<RunWaker>::default();
-    let mut execution = match Execution::of_journal(run, events, registration, &Arc::new(environment), false, waker) {
-        Ok(execution) => execution,
-        Err(halt) => return Verification::Differs { halt },
-    };
+    let mut execution =
+        match Execution::of_journal(run, events, registration, &Arc::new(environment), Origin::New, waker) {
+            Ok(execution) => execution,
+            Err(halt) => return Verification::Differs { halt },
+        };
     execution.shared.stop();
     let end = last_turn(&mut execution).await;
     let verification = match (end, finished) {
         (Turn::Stopped(stop), _) => Verification::Differs { halt: execution.explain(stop) },
-        (Turn::Yield, _) => Verification::Differs { halt: never_waits() },
+        (Turn::Yield | Turn::Suspend, _) => Verification::Differs { halt: never_waits() },
         (Turn::Waiting, None) => Verification::Continues { next: execution.shared.next_keys() },
         (Turn::Waiting, Some(finished)) => Verification::Differs { halt: goes_on(&execution, &finished, records) },
         (Turn::Returned(returned), finished) => match (execution.result(returned), finished) {
@@ -194,7 +196,7 @@ async fn last_turn(execution: &mut Execution) -> Turn {
     let mut stretches = 0;
     while stretches < STRETCHES_MAX {
         match execution.silent_turn() {
-            Turn::Yield => tokio::task::yield_now().await,
+            Turn::Yield | Turn::Suspend => tokio::task::yield_now().await,
             last @ (Turn::Waiting | Turn::Returned(_) | Turn::Stopped(_)) => return last,
         }
         let now = execution.shared.progress();

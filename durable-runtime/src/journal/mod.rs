@@ -8,6 +8,7 @@ mod arguments;
 pub(crate) mod event;
 pub(crate) mod frame;
 mod lines;
+mod outline;
 mod spelling;
 mod text;
 

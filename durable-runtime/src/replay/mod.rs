@@ -473,6 +473,11 @@ impl Replay {
         Delivery::Nothing
     }
 
+    /// Whether the next delivery, if there is one, was not in the journal at the start.
+    pub(crate) fn is_next_live(&self) -> bool {
+        self.undelivered.first_key_value().is_some_and(|(position, _)| *position >= self.replayed)
+    }
+
     /// The disagreement that the code's claims, and when it made them, show by now.
     fn known_divergence(&mut self) -> Option<Divergence> {
         self.seal();

@@ -1,5 +1,5 @@
-//! For tests (feature `testing`). Of durable functions: [`replay`] and [`golden`] journals. Of stores: the conformance suite
-//! that every store passes, and a store that fails on command.
+//! For tests (feature `testing`). Of durable functions: [`explore`], which crashes them everywhere, [`replay`] and [`golden`]
+//! journals. Of stores: the conformance suite that every store passes, and a store that fails on command.
 
 pub mod conformance;
 mod explore;
@@ -13,3 +13,15 @@ pub use golden::{Golden, golden};
 pub use lossy::{Fault, LossyStore};
 pub use random::Random;
 pub use replay::replay;
+
+/// Whether the environment asks for runs that leave memory at every await: `DURABLE_SUSPEND=everywhere`.
+///
+/// # Panics
+/// If it asks for something else.
+pub(crate) fn is_suspending() -> bool {
+    match std::env::var("DURABLE_SUSPEND") {
+        Err(_) => false,
+        Ok(mode) if mode == "everywhere" => true,
+        Ok(mode) => panic!("DURABLE_SUSPEND={mode}: it can be `everywhere`, or not be set"),
+    }
+}

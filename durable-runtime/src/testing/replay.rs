@@ -69,6 +69,7 @@ pub(super) async fn replay_with(journal: &Journal, registration: &Registration) 
         codec,
         limits,
         counters: Counters::default(),
+        suspends: false,
         #[cfg(feature = "testing")]
         director: None,
     };

@@ -51,8 +51,7 @@ async fn label(order: &str) -> String {
 #[durable]
 async fn explored_order(ctx: Context, order: String, quantity: u32) -> Result<String, Failure> {
     let cents = ctx.run(price, quantity).await;
-    let charge =
-        ctx.run(charge_card, cents).retry(Retry::exponential(Duration::from_secs(1)).max_attempts(3)).await?;
+    let charge = ctx.run(charge_card, cents).retry(Retry::exponential(Duration::from_secs(1)).max_attempts(3)).await?;
     let (label, saved) = futures::join!(ctx.run(label, &order), ctx.run("save", async || charge.len()));
     Ok(format!("{charge}, {label}, {saved}"))
 }
@@ -91,4 +90,20 @@ fn scripted() {
         .crash(Crash::AfterEffect, "price")
         .run();
     println!("{}{:?}", world.timeline(), world.output());
+}
+
+async fn ask() -> Result<u32, Failure> {
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    Ok(7)
+}
+
+#[durable]
+async fn explored_timeout(ctx: Context) -> Result<u32, Failure> {
+    ctx.run(ask).timeout(Duration::from_secs(60)).await
+}
+
+/// The limit of an attempt is a duration: setting the clock neither shortens nor lengthens it.
+#[test]
+fn a_clock_that_is_set_times_nothing_out() {
+    testing::explore(explored_timeout, ()).seeds(0..300).check(|world| assert!(world.output().is_ok()));
 }

@@ -66,4 +66,8 @@ impl Clock for VirtualClock {
             }
         })
     }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(duration))
+    }
 }

@@ -63,7 +63,7 @@ async fn write(stage: Arc<Stage>, store: LossyStore, mut queue: UnboundedReceive
         let mishap = stage.writes(&appends);
         let crash = if let Some(Mishap::Crash(crash)) = mishap { Some(crash) } else { None };
         if crash == Some(Crash::BeforeWrite) {
-            stage.die_writing(Crash::BeforeWrite);
+            stage.die_writing(Crash::BeforeWrite, &appends);
         }
         if stage.is_over() {
             return std::future::pending().await;
@@ -82,7 +82,7 @@ async fn write(stage: Arc<Stage>, store: LossyStore, mut queue: UnboundedReceive
             stage.committed(&appends);
         }
         if let Some(crash) = crash.filter(|crash| *crash != Crash::Acknowledged) {
-            stage.die_writing(crash);
+            stage.die_writing(crash, &appends);
             return std::future::pending().await;
         }
         match committed {
@@ -100,7 +100,7 @@ async fn write(stage: Arc<Stage>, store: LossyStore, mut queue: UnboundedReceive
             }
         }
         if crash.is_some() {
-            stage.die_writing(Crash::Acknowledged);
+            stage.die_writing(Crash::Acknowledged, &appends);
         }
     }
 }

@@ -60,6 +60,21 @@ pub enum Crash {
     AfterEffect,
 }
 
+impl Crash {
+    /// For people: where, with what was being written or the key of the step.
+    pub(super) fn told(self, what: &str) -> String {
+        match self {
+            Self::BeforeWrite => format!("before it writes: {what}"),
+            Self::Unsynced => format!("when this is written and not synced, and so lost: {what}"),
+            Self::Unacknowledged => format!("when this is synced and the run is not told: {what}"),
+            Self::Acknowledged => format!("when the run was told that this is synced, and before it goes on: {what}"),
+            Self::BeforeEffect => format!("before the body of {what} is called"),
+            Self::WhileWaiting => format!("while the body of {what} waits"),
+            Self::AfterEffect => format!("when the body of {what} has returned, and nothing of that is recorded"),
+        }
+    }
+}
+
 /// How a commit fails while the process lives on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum StoreFailure {
@@ -93,8 +108,13 @@ impl Boundary {
         }
     }
 
-    /// What else can go wrong here.
-    pub(super) fn failures(self) -> &'static [Mishap] {
+    /// All that can go wrong here, but for what the clock does.
+    pub(super) fn mishaps(self) -> impl Iterator<Item = Mishap> {
+        self.crashes().iter().copied().map(Mishap::Crash).chain(self.failures().iter().copied())
+    }
+
+    /// What can go wrong here without the process dying at once.
+    fn failures(self) -> &'static [Mishap] {
         match self {
             Self::Commit => &[Mishap::StoreFails(StoreFailure::Before), Mishap::StoreFails(StoreFailure::After)],
             Self::Acts { may_fail: true } | Self::Returned { may_fail: true } => &[Mishap::AttemptFails],
@@ -105,9 +125,8 @@ impl Boundary {
     /// Whether this can go wrong here.
     pub(super) fn allows(self, mishap: Mishap) -> bool {
         match mishap {
-            Mishap::Crash(crash) => self.crashes().contains(&crash),
             Mishap::ClockJumps(_) => true,
-            Mishap::StoreFails(_) | Mishap::AttemptFails => self.failures().contains(&mishap),
+            Mishap::Crash(_) | Mishap::StoreFails(_) | Mishap::AttemptFails => self.mishaps().any(|one| one == mishap),
         }
     }
 }

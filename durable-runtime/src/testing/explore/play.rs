@@ -20,6 +20,7 @@ use crate::id::RunId;
 use crate::journal::Journal;
 use crate::runtime::Runtime;
 use crate::testing::LossyStore;
+use crate::value;
 
 /// How long a process may wait for nothing but time; a run that waits longer never ends.
 const PATIENCE: Duration = Duration::from_hours(24 * 366);
@@ -114,6 +115,7 @@ impl<F: DurableFunction> Exploration<F> {
             codec: self.codec,
             limits: self.limits,
             counters: Counters::default(),
+            suspends: stage.suspends(),
             director: Some(Arc::clone(stage) as _),
         };
         let disk = Disk::start(Arc::clone(stage), store.clone());
@@ -133,7 +135,7 @@ impl<F: DurableFunction> Exploration<F> {
         let input = input.unwrap_or_else(|error| panic!("the input can't be read back: {error}"));
         match runtime.start(&self.id, self.function, input).await {
             Ok(run) => match run.await {
-                Ok(output) => LifeEnd::Over(End::Returned(output)),
+                Ok(output) => self.ask_again(runtime, output).await,
                 Err(RunError::Halted { halt, .. }) if halt.reason == HaltReason::Storage => LifeEnd::StoreFailed,
                 Err(RunError::Halted { halt, .. }) => LifeEnd::Over(End::Halted(halt)),
                 Err(error) => LifeEnd::Over(End::Stuck(error.to_string())),
@@ -141,6 +143,26 @@ impl<F: DurableFunction> Exploration<F> {
             Err(StartError::Store { .. }) => LifeEnd::StoreFailed,
             Err(error) => LifeEnd::Over(End::Stuck(error.to_string())),
         }
+    }
+}
+
+impl<F: DurableFunction> Exploration<F> {
+    /// A run that has returned is only asked for its result (R1).
+    async fn ask_again(&self, runtime: &Runtime, output: F::Output) -> LifeEnd<F::Output> {
+        let executed = runtime.stats().steps_executed;
+        let again = match runtime.attach(&self.id, self.function).await {
+            Ok(run) => run.await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        let same = match &again {
+            Ok(again) => value::digest(again).ok() == value::digest(&output).ok(),
+            Err(_) => false,
+        };
+        if same && runtime.stats().steps_executed == executed {
+            return LifeEnd::Over(End::Returned(output));
+        }
+        let why = again.err().unwrap_or_else(|| "another result, or it ran again".to_owned());
+        LifeEnd::Over(End::Stuck(format!("asked again, the run that has returned does not give its result: {why}")))
     }
 }
 

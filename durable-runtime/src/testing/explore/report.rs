@@ -17,9 +17,10 @@ pub struct Explored {
     pub function: &'static str,
     /// How many boundaries a run without mishaps has.
     pub boundaries: usize,
-    /// By number of crashes, how many worlds are possible in which the process dies so often, one after the other.
+    /// By number of mishaps, how many worlds are possible in which so much goes wrong.
     pub possible: BTreeMap<u32, usize>,
-    /// How many of these were played.
+    /// How many of these were played. Fewer than possible if there are more than
+    /// [`worlds_max`](super::Exploration::worlds_max).
     pub played: BTreeMap<u32, usize>,
     /// How many random worlds were played.
     pub random: usize,
@@ -69,8 +70,8 @@ impl fmt::Display for Explored {
         )?;
         for (depth, played) in &self.played {
             let possible = self.possible.get(depth).copied().unwrap_or(0);
-            let crashes = if *depth == 1 { "crash" } else { "crashes" };
-            write!(f, "{played} of {possible} worlds with {depth} {crashes}, ")?;
+            let mishaps = if *depth == 1 { "mishap" } else { "mishaps" };
+            write!(f, "{played} of {possible} worlds with {depth} {mishaps}, ")?;
         }
         write!(f, "{random} random ones")
     }

@@ -46,6 +46,11 @@ impl Schedule {
         Self { pace: Some(seed), random: Some(seed), suspends: seed % 4 == 3, ..Self::default() }
     }
 
+    /// Where the last thing goes wrong.
+    pub(super) fn last_place(&self) -> Option<Place> {
+        self.mishaps.last_key_value().map(|(place, _)| *place)
+    }
+
     /// This schedule, and one mishap more.
     pub(super) fn and(&self, place: Place, mishap: Mishap) -> Self {
         let mut schedule = self.clone();
@@ -85,8 +90,7 @@ fn random_mishap(seed: u64, place: Place, boundary: Boundary) -> Option<Mishap> 
         let millis = i64::try_from(random.below(HOUR)).unwrap_or(0) + 1;
         return Some(Mishap::ClockJumps(if random.one_in(2) { -millis } else { millis }));
     }
-    let crashes = boundary.crashes().iter().copied().map(Mishap::Crash);
-    let all: Vec<Mishap> = crashes.chain(boundary.failures().iter().copied()).collect();
+    let all: Vec<Mishap> = boundary.mishaps().collect();
     all.get(random.below(all.len())).copied()
 }
 

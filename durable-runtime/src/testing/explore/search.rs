@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 
 use super::judge::Known;
-use super::mishap::{Boundary, Mishap};
+use super::mishap::Boundary;
 use super::play::Played;
 use super::quiet::{quietly, told};
 use super::report::{Explored, Failure};
@@ -22,10 +22,25 @@ const SHORTENINGS_MAX: usize = 300;
 type Check<'a, O> = dyn FnMut(&World<O>) + Send + 'a;
 
 impl<F: DurableFunction> Exploration<F> {
-    /// Explores, and returns what was done.
+    /// Plays very many worlds, calls `check` with each after its run has returned, and says what was done.
+    ///
+    /// With the environment variable `DURABLE_SEED`, plays the one world that it names and prints what happens in it: it
+    /// is a number, for the random world of that seed, or what a failure says of itself.
+    ///
+    /// ```
+    /// # use durable_runtime::{Context, durable, testing};
+    /// #[durable]
+    /// async fn explored_sum(ctx: Context, a: u32, b: u32) -> u32 {
+    ///     let sum = ctx.run("add", async || a + b).await;
+    ///     ctx.run("add", async || sum + 1).await
+    /// }
+    ///
+    /// let explored = testing::explore(explored_sum, (1, 2)).check(|world| assert_eq!(*world.output(), 4));
+    /// assert!(explored.crashes > 100, "{explored}");
+    /// ```
     ///
     /// # Panics
-    /// With what failed.
+    /// If something does not hold: see [`Exploration`].
     pub fn check(self, mut check: impl FnMut(&World<F::Output>) + Send) -> Explored {
         let only = std::env::var(SEED).ok();
         let result = self.on_a_thread(|exploration| {
@@ -41,6 +56,19 @@ impl<F: DurableFunction> Exploration<F> {
     }
 
     /// Plays one world, in which nothing goes wrong but what was asked for, and returns it.
+    ///
+    /// ```
+    /// # use durable_runtime::{Context, durable, testing};
+    /// # use durable_runtime::testing::Crash;
+    /// #[durable]
+    /// async fn narrated(ctx: Context) -> u32 {
+    ///     ctx.run("guess", async || 7).await
+    /// }
+    ///
+    /// let world = testing::explore(narrated, ()).crash(Crash::Unsynced, "guess").run();
+    /// assert_eq!(world.journal().outline(), "started narrated null\nrecovered\nguess = 7\nfinished 7\n");
+    /// println!("{}", world.timeline());
+    /// ```
     ///
     /// # Panics
     /// If the run does not return.
@@ -89,14 +117,14 @@ impl<'a, F: DurableFunction> Search<'a, F> {
         let whole = self.try_one(&schedule)?;
         self.explored.boundaries = whole.len();
         self.repeat(&schedule)?;
+        self.judged(&schedule).map_err(|why| Box::new(self.failure(&schedule, differs(&why), None)))?;
         self.try_one(&Schedule { suspends: true, ..schedule.clone() })?;
         let mut layer = vec![(schedule, whole)];
-        for crashes in 1..=self.exploration.depth {
-            let further: Vec<Schedule> =
-                layer.iter().flat_map(|(schedule, places)| crashed(schedule, places)).collect();
-            self.explored.possible.insert(crashes, further.len());
-            let chosen = choose(further, self.exploration.worlds_max, u64::from(crashes));
-            self.explored.played.insert(crashes, chosen.len());
+        for mishaps in 1..=self.exploration.depth {
+            let further: Vec<Schedule> = layer.iter().flat_map(|(schedule, places)| worse(schedule, places)).collect();
+            self.explored.possible.insert(mishaps, further.len());
+            let chosen = choose(further, self.exploration.worlds_max, u64::from(mishaps));
+            self.explored.played.insert(mishaps, chosen.len());
             layer.clear();
             for schedule in chosen {
                 let places = self.try_one(&schedule)?;
@@ -132,7 +160,7 @@ impl<'a, F: DurableFunction> Search<'a, F> {
         Ok(self.explored.clone())
     }
 
-    /// Plays and judges a world. Returns the boundaries of its last life.
+    /// Plays and judges a world. Returns the boundaries behind the last thing that went wrong.
     fn try_one(&mut self, schedule: &Schedule) -> Result<Vec<(Place, Boundary)>, Box<Failure>> {
         match self.judged(schedule) {
             Ok(places) => Ok(places),
@@ -143,8 +171,8 @@ impl<'a, F: DurableFunction> Search<'a, F> {
     fn judged(&mut self, schedule: &Schedule) -> Result<Vec<(Place, Boundary)>, String> {
         let played = self.exploration.play_quietly(schedule.clone())?;
         self.explored.count(&played.seen, played.lives);
-        let last = played.lives;
-        let places = played.seen.boundaries.iter().copied().filter(|(place, _)| place.life == last).collect();
+        let last = schedule.last_place();
+        let places = played.seen.boundaries.iter().copied().filter(|(place, _)| Some(*place) > last).collect();
         self.exploration.judge(&mut self.known, played, &mut *self.check)?;
         Ok(places)
     }
@@ -216,12 +244,18 @@ impl<'a, F: DurableFunction> Search<'a, F> {
     }
 }
 
-/// The schedule with one crash more, at each of these places.
-fn crashed(schedule: &Schedule, places: &[(Place, Boundary)]) -> Vec<Schedule> {
-    let crashes = places.iter().flat_map(|(place, boundary)| {
-        boundary.crashes().iter().map(|crash| schedule.and(*place, Mishap::Crash(*crash)))
-    });
-    crashes.collect()
+/// The schedule with one mishap more, in every way.
+fn worse(schedule: &Schedule, places: &[(Place, Boundary)]) -> Vec<Schedule> {
+    let more =
+        places.iter().flat_map(|(place, boundary)| boundary.mishaps().map(|mishap| schedule.and(*place, mishap)));
+    more.collect()
+}
+
+/// The same world was judged otherwise when it was played again.
+fn differs(why: &str) -> String {
+    format!(
+        "the check passed in one world, and fails in another in which nothing went wrong either: a dependency shares what it remembers with its clones, as an `Arc` does. Make its `Clone` copy, or make it anew for each world with `.dependency_with(…)`\n  the check says: {why}"
+    )
 }
 
 /// All, or as many as are allowed, in their order.

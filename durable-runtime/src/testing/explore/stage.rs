@@ -1,7 +1,6 @@
 //! One world: what outlives its processes, who decides what goes wrong in them, and what was seen of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,11 +124,16 @@ impl Stage {
         }
     }
 
-    fn die(&self, state: &mut State, death: Death) {
+    fn die(&self, state: &mut State, death: Death, what: &str) {
         if let Death::Crash(crash) = death {
-            state.note(format_args!("CRASH {crash}"));
+            state.note(format_args!("CRASH {}", crash.told(what)));
         }
         self.death.send_replace(Some(death));
+    }
+
+    /// Whether runs leave memory at every await.
+    pub(super) fn suspends(&self) -> bool {
+        self.schedule.suspends
     }
 
     /// Whether the process is dead.
@@ -155,11 +159,9 @@ impl Stage {
     /// What is durable is what was committed.
     pub(super) fn committed(&self, appends: &[Append]) {
         let mut state = self.state.lock();
-        let mut text = String::new();
         for append in appends {
             for record in &append.records {
                 let Ok(event) = journal::decode(&record.frame) else { continue };
-                let _ = write!(text, "{}{}", if text.is_empty() { "" } else { ", " }, told(&event));
                 let Some(operation) = event.operation() else { continue };
                 let durable = state.steps.entry((append.run.clone(), operation.key.to_string())).or_default();
                 match &event {
@@ -173,7 +175,7 @@ impl Stage {
                 }
             }
         }
-        state.note(format_args!("recorded: {text}"));
+        state.note(format_args!("recorded: {}", list(appends)));
     }
 
     /// The writer is about to write this: what goes wrong?
@@ -185,8 +187,8 @@ impl Stage {
     }
 
     /// The process dies during a commit.
-    pub(super) fn die_writing(&self, crash: Crash) {
-        self.die(&mut self.state.lock(), Death::Crash(crash));
+    pub(super) fn die_writing(&self, crash: Crash, appends: &[Append]) {
+        self.die(&mut self.state.lock(), Death::Crash(crash), &list(appends));
     }
 
     /// How long the writer takes for its next commit.
@@ -211,7 +213,7 @@ impl Stage {
         let place = Place { life: state.life, boundary: state.boundary };
         state.boundary += 1;
         if state.boundary > BOUNDARIES_MAX {
-            self.die(state, Death::Endless);
+            self.die(state, Death::Endless, "");
             return None;
         }
         state.seen.boundaries.push((place, boundary));
@@ -237,7 +239,7 @@ impl Stage {
         let scripted = self.scripted(&state, |crash, key| boundary.crashes().contains(&crash) && key == step);
         match self.reach(&mut state, boundary, scripted) {
             Some(Mishap::Crash(crash)) => {
-                self.die(&mut state, Death::Crash(crash));
+                self.die(&mut state, Death::Crash(crash), step);
                 Cue::Die
             }
             Some(Mishap::AttemptFails) => {
@@ -374,9 +376,13 @@ fn has_outcome(appends: &[Append], key: &str) -> bool {
     })
 }
 
-fn told(event: &Event) -> String {
-    match event.operation() {
+/// The records of a commit, for people.
+fn list(appends: &[Append]) -> String {
+    let records = appends.iter().flat_map(|append| &append.records);
+    let events = records.filter_map(|record| journal::decode(&record.frame).ok());
+    let told = events.map(|event| match event.operation() {
         Some(operation) => format!("{} {}", event.name(), operation.key),
         None => event.name().to_owned(),
-    }
+    });
+    told.collect::<Vec<_>>().join(", ")
 }

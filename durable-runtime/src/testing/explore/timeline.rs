@@ -5,7 +5,8 @@ use std::time::Duration;
 
 /// What happened in a simulated world, in order; its `Display` is a line for each.
 ///
-/// Times are virtual, from the world's beginning. The same schedule gives the same timeline.
+/// Times are virtual, from the world's beginning. The same schedule gives the same timeline. Of a long one, the middle
+/// is not shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Timeline {
     entries: Vec<Entry>,

@@ -13,6 +13,21 @@ use crate::journal::Journal;
 ///
 /// `O` is what the function returns. Got from [`Exploration::check`](super::Exploration::check) and
 /// [`Exploration::run`](super::Exploration::run).
+///
+/// ```
+/// use durable_runtime::{Context, durable, testing};
+///
+/// #[durable]
+/// async fn doubled(ctx: Context, value: u32) -> u32 {
+///     ctx.run("double", async || value * 2).await
+/// }
+///
+/// let world = testing::explore(doubled, 21).run();
+/// assert_eq!(*world.output(), 42);
+/// assert_eq!(world.executions("double"), 1);
+/// assert_eq!(world.lives(), 1);
+/// assert_eq!(world.journal().length(), 3);
+/// ```
 pub struct World<O> {
     pub(super) output: O,
     pub(super) journal: Journal,
