@@ -1,7 +1,7 @@
 //! R5: nothing that depends on a completion is seen outside before the completion is durable.
 
 use durable_runtime::{AdminError, Context, HaltReason, RunStatus, durable};
-use durable_tests::{Kind, Loss, World, journal};
+use durable_tests::{Kind, Loss, World, is_left_out, journal};
 use futures::future::try_join_all;
 
 use crate::steps::{gated, halted, note};
@@ -48,6 +48,9 @@ async fn a_step_begins_only_when_what_it_depends_on_is_durable() {
 
 #[tokio::test]
 async fn a_step_that_depends_on_nothing_new_is_not_held_up() {
+    if is_left_out("a run leaves memory when all it did is durable") {
+        return;
+    }
     let world = World::default();
     let process = world.open().await;
     let run = process.runtime.start("r", commit_two_branches, ()).await.unwrap();
@@ -66,6 +69,9 @@ async fn a_step_that_depends_on_nothing_new_is_not_held_up() {
 
 #[tokio::test]
 async fn three_steps_are_four_commits() {
+    if is_left_out("it counts commits") {
+        return;
+    }
     let world = World::default();
     world.gates.open("one");
     let process = world.open().await;
@@ -76,6 +82,9 @@ async fn three_steps_are_four_commits() {
 
 #[tokio::test]
 async fn runs_share_commits() {
+    if is_left_out("it counts commits") {
+        return;
+    }
     let world = World::default();
     let process = world.open().await;
     process.handle.hold();
@@ -117,6 +126,9 @@ async fn a_result_is_not_visible_before_it_is_durable() {
 
 #[tokio::test]
 async fn when_an_append_fails_nobody_sees_what_it_held_and_the_run_can_be_resumed() {
+    if is_left_out("it counts commits until one fails") {
+        return;
+    }
     // Commit 0 is Started, 1 to 3 are the steps, the last with the result.
     for (commits, loss) in (1..=3).flat_map(|commits| [(commits, Loss::Whole), (commits, Loss::Acknowledgement)]) {
         let world = World::default();

@@ -11,7 +11,7 @@ use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::time::Duration;
 
 use durable_runtime::{Clock as _, Context, DurableFunction, HaltReason, StepContext, durable};
-use durable_tests::{Effects, Gates, Kind, ManualClock, Process, World, journal, patiently};
+use durable_tests::{Effects, Gates, Kind, ManualClock, Process, World, is_left_out, journal, patiently};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -217,6 +217,9 @@ async fn foreign_order(ctx: Context) -> u32 {
 
 #[tokio::test]
 async fn a_step_whose_body_wakes_the_code_by_another_way_before_its_outcome_is_delivered() {
+    if is_left_out("the code is not there any more to be woken") {
+        return;
+    }
     let world = World::default();
     let (_process, run) = begin(&world, "foreign order", foreign_order, &["giving"]).await;
     world.gates.open("giving");

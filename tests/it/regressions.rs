@@ -11,7 +11,7 @@ use durable_runtime::{
     Clock, Context, HaltReason, Limits, Retry, RunError, RunId, RunStatus, Sleep, StartError, StepContext, Timestamp,
     durable,
 };
-use durable_tests::{Effects, Loss, World, patiently};
+use durable_tests::{Effects, Loss, World, is_left_out, patiently};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -348,6 +348,9 @@ async fn a_limit_of_no_recoveries_lets_new_runs_begin() {
 
 #[tokio::test]
 async fn a_run_that_ended_is_not_shown_as_interrupted() {
+    if is_left_out("it counts commits until one fails") {
+        return;
+    }
     let world = World::default();
     // The last commit is written, but nobody is told.
     let process = world.open_failing(2, Loss::Acknowledgement).await;

@@ -499,7 +499,8 @@ impl RunShared {
 
     /// Whether the code is at a place it has passed before; what it logs was logged then.
     pub(crate) fn is_repeating(&self) -> bool {
-        self.state.lock().replay.is_repeating()
+        let state = self.state.lock();
+        state.replay.is_repeating() || state.is_catching_up()
     }
 }
 
@@ -522,6 +523,12 @@ impl State {
 
     fn progress(&self) -> Progress {
         Progress { claims: self.replay.claims(), delivered: self.replay.delivered(), length: self.replay.length() }
+    }
+
+    /// Whether the run, back in memory, has not come to where it had left it.
+    fn is_catching_up(&self) -> bool {
+        let Some(Suspending { left_at: Some(left_at), back_at: None }) = &self.suspending else { return false };
+        self.replay.delivered() <= left_at.delivered
     }
 
     /// Whether the run may leave memory once it rests: then no step begins before.

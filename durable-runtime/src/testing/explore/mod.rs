@@ -208,7 +208,7 @@ impl<F: DurableFunction> Exploration<F> {
     pub fn fake<R: Serialize>(
         self,
         step: impl Into<String>,
-        fake: impl Fn(&FakeCall) -> R + Send + Sync + 'static,
+        fake: impl Fn(&FakeCall<'_>) -> R + Send + Sync + 'static,
     ) -> Self {
         self.fake_some(step, move |call| Some(fake(call)))
     }
@@ -228,7 +228,7 @@ impl<F: DurableFunction> Exploration<F> {
     pub fn fake_some<R: Serialize>(
         mut self,
         step: impl Into<String>,
-        fake: impl Fn(&FakeCall) -> Option<R> + Send + Sync + 'static,
+        fake: impl Fn(&FakeCall<'_>) -> Option<R> + Send + Sync + 'static,
     ) -> Self {
         self.script_mut().fakes.insert(step.into(), script::fake_of(fake));
         self
@@ -240,11 +240,11 @@ impl<F: DurableFunction> Exploration<F> {
     /// # use std::time::Duration;
     /// # use durable_runtime::{Context, durable, testing};
     /// #[durable]
-    /// async fn faster(ctx: Context) -> &'static str {
+    /// async fn faster(ctx: Context) -> String {
     ///     let (mail, phone) = (ctx.run("mail", async || ()), ctx.run("phone", async || ()));
     ///     tokio::select! {
-    ///         () = mail => "mail",
-    ///         () = phone => "phone",
+    ///         () = mail => "mail".to_owned(),
+    ///         () = phone => "phone".to_owned(),
     ///     }
     /// }
     ///

@@ -6,15 +6,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use super::mishap::Crash;
-use crate::RunId;
-use crate::context::Attempt;
+use crate::context::{Attempt, StepContext};
 use crate::payload::{Codec, PAYLOAD_BYTES_MAX, Payload};
 
 /// Returns what the step does, or nothing if the real one is to be called.
-type Fake = Box<dyn Fn(&FakeCall, Codec) -> Option<Payload> + Send + Sync>;
+type Fake = Box<dyn Fn(&FakeCall<'_>, Codec) -> Option<Payload> + Send + Sync>;
 
 /// What a test says of its world.
 #[derive(Default)]
@@ -25,11 +23,11 @@ pub(super) struct Script {
 }
 
 impl Script {
-    pub(super) fn fake(&self, call: FakeCall, codec: Codec) -> Option<Payload> {
-        let name = call.key.split('#').next().unwrap_or_default();
+    pub(super) fn fake(&self, call: &FakeCall<'_>, codec: Codec) -> Option<Payload> {
+        let name = call.key().split('#').next().unwrap_or_default();
         // A key is that of one call, a name that of all.
-        let fake = self.fakes.get(&call.key).or_else(|| self.fakes.get(name))?;
-        fake(&call, codec)
+        let fake = self.fakes.get(call.key()).or_else(|| self.fakes.get(name))?;
+        fake(call, codec)
     }
 
     /// The first scripted crash, of those that have not happened, that `is_here`.
@@ -58,56 +56,41 @@ impl fmt::Debug for Script {
     }
 }
 
-pub(super) fn fake_of<R: Serialize>(fake: impl Fn(&FakeCall) -> Option<R> + Send + Sync + 'static) -> Fake {
+pub(super) fn fake_of<R: Serialize>(fake: impl Fn(&FakeCall<'_>) -> Option<R> + Send + Sync + 'static) -> Fake {
     Box::new(move |call, codec| {
         let returned = fake(call)?;
         let encoded = Payload::encode(codec, &returned, PAYLOAD_BYTES_MAX);
         Some(
-            encoded.unwrap_or_else(|error| panic!("what the fake of {} returned can't be recorded: {error}", call.key)),
+            encoded
+                .unwrap_or_else(|error| panic!("what the fake of {} returned can't be recorded: {error}", call.key())),
         )
     })
 }
 
 /// A call of a step that is faked; see [`Exploration::fake`](super::Exploration::fake).
 #[derive(Debug)]
-pub struct FakeCall {
-    run: RunId,
-    key: String,
-    attempt: u32,
-    idempotency_key: String,
-    arguments: Result<Value, String>,
+pub struct FakeCall<'a> {
+    attempt: &'a Attempt,
 }
 
-impl FakeCall {
-    pub(super) fn of(attempt: &Attempt) -> Self {
-        let step = &attempt.step;
-        Self {
-            run: step.run_id().clone(),
-            key: step.key().to_owned(),
-            attempt: step.attempt(),
-            idempotency_key: step.idempotency_key().to_owned(),
-            arguments: attempt.arguments.clone(),
-        }
+impl<'a> FakeCall<'a> {
+    pub(super) fn of(attempt: &'a Attempt) -> Self {
+        Self { attempt }
     }
 
-    /// The run.
-    pub fn run_id(&self) -> &RunId {
-        &self.run
+    /// What the body of the step would get: the run's id, the key, the idempotency key, and the dependencies.
+    pub fn step(&self) -> &'a StepContext {
+        &self.attempt.step
     }
 
     /// The step's key, such as `charge_card#2`.
-    pub fn key(&self) -> &str {
-        &self.key
+    pub fn key(&self) -> &'a str {
+        self.attempt.step.key()
     }
 
     /// Which attempt it is, from 1.
     pub fn attempt(&self) -> u32 {
-        self.attempt
-    }
-
-    /// `<run id>:<key>`.
-    pub fn idempotency_key(&self) -> &str {
-        &self.idempotency_key
+        self.attempt.step.attempt()
     }
 
     /// The argument at this place, from 0, behind the [`StepContext`](crate::StepContext) if the step has one; inline
@@ -116,9 +99,12 @@ impl FakeCall {
     /// # Panics
     /// If there is none, or it is not a `T`.
     pub fn argument<T: DeserializeOwned>(&self, index: usize) -> T {
-        let key = &self.key;
-        let arguments =
-            self.arguments.as_ref().unwrap_or_else(|error| panic!("the arguments of {key} are no JSON: {error}"));
+        let key = self.key();
+        let arguments = self
+            .attempt
+            .arguments
+            .as_ref()
+            .unwrap_or_else(|error| panic!("the arguments of {key} are no JSON: {error}"));
         let argument = arguments.get(index).unwrap_or_else(|| panic!("{key} has no argument {index}: {arguments}"));
         serde_json::from_value(argument.clone())
             .unwrap_or_else(|error| panic!("argument {index} of {key} is not what was asked for: {error}"))

@@ -16,6 +16,9 @@ use crate::testing::Random;
 /// The environment variable that says which world is played alone.
 pub(super) const SEED: &str = "DURABLE_SEED";
 
+/// By how many boundaries what follows may come earlier when something that went wrong before it is left out.
+const EARLIER_MAX: u32 = 4;
+
 /// How many worlds are played in search of a shorter schedule.
 const SHORTENINGS_MAX: usize = 300;
 
@@ -295,7 +298,23 @@ fn shortened(schedule: &Schedule) -> Vec<Schedule> {
     for place in places.iter().rev() {
         let mut without = schedule.clone();
         without.mishaps.remove(place);
-        shorter.push(without);
+        // What follows comes earlier without it: a failed attempt has boundaries of its own, a crash a life.
+        for earlier in 0..=EARLIER_MAX {
+            let moved = without.mishaps.iter().map(|(later, mishap)| {
+                let is_behind = later.life == place.life && later > place;
+                let boundary = if is_behind { later.boundary.saturating_sub(earlier) } else { later.boundary };
+                (Place { boundary, ..*later }, *mishap)
+            });
+            let moved = Schedule { mishaps: moved.collect(), ..without.clone() };
+            if !shorter.contains(&moved) {
+                shorter.push(moved);
+            }
+        }
+        let joined = without.mishaps.iter().map(|(later, mishap)| {
+            let joined = Place { life: later.life - 1, boundary: later.boundary + place.boundary };
+            (if later.life > place.life { joined } else { *later }, *mishap)
+        });
+        shorter.push(Schedule { mishaps: joined.collect(), ..without.clone() });
     }
     shorter
 }

@@ -323,7 +323,7 @@ impl Director for Stage {
             other => return other,
         }
         self.state.lock().acts(attempt);
-        match self.script.fake(FakeCall::of(attempt), self.codec) {
+        match self.script.fake(&FakeCall::of(attempt), self.codec) {
             None => Cue::Go,
             Some(payload) => Cue::Return(payload),
         }
