@@ -31,6 +31,7 @@ mod verify;
 mod concurrency;
 mod lost_writes;
 mod programs;
+mod storage_faults;
 mod wide;
 
 mod bad_input;

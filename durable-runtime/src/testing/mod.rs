@@ -8,6 +8,6 @@ mod random;
 mod replay;
 
 pub use golden::{Golden, golden};
-pub use lossy::{Fault, LossyStore};
+pub use lossy::{Call, Fault, Gate, LossyStore};
 pub use random::Random;
 pub use replay::replay;
