@@ -27,6 +27,7 @@ mod golden;
 mod recover_later;
 mod shutdown;
 mod verify;
+mod verify_store;
 
 mod concurrency;
 mod lost_writes;

@@ -10,6 +10,7 @@ mod limits;
 mod recovery;
 mod registry;
 mod runs;
+mod sound;
 mod verifier;
 
 pub(crate) use active::{Active, Outcome, Phase};
@@ -21,6 +22,8 @@ pub(crate) use recovery::{Loaded, ResumeRefused, load};
 pub use registry::Registration;
 pub(crate) use registry::Registry;
 pub(crate) use runs::{Engine, halt_of};
+pub use sound::Flaw;
+pub(crate) use sound::{Unsound, decode};
 pub use verifier::Verification;
 #[cfg(feature = "testing")]
 pub(crate) use verifier::verify;
