@@ -247,3 +247,32 @@ async fn a_store_that_fails_as_a_whole_is_an_error_and_no_report() {
     let empty = Runtime::builder().open_store(Arc::new(MemoryStore::default())).await.unwrap();
     assert_eq!(empty.verify_store().await.unwrap().to_string(), "all 0 runs are sound (0 records, 0 bytes)\n");
 }
+
+#[tokio::test]
+async fn a_timer_that_ends_between_two_looks_at_its_run_is_no_finding() {
+    let (world, store) = (World::default(), LossyStore::default());
+    let runtime = world.builder().open_store(Arc::new(store.clone())).await.unwrap();
+    world.gates.open("gated");
+    runtime.start("ended", kept, 1).await.unwrap().await.unwrap();
+    let reading = store.hold(Call::Read);
+    let mut verifying = Box::pin(runtime.verify_store());
+    tokio::select! {
+        _ = &mut verifying => unreachable!("it is held"),
+        () = reading.arrived() => {}
+    }
+    // The runs of this page are listed already, so that it takes a page of its own.
+    runtime.start("retries", kept_waiting, ()).await.unwrap().id();
+    world.clock.asked_for(Timestamp(1_000_000 + 60_000)).await;
+    let listing = store.hold(Call::Due);
+    drop(reading);
+    tokio::select! {
+        _ = &mut verifying => unreachable!("it has a timer that was not listed"),
+        () = listing.arrived() => {}
+    }
+    world.clock.advance(Duration::from_mins(1));
+    assert_eq!(runtime.attach("retries", kept_waiting).await.unwrap().await.unwrap(), Ok(2));
+    drop(listing);
+    let report = patiently("the report", verifying).await.unwrap();
+    assert!(report.is_sound() && report.runs == 2, "{report}");
+    runtime.shutdown(Duration::ZERO).await;
+}
