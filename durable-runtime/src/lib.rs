@@ -332,10 +332,13 @@ mod value;
 
 pub use durable_macros::durable;
 
-pub use admin::{AttemptInfo, CHECK_LIST_MAX, Check, LIST_MAX, RunInfo, RunSummary, StepInfo, StepStatus, Stranded};
+pub use admin::{
+    AttemptInfo, CHECK_LIST_MAX, Check, Finding, LIST_MAX, RunInfo, RunSummary, StepInfo, StepStatus, StoreReport,
+    Stranded,
+};
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};
 pub use context::{Context, PATCH_ID_BYTES_MAX, STEP_NAME_BYTES_MAX, Step, StepContext};
-pub use engine::{Limits, Recovery, Stats, Verification};
+pub use engine::{Flaw, Limits, Recovery, Stats, Verification};
 pub use error::{AdminError, JournalError, OpenError, RunError, StartError};
 pub use failure::{FAILURE_CAUSES_MAX, FAILURE_MESSAGE_BYTES_MAX, Failure, ResultExt};
 pub use function::{CallSite, DurableFunction, OnChange};

@@ -95,12 +95,12 @@ impl Runtime {
     #[cfg(feature = "testing")]
     pub(crate) fn simulated(
         environment: Environment,
-        store: Arc<dyn Store>,
+        store: &Arc<dyn Store>,
         committer: Arc<dyn Commits>,
     ) -> Result<Self, OpenError> {
         let tasks = Tasks::in_place(tokio::runtime::Handle::current());
-        let engine = Engine::new(environment, Registry::collect(), Arc::clone(&store), committer, tasks);
-        Self::of(engine, &*store, Recover::Now)
+        let engine = Engine::new(environment, Registry::collect(), Arc::clone(store), committer, tasks);
+        Self::of(engine, &**store, Recover::Now)
     }
 
     /// Opens, or creates, a sled store in a folder, with all defaults; see [`RuntimeBuilder::open`].

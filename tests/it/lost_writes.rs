@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use durable_runtime::testing::{Fault, LossyStore, Random};
+use durable_runtime::testing::{Call, Fault, LossyStore, Random};
 use durable_runtime::{Context, RunStatus, Runtime, StartError, durable};
 use durable_tests::World;
 use futures::future::join_all;
@@ -63,7 +63,7 @@ async fn a_power_cut_at_any_commit_repeats_at_most_the_step_that_was_not_acknowl
     for commit in 1..=6 {
         for fault in [Fault::FailBefore, Fault::DiskFull, Fault::FailAfter] {
             let (world, store) = (World::default(), LossyStore::default());
-            store.on_commit(commit, fault);
+            store.on(Call::Commit, commit, fault);
             let store = until_the_power_cut(&world, &store).await;
             finish(&world, &store).await;
             for step in 0..STEPS {
@@ -80,8 +80,8 @@ async fn a_power_cut_at_any_commit_repeats_at_most_the_step_that_was_not_acknowl
 #[tokio::test]
 async fn a_store_that_does_not_sync_is_found_out() {
     let (world, store) = (World::default(), LossyStore::default());
-    store.on_commit(3, Fault::SkipSync);
-    store.on_commit(4, Fault::FailBefore);
+    store.on(Call::Commit, 3, Fault::SkipSync);
+    store.on(Call::Commit, 4, Fault::FailBefore);
     let store = until_the_power_cut(&world, &store).await;
     finish(&world, &store).await;
     assert_eq!(world.effects.count(&key("r", 1)), 2, "the checkpoint of step 1 was acknowledged, and is lost");
@@ -98,7 +98,7 @@ async fn power_cuts_again_and_again_lose_no_acknowledged_start_or_result() {
     let mut acknowledged = vec![None; RUNS as usize];
     let mut cuts = 0;
     while acknowledged.iter().any(Option::is_none) {
-        store.on_commit(store.commits() + 1 + random.below(8) as u64, Fault::FailBefore);
+        store.on(Call::Commit, store.calls(Call::Commit) + 1 + random.below(8) as u64, Fault::FailBefore);
         let before = world.effects.counts();
         let runtime = open(&world, &store).await;
         let started = runtime.list(None, None, 1_000).await.unwrap();

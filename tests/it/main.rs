@@ -27,10 +27,12 @@ mod golden;
 mod recover_later;
 mod shutdown;
 mod verify;
+mod verify_store;
 
 mod concurrency;
 mod lost_writes;
 mod programs;
+mod storage_faults;
 mod wide;
 
 mod bad_input;

@@ -307,14 +307,20 @@ async fn a_run_without_its_function_or_with_a_journal_that_can_not_be_read_is_to
             event[name..name + 8].copy_from_slice(b"departed");
         });
     };
-    write(&world.disk.memory, "forgotten", with(0, forgotten));
+    // `write` says that a run has not ended.
+    let unfinished = |index: usize, change: fn(&mut Vec<u8>)| {
+        let mut frames = with(index, change);
+        frames.pop();
+        frames
+    };
+    write(&world.disk.memory, "forgotten", unfinished(0, forgotten));
     write(&world.disk.memory, "damaged", with(1, |frame| frame[9] ^= 1));
     write(&world.disk.memory, "twice", [&whole[..2], &whole[1..]].concat());
     write(&world.disk.memory, "headless", whole[1..].to_vec());
     write(
         &world.disk.memory,
         "input",
-        with(0, |started| {
+        unfinished(0, |started| {
             *started = patch(started, |event| {
                 let input = event.windows(3).position(|window| window == [0, 1, b'1']).unwrap();
                 event[input + 2] = b'x';
@@ -328,7 +334,7 @@ async fn a_run_without_its_function_or_with_a_journal_that_can_not_be_read_is_to
     told("forgotten", HaltReason::Unregistered, &["departed", "not part of this program"]).await;
     told("damaged", HaltReason::Corrupt, &["[D0206]", "position 1", "checksum"]).await;
     told("twice", HaltReason::Corrupt, &["position 2", "its one outcome already"]).await;
-    told("headless", HaltReason::Corrupt, &["does not begin with Started"]).await;
+    told("headless", HaltReason::Corrupt, &["position 0", "the run is Empty"]).await;
     told("input", HaltReason::Value, &["its recorded input can't be used"]).await;
     assert!(matches!(process.runtime.verify("nobody").await, Err(AdminError::Unknown { .. })));
     assert!(matches!(process.runtime.verify("").await, Err(AdminError::InvalidId(InvalidRunId::Empty))));

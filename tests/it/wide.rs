@@ -164,10 +164,10 @@ async fn wide_slow_disk(ctx: Context, count: u32) -> usize {
 
 #[tokio::test]
 async fn thousands_of_steps_wait_for_the_disk() {
+    const COUNT: u32 = 2_000;
     if is_left_out("nothing waits for the disk in memory, and replaying it thousands of times takes long") {
         return;
     }
-    const COUNT: u32 = 2_000;
     let (world, permits) = (World::default(), Arc::new(Semaphore::new(0)));
     let handle = world.disk.open();
     let builder = world.builder().shared_dependency(Arc::clone(&permits));

@@ -10,7 +10,7 @@ use crate::id::RunId;
 use crate::runtime::Runtime;
 use crate::store::{RunStatus, StoreError};
 
-/// The most runs that a [`Check`] lists; the others are counted.
+/// The most runs that a [`Check`] and a [`StoreReport`](crate::StoreReport) list; the others are counted.
 pub const CHECK_LIST_MAX: usize = 1_000;
 
 /// What [`Runtime::check`] found. Its `Display` is a report.

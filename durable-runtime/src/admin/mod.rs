@@ -1,14 +1,17 @@
-//! Looking at runs, and looking after them: get, journal, list, verify, check, delete, resume.
+//! Looking at runs, and looking after them: get, journal, list, verify, check, verify the store, delete, resume.
 
 mod check;
 mod info;
+mod verify_store;
 
 pub use check::{CHECK_LIST_MAX, Check, Stranded};
 pub use info::{AttemptInfo, RunInfo, RunSummary, StepInfo, StepStatus};
+pub use verify_store::{Finding, StoreReport};
 
 use crate::engine::{Loaded, ResumeRefused, load};
 use crate::error::AdminError;
-use crate::id::RunId;
+use crate::halt::{Halt, HaltReason};
+use crate::id::{Fence, Position, RunId};
 use crate::journal::Journal;
 use crate::runtime::Runtime;
 use crate::store::{RunHead, RunStatus, Store, StoreError};
@@ -87,8 +90,8 @@ impl Runtime {
     /// Runs in the byte order of their ids: those after `after`, only those with `status` if given, `limit`
     /// at most (and [`LIST_MAX`]). Pass the last id seen to go on.
     ///
-    /// Reads the whole journal of each run that it lists. Of a run that can't be read, at most the id and the status
-    /// are listed; why is in [`Runtime::recovery`], or in what [`Runtime::get`] answers.
+    /// Reads the whole journal of each run that it lists. Of a run that can't be read, the id, the status and the reason
+    /// are listed; one of which not even the status can be read is listed as halted.
     ///
     /// # Errors
     /// [`AdminError::Store`].
@@ -118,25 +121,50 @@ impl Runtime {
         limit: usize,
     ) -> Result<Vec<RunSummary>, AdminError> {
         let after = after.cloned();
-        let listed = self
+        let limit = limit.min(LIST_MAX);
+        let (listed, unlisted) = self
             .inner
             .engine
             .blocking(move |store| {
-                let heads = store.list(status, after.as_ref(), limit.min(LIST_MAX))?;
-                heads
-                    .into_iter()
-                    .map(|head| Ok((load_unless_corrupt(store, &head)?, head)))
-                    .collect::<Result<Vec<_>, _>>()
+                let heads = store.list(status, after.as_ref(), limit)?;
+                // In the same order as the others, so that going on behind the last one misses none.
+                let last = heads.last().filter(|_| heads.len() == limit).map(|head| head.run.clone());
+                let listed = heads.into_iter().map(|head| Ok((load_unless_corrupt(store, &head.run)?, head)));
+                let listed = listed.collect::<Result<Vec<_>, StoreError>>()?;
+                let mut unlisted =
+                    if status.is_none_or(|status| status == RunStatus::Halted) { store.corrupt() } else { Vec::new() };
+                unlisted.retain(|error| match error {
+                    StoreError::Corrupt { run, .. } => {
+                        after.as_ref().is_none_or(|after| run > after)
+                            && last.as_ref().is_none_or(|last| run < last)
+                            && !listed.iter().any(|(_, head)| head.run == *run)
+                    }
+                    _ => false,
+                });
+                Ok((listed, unlisted))
             })
             .await?;
         let stuck = |run: &RunId| self.inner.engine.stuck(run);
-        Ok(listed
-            .into_iter()
-            .map(|(loaded, head)| match loaded.and_then(|loaded| RunInfo::of(&loaded, stuck(&head.run))) {
+        let listed = listed.into_iter().map(|(loaded, head)| match loaded {
+            Ok(Some(loaded)) => match RunInfo::of(&loaded, stuck(&head.run)) {
                 Some(info) => RunSummary::of(info),
                 None => RunSummary::unreadable(&head, stuck(&head.run)),
-            })
-            .collect())
+            },
+            Ok(None) => RunSummary::unreadable(&head, None),
+            Err(corrupt) => RunSummary::unreadable(&head, Some(corrupt)),
+        });
+        let unlisted = unlisted.into_iter().filter_map(|error| match &error {
+            StoreError::Corrupt { run, .. } => {
+                let (run, status) = (run.clone(), RunStatus::Halted);
+                let head = RunHead { run, status, length: Position(0), fence: Fence(0) };
+                Some(RunSummary::unreadable(&head, Some(corrupt(&error))))
+            }
+            _ => None,
+        });
+        let mut summaries: Vec<RunSummary> = listed.chain(unlisted).collect();
+        summaries.sort_by(|one, other| one.id.cmp(&other.id));
+        summaries.truncate(limit);
+        Ok(summaries)
     }
 
     /// Deletes a run that has ended or is halted, with all its records; also an unfinished one that is not active, because
@@ -215,10 +243,15 @@ impl Runtime {
     }
 }
 
-/// The run, or nothing of it if its journal can't be read, or if it is gone by now.
-fn load_unless_corrupt(store: &dyn Store, head: &RunHead) -> Result<Option<Loaded>, StoreError> {
-    match load(store, &head.run) {
-        Err(StoreError::Corrupt { .. }) => Ok(None),
-        loaded => loaded,
+/// The run, `None` if it is gone by now; or why its journal can't be read.
+fn load_unless_corrupt(store: &dyn Store, run: &RunId) -> Result<Result<Option<Loaded>, Halt>, StoreError> {
+    match load(store, run) {
+        Ok(loaded) => Ok(Ok(loaded)),
+        Err(error @ StoreError::Corrupt { .. }) => Ok(Err(corrupt(&error))),
+        Err(error) => Err(error),
     }
+}
+
+fn corrupt(error: &StoreError) -> Halt {
+    Halt::new(HaltReason::Corrupt, None, error.to_string())
 }

@@ -166,11 +166,11 @@ impl RunShared {
         environment: Arc<Environment>,
         wakes: Arc<BodyWakes>,
         replay: Replay,
-        origin: Origin,
+        origin: &Origin,
     ) -> Self {
         let durable = replay.length();
         let is_back = matches!(origin, Origin::Suspended(_));
-        let (recovered_by, left_at) = match origin {
+        let (recovered_by, left_at) = match *origin {
             Origin::New => (None, None),
             Origin::Recovered(code) => (Some(code), None),
             Origin::Suspended(Suspension { at, recovered_by }) => (recovered_by, Some(at)),

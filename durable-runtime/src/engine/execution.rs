@@ -105,7 +105,7 @@ impl Execution {
         events: Vec<Event>,
         registration: &Registration,
         environment: &Arc<Environment>,
-        origin: Origin,
+        origin: &Origin,
         run_waker: Arc<RunWaker>,
     ) -> Result<Self, Halt> {
         let Some(Event::Started(started)) = events.first() else {

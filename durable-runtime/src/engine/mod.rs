@@ -10,6 +10,7 @@ mod limits;
 mod recovery;
 mod registry;
 mod runs;
+mod sound;
 mod tasks;
 mod verifier;
 
@@ -25,6 +26,8 @@ pub(crate) use recovery::{Loaded, ResumeRefused, load};
 pub use registry::Registration;
 pub(crate) use registry::Registry;
 pub(crate) use runs::{Engine, halt_of};
+pub use sound::Flaw;
+pub(crate) use sound::{Unsound, decode};
 pub(crate) use tasks::Tasks;
 pub use verifier::Verification;
 #[cfg(feature = "testing")]

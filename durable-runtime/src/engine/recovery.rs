@@ -9,8 +9,9 @@ use super::active::{Active, Identity, Outcome, Phase};
 use super::committer::{CommitError, Link};
 use super::registry::Registration;
 use super::runs::{Engine, Leaving, recovered_by, shut_down};
+use super::sound;
 use crate::halt::{Halt, HaltReason};
-use crate::id::{Position, RunId};
+use crate::id::RunId;
 use crate::journal::{self, Event, Started};
 use crate::store::{Append, Record, RunHead, RunStatus, Store, StoreError};
 
@@ -229,17 +230,9 @@ pub(crate) enum ResumeRefused {
     Store(StoreError),
 }
 
-/// Reads and decodes a run.
+/// Reads and decodes a run. One that can't be a run's is corrupt, whoever asks for it.
 pub(crate) fn load(store: &dyn Store, id: &RunId) -> Result<Option<Loaded>, StoreError> {
     let Some(stored) = store.read(id)? else { return Ok(None) };
-    let mut events = Vec::with_capacity(stored.frames.len());
-    for (frame, position) in stored.frames.iter().zip(0..) {
-        let event = journal::decode(frame).map_err(|error| StoreError::Corrupt {
-            run: id.clone(),
-            position: Some(Position(position)),
-            detail: error.to_string(),
-        })?;
-        events.push(event);
-    }
-    Ok(Some(Loaded { head: stored.head, events }))
+    let (loaded, _) = sound::decode(stored).map_err(|unsound| unsound.of(id))?;
+    Ok(Some(loaded))
 }

@@ -235,7 +235,7 @@ impl Engine {
         let mut events = loaded.events;
         loop {
             let (id, waker) = (active.id.clone(), Arc::clone(&active.control.waker));
-            let execution = match Execution::of_journal(id, events, registration, &self.environment, origin, waker) {
+            let execution = match Execution::of_journal(id, events, registration, &self.environment, &origin, waker) {
                 Ok(execution) if execution.stage == Stage::Running => execution,
                 Ok(execution) => {
                     let told = format!("the store says running, the journal says {:?}", execution.stage);

@@ -166,7 +166,7 @@ pub(crate) async fn verify(
     };
     let waker = Arc::<RunWaker>::default();
     let mut execution =
-        match Execution::of_journal(run, events, registration, &Arc::new(environment), Origin::New, waker) {
+        match Execution::of_journal(run, events, registration, &Arc::new(environment), &Origin::New, waker) {
             Ok(execution) => execution,
             Err(halt) => return Verification::Differs { halt },
         };

@@ -18,6 +18,7 @@ mod patch_tests;
 mod patches;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 pub(crate) use divergence::{CodeChange, Difference, Divergence, went_on_since};
 pub(crate) use legality::{Illegal, Legality, Stage};
 pub(crate) use patches::Path;
+pub(crate) use whole::Whole;
 
 use by_key::ByKey;
 use legality::{Facts, OperationFacts};

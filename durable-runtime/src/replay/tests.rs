@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::*;
 use crate::halt::HaltReason;
 use crate::journal::event::AttemptError;
-use crate::journal::{AttemptFailed, Finished, Halted, Patched, Started, StepCompleted};
+use crate::journal::{AttemptFailed, CodeId, Finished, Halted, Patched, Started, StepCompleted};
 use crate::payload::{Codec, Payload};
 
 fn payload(value: u32) -> Payload {
@@ -352,4 +352,56 @@ fn r9_code_that_goes_on_without_a_delivery() {
     });
     assert_eq!(delivered.next_delivery(), Delivery::Nothing);
     assert!(!delivered.is_diverged());
+}
+
+/// All short journals, most of which no run has.
+#[test]
+fn a_whole_journal_is_judged_as_a_replay_judges_it() {
+    let second = |event: Event| match event {
+        Event::StepCompleted(event) => Event::StepCompleted(StepCompleted { attempts: 2, ..event }),
+        event => event,
+    };
+    let code = CodeId { version: 1, fingerprint: 1 };
+    let events = [
+        started(),
+        completed(0, "a"),
+        completed(0, "b"),
+        completed(1, "a"),
+        second(completed(0, "a")),
+        attempt_failed(0, "a", 1),
+        attempt_failed(0, "a", 2),
+        attempt_failed(1, "b", 1),
+        halted(),
+        Event::Resumed { at: 0 },
+        Event::Recovered { code: Some(code), at: 0 },
+        Event::Patched(Patched { id: "p".into(), at: 0 }),
+        finished(),
+    ];
+    let (mut legal, mut with_timers) = (0, 0);
+    let mut check = |journal: &[Event]| {
+        let whole = Whole::of(journal);
+        match Replay::of_journal(journal.iter().cloned()) {
+            Err(illegal) => assert_eq!(whole, Err(illegal), "{journal:?}"),
+            Ok(replay) => {
+                let timers =
+                    replay.recorded.values().filter_map(|recorded| Some((recorded.timer?, Timestamp(7)))).collect();
+                let failed = false;
+                with_timers += usize::from(timers != BTreeMap::new());
+                assert_eq!(whole, Ok(Whole { stage: replay.stage(), failed, timers }), "{journal:?}");
+                legal += 1;
+            }
+        }
+    };
+    let mut journals: Vec<Vec<Event>> = vec![Vec::new(), vec![started()]];
+    for _ in 0..4 {
+        let longer = |journal: &Vec<Event>| {
+            events.iter().map(|event| [&journal[..], std::slice::from_ref(event)].concat()).collect::<Vec<_>>()
+        };
+        journals = journals.iter().flat_map(longer).collect();
+        for journal in &journals {
+            check(journal);
+        }
+        journals.retain(|journal| Whole::of(journal).is_ok());
+    }
+    assert!(legal > 500 && with_timers > 100, "{legal}, {with_timers}");
 }

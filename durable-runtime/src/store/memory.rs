@@ -154,4 +154,10 @@ impl Runs {
     pub(crate) fn delete(&mut self, run: &RunId) -> bool {
         self.0.remove(run).is_some()
     }
+
+    /// Of all frames.
+    #[cfg(feature = "testing")]
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.values().flat_map(|run| &run.frames).map(|frame| frame.len() as u64).sum()
+    }
 }

@@ -1,16 +1,19 @@
 //! For tests (feature `testing`). Of durable functions: [`explore`], which crashes them everywhere, [`replay`] and [`golden`]
-//! journals. Of stores: the conformance suite that every store passes, and a store that fails on command.
+//! journals. Of stores: the conformance suite that every store passes, a [store that fails](LossyStore) on command, and
+//! [damage](Damage) to a store's files.
 
 pub mod conformance;
+mod damage;
 mod explore;
 mod golden;
 mod lossy;
 mod random;
 mod replay;
 
+pub use damage::{Damage, DamageKind};
 pub use explore::{Crash, Exploration, Explored, FakeCall, Timeline, World, explore};
 pub use golden::{Golden, golden};
-pub use lossy::{Fault, LossyStore};
+pub use lossy::{Call, Fault, Gate, LossyStore};
 pub use random::Random;
 pub use replay::replay;
 

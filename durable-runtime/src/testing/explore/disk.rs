@@ -11,7 +11,7 @@ use super::stage::Stage;
 use crate::engine::{CommitError, Commits, Link};
 use crate::id::Position;
 use crate::store::{Append, Store as _};
-use crate::testing::{Fault, LossyStore};
+use crate::testing::{Call, Fault, LossyStore};
 
 type Submission = (Append, Arc<Link>);
 
@@ -75,7 +75,7 @@ async fn write(stage: Arc<Stage>, store: LossyStore, mut queue: UnboundedReceive
             Some(Mishap::Crash(_) | Mishap::AttemptFails | Mishap::ClockJumps(_)) | None => None,
         };
         if let Some(fault) = fault {
-            store.on_commit(store.commits() + 1, fault);
+            store.on(Call::Commit, store.calls(Call::Commit) + 1, fault);
         }
         let committed = store.commit(&appends);
         if fault.is_none_or(|fault| fault == Fault::FailAfter) {

@@ -48,7 +48,7 @@ impl<F: DurableFunction> Exploration<F> {
             self.judge_outcome(known, &played, output)?;
         }
         let world = played.world()?;
-        self.judge_journal(known, &world)?;
+        judge_journal::<F>(known, &world)?;
         quietly(|| check(&world)).map_err(|panic| told(&*panic))
     }
 
@@ -88,57 +88,57 @@ impl<F: DurableFunction> Exploration<F> {
         }
     }
 
-    /// One outcome for each operation, and every prefix replays: to the same next operations as it did before.
-    fn judge_journal(&self, known: &mut Known, world: &World<F::Output>) -> Result<(), String> {
-        let journal = &world.journal;
-        let mut outcomes = BTreeSet::new();
-        for event in &journal.events {
-            if let Event::StepCompleted(completed) = event
-                && !outcomes.insert(&completed.operation.key)
-            {
-                return Err(format!("{} has two recorded outcomes (R6)", completed.operation.key));
-            }
-        }
-        if !known.replayed.insert(hash(journal)) {
-            return Ok(());
-        }
-        let registration = Registration::of::<F>();
-        let length = journal.length();
-        let stride = length.div_ceil(PREFIXES_MAX).max(1);
-        for prefix in (1..length).step_by(stride).chain([length]) {
-            let prefix = journal.prefix(prefix);
-            let after = || format!("after {} of its {length} records", prefix.length());
-            match self.replayed(&prefix, &registration) {
-                Verification::Same => {}
-                Verification::Continues { next } => {
-                    let before = known.next.entry(hash(&prefix)).or_insert_with(|| next.clone());
-                    if *before != next {
-                        return Err(format!(
-                            "{}, the function goes on with [{}], and with the same records it went on with [{}] before: it is not deterministic",
-                            after(),
-                            next.join(", "),
-                            before.join(", ")
-                        ));
-                    }
-                }
-                Verification::Differs { halt } => {
-                    return Err(format!("{}, the journal does not replay: {halt}", after()));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn replayed(&self, journal: &Journal, registration: &Registration) -> Verification {
-        let tokio = tokio::runtime::Builder::new_current_thread().build();
-        let tokio = tokio.unwrap_or_else(|error| panic!("a tokio runtime can't be built: {error}"));
-        tokio.block_on(replay_with(journal, registration))
-    }
-
     fn text(&self, output: &F::Output) -> String {
         let payload = crate::payload::Payload::encode(self.codec, output, crate::payload::PAYLOAD_BYTES_MAX);
         payload.map_or_else(|error| error.to_string(), |payload| payload.excerpt())
     }
+}
+
+/// One outcome for each operation, and every prefix replays: to the same next operations as it did before.
+fn judge_journal<F: DurableFunction>(known: &mut Known, world: &World<F::Output>) -> Result<(), String> {
+    let journal = &world.journal;
+    let mut outcomes = BTreeSet::new();
+    for event in &journal.events {
+        if let Event::StepCompleted(completed) = event
+            && !outcomes.insert(&completed.operation.key)
+        {
+            return Err(format!("{} has two recorded outcomes (R6)", completed.operation.key));
+        }
+    }
+    if !known.replayed.insert(hash(journal)) {
+        return Ok(());
+    }
+    let registration = Registration::of::<F>();
+    let length = journal.length();
+    let stride = length.div_ceil(PREFIXES_MAX).max(1);
+    for prefix in (1..length).step_by(stride).chain([length]) {
+        let prefix = journal.prefix(prefix);
+        let after = || format!("after {} of its {length} records", prefix.length());
+        match replayed(&prefix, &registration) {
+            Verification::Same => {}
+            Verification::Continues { next } => {
+                let before = known.next.entry(hash(&prefix)).or_insert_with(|| next.clone());
+                if *before != next {
+                    return Err(format!(
+                        "{}, the function goes on with [{}], and with the same records it went on with [{}] before: it is not deterministic",
+                        after(),
+                        next.join(", "),
+                        before.join(", ")
+                    ));
+                }
+            }
+            Verification::Differs { halt } => {
+                return Err(format!("{}, the journal does not replay: {halt}", after()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn replayed(journal: &Journal, registration: &Registration) -> Verification {
+    let tokio = tokio::runtime::Builder::new_current_thread().build();
+    let tokio = tokio.unwrap_or_else(|error| panic!("a tokio runtime can't be built: {error}"));
+    tokio.block_on(replay_with(journal, registration))
 }
 
 /// The keys of the attempts of a world in the order in which they ended, without those that were made to fail.

@@ -133,13 +133,10 @@ impl Boundary {
 
 impl fmt::Display for Mishap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ClockJumps(millis) => write!(f, "clock{millis:+}"),
-            _ => {
-                let name = NAMES.iter().find(|(mishap, _)| mishap == self).map_or("", |(_, name)| name);
-                f.write_str(name)
-            }
+        if let Self::ClockJumps(millis) = self {
+            return write!(f, "clock{millis:+}");
         }
+        f.write_str(NAMES.iter().find(|(mishap, _)| mishap == self).map_or("", |(_, name)| name))
     }
 }
 

@@ -77,6 +77,7 @@ type Make = Box<dyn Fn(&mut Dependencies) + Send + Sync>;
 ///
 /// # Panics
 /// If the input can't be recorded.
+#[expect(clippy::needless_pass_by_value, reason = "as `Runtime::start` takes it")]
 pub fn explore<F: DurableFunction>(function: F, input: F::Input) -> Exploration<F> {
     let input = Payload::encode(Codec::Json, &input, PAYLOAD_BYTES_MAX)
         .unwrap_or_else(|error| panic!("the input of {} can't be recorded: {error}", F::NAME));

@@ -19,6 +19,7 @@ use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
 use crate::journal::Journal;
 use crate::runtime::Runtime;
+use crate::store::Store;
 use crate::testing::LossyStore;
 use crate::value;
 
@@ -119,7 +120,8 @@ impl<F: DurableFunction> Exploration<F> {
             director: Some(Arc::clone(stage) as _),
         };
         let disk = Disk::start(Arc::clone(stage), store.clone());
-        let runtime = match Runtime::simulated(environment, Arc::new(store.clone()), disk) {
+        let store: Arc<dyn Store> = Arc::new(store.clone());
+        let runtime = match Runtime::simulated(environment, &store, disk) {
             Ok(runtime) => runtime,
             Err(error) => return LifeEnd::Over(End::Stuck(format!("the store does not open again: {error}"))),
         };

@@ -85,10 +85,10 @@ pub(super) struct Failure {
 impl Failure {
     pub(super) fn new(
         function: &str,
-        why: String,
+        why: &str,
         schedule: &Schedule,
         found_in: Option<&Schedule>,
-        timeline: Timeline,
+        timeline: &Timeline,
     ) -> Self {
         let found = match found_in {
             Some(found) if found != schedule => format!(" (found in {found})"),

@@ -120,7 +120,7 @@ impl<'a, F: DurableFunction> Search<'a, F> {
         let whole = self.try_one(&schedule)?;
         self.explored.boundaries = whole.len();
         self.repeat(&schedule)?;
-        self.judged(&schedule).map_err(|why| Box::new(self.failure(&schedule, differs(&why), None)))?;
+        self.judged(&schedule).map_err(|why| Box::new(self.failure(&schedule, &differs(&why), None)))?;
         self.try_one(&Schedule { suspends: true, ..schedule.clone() })?;
         let mut layer = vec![(schedule, whole)];
         for mishaps in 1..=self.exploration.depth {
@@ -155,7 +155,7 @@ impl<'a, F: DurableFunction> Search<'a, F> {
         };
         self.try_one(&Schedule::default()).map_err(|_| ()).unwrap_or_default();
         if let Err(why) = self.judged(&schedule) {
-            return Err(Box::new(self.failure(&schedule, why, None)));
+            return Err(Box::new(self.failure(&schedule, &why, None)));
         }
         if let Ok(played) = self.exploration.play_quietly(schedule) {
             println!("{}", played.seen.timeline);
@@ -167,7 +167,7 @@ impl<'a, F: DurableFunction> Search<'a, F> {
     fn try_one(&mut self, schedule: &Schedule) -> Result<Vec<(Place, Boundary)>, Box<Failure>> {
         match self.judged(schedule) {
             Ok(places) => Ok(places),
-            Err(why) => Err(Box::new(self.shortest(schedule, why))),
+            Err(why) => Err(Box::new(self.shortest(schedule, &why))),
         }
     }
 
@@ -197,12 +197,12 @@ impl<'a, F: DurableFunction> Search<'a, F> {
                 }
             }
         };
-        told_again().map_err(|why| Box::new(self.failure(schedule, why, None)))
+        told_again().map_err(|why| Box::new(self.failure(schedule, &why, None)))
     }
 
     /// From a schedule that fails to one that fails with as little as possible.
-    fn shortest(&mut self, schedule: &Schedule, why: String) -> Failure {
-        let mut found = (self.written_out(schedule), why.clone());
+    fn shortest(&mut self, schedule: &Schedule, why: &str) -> Failure {
+        let mut found = (self.written_out(schedule), why.to_owned());
         match self.judged(&found.0) {
             Err(again) => found.1 = again,
             // What was drawn can't be written out: the seed itself is the shortest.
@@ -225,7 +225,7 @@ impl<'a, F: DurableFunction> Search<'a, F> {
             }
         }
         let (shortest, why) = found;
-        self.failure(&shortest, why, Some(schedule))
+        self.failure(&shortest, &why, Some(schedule))
     }
 
     /// The same schedule with its random mishaps written out.
@@ -240,10 +240,10 @@ impl<'a, F: DurableFunction> Search<'a, F> {
         Schedule { mishaps, random: None, ..schedule.clone() }
     }
 
-    fn failure(&self, schedule: &Schedule, why: String, found_in: Option<&Schedule>) -> Failure {
+    fn failure(&self, schedule: &Schedule, why: &str, found_in: Option<&Schedule>) -> Failure {
         let played = self.exploration.play_quietly(schedule.clone());
         let timeline = played.map(|played| played.seen.timeline).unwrap_or_default();
-        Failure::new(F::NAME, why, schedule, found_in, timeline)
+        Failure::new(F::NAME, why, schedule, found_in, &timeline)
     }
 }
 

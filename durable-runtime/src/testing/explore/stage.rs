@@ -12,7 +12,7 @@ use super::mishap::{Boundary, Crash, Mishap, StoreFailure};
 use super::schedule::{Place, Schedule};
 use super::script::{FakeCall, Script};
 use super::timeline::{Entry, Timeline};
-use crate::clock::{Clock as _, Sleep};
+use crate::clock::{Clock, Sleep};
 use crate::context::{Attempt, Cue, Director};
 use crate::id::RunId;
 use crate::journal::{self, Event};
@@ -98,7 +98,7 @@ impl Stage {
     /// A process begins to live. Call within its tokio runtime.
     pub(super) fn be_born(&self) -> VirtualClock {
         let mut state = self.state.lock();
-        let clock = VirtualClock::starting_at(state.clock.as_ref().map_or(BEGINNING, |clock| clock.now()));
+        let clock = VirtualClock::starting_at(state.clock.as_ref().map_or(BEGINNING, Clock::now));
         state.clock = Some(clock.clone());
         state.life += 1;
         state.boundary = 0;

@@ -1,0 +1,95 @@
+//! Whether events can be the whole journal of one run, without code and without keeping them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::legality::{Facts, OperationFacts};
+use super::{Illegal, Legality, OperationNumber, Stage};
+use crate::clock::Timestamp;
+use crate::id::Position;
+use crate::journal::Event;
+
+/// What a journal says that can be that of one run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Whole {
+    pub(crate) stage: Stage,
+    /// Whether the function's result is an `Err`.
+    pub(crate) failed: bool,
+    /// The attempts that are to come, by the records that say so.
+    pub(crate) timers: BTreeMap<Position, Timestamp>,
+}
+
+#[derive(Debug)]
+struct Known {
+    key: Arc<str>,
+    failed_attempts: u32,
+    completed: bool,
+    timer: Option<Position>,
+}
+
+impl Whole {
+    /// Judges a journal by the same table as a replay does.
+    ///
+    /// # Errors
+    /// The first event that can't stand where it does.
+    pub(crate) fn of(events: &[Event]) -> Result<Self, Illegal> {
+        let mut legality = Legality::new();
+        let mut operations: BTreeMap<OperationNumber, Known> = BTreeMap::new();
+        let mut claims: BTreeMap<Arc<str>, OperationNumber> = BTreeMap::new();
+        let mut known_patches = BTreeSet::new();
+        let (mut failed, mut timers) = (false, BTreeMap::new());
+        for event in events {
+            let facts = match (event, event.operation()) {
+                (Event::Patched(patched), _) => Facts::Patch { is_recorded: known_patches.contains(&*patched.id) },
+                (_, Some(operation)) => {
+                    let known = operations.get(&operation.claim);
+                    Facts::Operation(OperationFacts {
+                        key_of_claim: known.map(|known| Arc::clone(&known.key)),
+                        claim_of_key: claims.get(&operation.key).copied(),
+                        failed_attempts: known.map_or(0, |known| known.failed_attempts),
+                        completed: known.is_some_and(|known| known.completed),
+                    })
+                }
+                (_, None) => Facts::Nothing,
+            };
+            let position = legality.admit(event, &facts)?;
+            if let Some(operation) = event.operation() {
+                claims.entry(Arc::clone(&operation.key)).or_insert(operation.claim);
+                let known = operations.entry(operation.claim).or_insert_with(|| Known {
+                    key: Arc::clone(&operation.key),
+                    failed_attempts: 0,
+                    completed: false,
+                    timer: None,
+                });
+                if let Some(over) = known.timer.take() {
+                    timers.remove(&over);
+                }
+                match event {
+                    Event::AttemptFailed(event) => {
+                        known.failed_attempts = event.attempt;
+                        known.timer = Some(position);
+                        timers.insert(position, Timestamp(event.retry_at));
+                    }
+                    Event::StepCompleted(_) => known.completed = true,
+                    Event::Started(_)
+                    | Event::Recovered { .. }
+                    | Event::Halted(_)
+                    | Event::Resumed { .. }
+                    | Event::Finished(_)
+                    | Event::Patched(_) => {}
+                }
+            }
+            match event {
+                Event::Patched(patched) => drop(known_patches.insert(&*patched.id)),
+                Event::Finished(finished) => failed = finished.failed,
+                Event::Started(_)
+                | Event::AttemptFailed(_)
+                | Event::StepCompleted(_)
+                | Event::Recovered { .. }
+                | Event::Halted(_)
+                | Event::Resumed { .. } => {}
+            }
+        }
+        Ok(Self { stage: legality.stage(), failed, timers })
+    }
+}

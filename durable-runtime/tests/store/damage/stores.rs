@@ -1,0 +1,105 @@
+//! What a damaged store may answer.
+
+use std::path::Path;
+
+use durable_runtime::store::{MemoryStore, SledStore, Store, StoreError, StoredRun};
+use durable_runtime::testing::Random;
+use durable_runtime::{Durability, RunStatus, Timestamp};
+
+use crate::support::{Sled, append, copy_folder, everything, run};
+
+const COMMITS: usize = 150;
+
+/// The states that the store went through, by commit.
+pub(super) struct Known {
+    states: Vec<Vec<StoredRun>>,
+    oldest_state: usize,
+}
+
+/// Settled, active, deleted and large runs, in any store; always the same.
+fn write(store: &dyn Store, mut written: impl FnMut(&dyn Store)) {
+    let mut random = Random::new(31);
+    written(store);
+    for commit in 0..COMMITS {
+        let id = run(&format!("run {}", random.below(40)));
+        if commit == COMMITS / 2 {
+            while store.tidy().expect("tidy") {}
+        }
+        let length = store.head(&id).expect("head").map_or(0, |head| head.length.0);
+        if random.one_in(10) && length > 0 {
+            assert!(store.delete(&id).expect("delete"));
+        } else {
+            let length = store.head(&id).expect("head").map_or(0, |head| head.length.0);
+            let after = [RunStatus::Running, RunStatus::Completed][random.below(2)];
+            let bytes = if random.one_in(20) { 30_000 } else { random.below(2_000) };
+            let mut next = append(&id, length, &[&random.bytes(bytes)], after);
+            next.records[0].due = random.one_in(3).then_some(Timestamp(7));
+            store.commit(&[next]).expect("commit");
+        }
+        written(store);
+    }
+}
+
+/// Leaves the folder as a process did that closed the store, or was killed while it had it open.
+pub(super) fn make(folder: &Path, is_closed: bool) {
+    let sled = Sled::new();
+    let store = sled.open().expect("open");
+    write(&store, |_| {});
+    if is_closed {
+        drop(store);
+    }
+    copy_folder(&sled.path(), folder);
+}
+
+/// Everything that can be read; damaged runs are left out, having given a typed error that names them.
+fn readable(store: &SledStore) -> Result<Vec<StoredRun>, StoreError> {
+    let mut runs = Vec::new();
+    for head in store.list(None, None, usize::MAX)? {
+        match store.read(&head.run) {
+            Ok(stored) => runs.push(stored.expect("a listed run")),
+            Err(StoreError::Corrupt { run, .. }) => assert_eq!(run, head.run),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(runs)
+}
+
+impl Known {
+    pub(super) fn new(is_closed: bool) -> Self {
+        let mut states = Vec::new();
+        write(&MemoryStore::default(), |store| states.push(everything(store)));
+        // The side file of a closed store knows its last commit, so nothing may be missing.
+        Self { states, oldest_state: if is_closed { COMMITS } else { 0 } }
+    }
+
+    pub(super) fn look(&self, damaged: &Path) -> String {
+        let look = || {
+            let store = SledStore::open(damaged, Durability::Buffered)?;
+            let runs = readable(&store)?;
+            let corrupt = store.corrupt().len();
+            // The rest may fail, and must neither panic nor change what is there.
+            let due = store.due(Timestamp(7), usize::MAX);
+            let more = append(&run("more"), 0, &[b"x"], RunStatus::Completed);
+            let worked =
+                due.and_then(|_| store.commit(&[more])).and_then(|_| store.tidy()).and_then(|_| store.compact());
+            if worked.is_ok() {
+                assert!(store.delete(&run("more")).is_ok_and(|is_known| is_known));
+                drop(store);
+                let store = SledStore::open(damaged, Durability::Buffered)?;
+                assert_eq!(readable(&store)?, runs, "compacted and opened again");
+            }
+            Ok::<_, StoreError>((runs, corrupt))
+        };
+        let (runs, corrupt) = match look() {
+            Err(error) => return error.to_string(),
+            Ok(found) => found,
+        };
+        let is_found = |state: &&Vec<StoredRun>| {
+            let missing = state.iter().filter(|run| !runs.contains(run)).count();
+            runs.iter().all(|run| state.contains(run)) && missing <= corrupt
+        };
+        let state = self.states[self.oldest_state..].iter().rposition(|state| is_found(&state));
+        let state = state.expect("opened with something that was never written") + self.oldest_state;
+        format!("opened at state {state} of {COMMITS}, {corrupt} runs corrupt")
+    }
+}
