@@ -307,6 +307,9 @@
 #[expect(unused_extern_crates, reason = "used by the expansion in unit tests only")]
 extern crate self as durable_runtime;
 
+#[macro_use]
+mod fail_point;
+
 mod admin;
 mod clock;
 mod context;

@@ -274,6 +274,7 @@ impl Runtime {
             }
         }
         engine.empty().await;
+        fail_point!("shutdown.runs.left");
         engine.close().await;
         Shutdown { interrupted }
     }

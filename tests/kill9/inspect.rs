@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use durable_runtime::{RunInfo, RunStatus, Runtime, StepInfo, StepStatus};
 
-use crate::fact::Refusal;
+use crate::fact::{Execution, Refusal};
 use crate::ledger::{Ledger, Run, Step, Violation};
 use crate::life::list_all;
-use crate::order::{Receipt, filling, fulfil};
+use crate::order::{Order, Receipt, filling, fulfil};
 use crate::reaper::Trial;
+use crate::reference::{Reference, essence};
 
 /// How much was found.
 #[derive(Debug, Default)]
@@ -19,19 +20,24 @@ pub(crate) struct Found {
     checkpoints: usize,
     failed_attempts: usize,
     bytes: usize,
+    /// By run, how much there was of what was acknowledged, and its records.
+    by_run: BTreeMap<String, (usize, u64)>,
 }
 
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { runs, checkpoints, failed_attempts, bytes } = self;
-        write!(f, "{runs} runs, {checkpoints} checkpoints of {bytes} bytes, {failed_attempts} failed attempts")
+        let Self { runs, checkpoints, failed_attempts, bytes, .. } = self;
+        write!(f, "{runs} runs, {checkpoints} outcomes of {bytes} bytes, {failed_attempts} failed attempts")
     }
 }
 
-/// Compares the store with what was heard.
-pub(crate) fn inspect(trial: &Trial, ledger: &Ledger) -> Result<Found, Violation> {
+/// Compares the store with what was heard, once all runs have ended.
+pub(crate) fn inspect(trial: &mut Trial) -> Result<Found, Violation> {
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    tokio.expect("a thread to look into the store").block_on(look(trial, ledger)).map_err(Violation::BrokenPromise)
+    let tokio = tokio.expect("a thread to look into the store");
+    let found = tokio.block_on(look(trial, &trial.told.ledger)).map_err(Violation::BrokenPromise)?;
+    found.by_run.iter().for_each(|(run, (found, records))| trial.told.ledger.inspected(run, *found, *records));
+    Ok(found)
 }
 
 async fn look(trial: &Trial, ledger: &Ledger) -> Result<Found, String> {
@@ -47,15 +53,23 @@ async fn look(trial: &Trial, ledger: &Ledger) -> Result<Found, String> {
         return Err(format!("runs heard of and listed: {:?}", heard.symmetric_difference(&listed)));
     }
     let mut found = Found { runs: listed.len(), ..Found::default() };
+    let reference = Reference::new().await?;
     for (id, run) in &ledger.runs {
         let attached = runtime.attach(id, fulfil).await.map_err(|error| error.to_string())?;
         let result = attached.await.map_err(|error| error.to_string())?;
         if run.result.as_ref() != Some(&result) {
             return Err(format!("{id} returned {:?}, now {result:?}", run.result));
         }
+        let order = Order::of_run_id(id).ok_or_else(|| format!("{id} is no order"))?;
+        let (essence, unkilled) = (essence(&result), reference.of(order).await?);
+        if essence != unkilled {
+            return Err(format!("{id} came to {essence:?}, and unkilled it comes to {unkilled:?}"));
+        }
         let info = runtime.get(id).await.map_err(|error| error.to_string())?;
         let info = info.ok_or_else(|| format!("{id} is not in the store"))?;
-        found.compare_run(run, &info).map_err(|difference| format!("{id}: {difference}"))?;
+        let outcomes = found.compare_run(run, &info).map_err(|difference| format!("{id}: {difference}"))?;
+        // The start and the result, too.
+        found.by_run.insert(id.clone(), (1 + outcomes + 1, info.events));
     }
     if runtime.stats().steps_executed != 0 {
         return Err(format!("looking made steps run: {:?}", runtime.stats()));
@@ -65,7 +79,8 @@ async fn look(trial: &Trial, ledger: &Ledger) -> Result<Found, String> {
 }
 
 impl Found {
-    fn compare_run(&mut self, run: &Run, info: &RunInfo) -> Result<(), String> {
+    /// Returns how many of the acknowledged outcomes there are.
+    fn compare_run(&mut self, run: &Run, info: &RunInfo) -> Result<usize, String> {
         let status = match &run.result {
             Some(Ok(_)) => RunStatus::Completed,
             Some(Err(_)) => RunStatus::Failed,
@@ -75,18 +90,28 @@ impl Found {
             return Err(format!("it is {}, {:?}, and should be {status}", info.status, info.halt));
         }
         let recorded: BTreeMap<&str, &StepInfo> = info.steps.iter().map(|step| (&*step.key, step)).collect();
-        let heard: BTreeSet<&str> = run.steps.keys().map(String::as_str).collect();
-        if recorded.len() != info.steps.len() || !heard.iter().copied().eq(recorded.keys().copied()) {
-            return Err(format!("recorded are the steps {:?}, heard of were {heard:?}", recorded.keys()));
+        if recorded.len() != info.steps.len() {
+            return Err(format!("a step is recorded twice: {:?}", info.steps));
         }
-        for (step, recorded) in run.steps.values().zip(recorded.values()) {
-            self.compare_step(step, recorded).map_err(|difference| format!("{}: {difference}", recorded.key))?;
+        if let Some(unheard) = recorded.keys().find(|key| !run.steps.contains_key(**key)) {
+            return Err(format!("recorded is {unheard}, heard of were {:?}", run.steps.keys()));
         }
-        Ok(())
+        let mut outcomes = 0;
+        for (key, step) in &run.steps {
+            match (recorded.get(&**key), &step.outcome) {
+                (Some(recorded), Some(outcome)) => {
+                    self.compare_step(step, outcome, recorded).map_err(|difference| format!("{key}: {difference}"))?;
+                    outcomes += 1;
+                }
+                (None, Some(outcome)) => return Err(format!("{outcome:?} is not recorded")),
+                // It lost its race, before its outcome or after.
+                (_, None) => {}
+            }
+        }
+        Ok(outcomes)
     }
 
-    fn compare_step(&mut self, step: &Step, recorded: &StepInfo) -> Result<(), String> {
-        let outcome = step.outcome.as_ref().ok_or("it has no outcome")?;
+    fn compare_step(&mut self, step: &Step, outcome: &Execution, recorded: &StepInfo) -> Result<(), String> {
         let output = recorded.output.as_ref().ok_or("its outcome is not recorded")?;
         let output_bytes = output.bytes().len();
         let output: Result<Receipt, Refusal> = output.decode().map_err(|error| error.to_string())?;

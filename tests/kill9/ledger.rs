@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::fact::{Execution, Fact, Refusal};
-use crate::order::Order;
+use crate::fact::{Execution, Fact, Known, Refusal};
+use crate::order::{Order, RACERS};
 
 /// Why the trial failed.
 #[derive(Debug, Clone)]
@@ -37,12 +37,16 @@ fn broken<T>(what: String) -> Result<T, Violation> {
 /// Everything that was acknowledged.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ledger {
+    /// Without those that were deleted.
     pub(crate) runs: BTreeMap<String, Run>,
-    recovered: usize,
-    facts: usize,
-    compactions: usize,
-    visits: usize,
-    repeated: usize,
+    deleted: BTreeSet<u64>,
+    /// All orders below this were started.
+    first_unknown: u64,
+    /// What this life's store told of its runs so far.
+    listed: BTreeMap<u64, Known>,
+    /// Lives that came to their end with every step that they had begun.
+    ended_in_order: BTreeSet<u32>,
+    counts: Counts,
 }
 
 /// What was heard of a run.
@@ -52,6 +56,10 @@ pub(crate) struct Run {
     pub(crate) result: Option<Result<Vec<Execution>, Refusal>>,
     /// By key within the run.
     pub(crate) steps: BTreeMap<String, Step>,
+    /// Whether the store was found to have all of it, once it had ended.
+    pub(crate) is_inspected: bool,
+    /// A worker was about to delete it; perhaps it is gone.
+    is_being_deleted: bool,
 }
 
 /// What was heard of a step.
@@ -61,6 +69,8 @@ pub(crate) struct Step {
     pub(crate) executions: Vec<Execution>,
     /// The execution whose outcome is acknowledged.
     pub(crate) outcome: Option<Execution>,
+    /// It has panicked since it was executed last.
+    is_halted: bool,
 }
 
 /// How much was heard.
@@ -72,80 +82,183 @@ pub(crate) struct Counts {
     pub(crate) failed: usize,
     pub(crate) checkpoints: usize,
     pub(crate) executions: usize,
-    /// Attempts that failed, were recorded, and were followed by another one.
-    pub(crate) retried: usize,
-    /// Attempts that ran again, because a kill came before their record.
+    /// Attempts that were executed, be it once or more often.
+    pub(crate) attempts: usize,
+    /// Executions of attempts that ran again, because a kill came before their record.
     pub(crate) repeated: usize,
+    /// The same, because they had panicked.
+    pub(crate) mended: usize,
     /// Unfinished runs found when a store was opened.
     pub(crate) recovered: usize,
     pub(crate) visits: usize,
     pub(crate) compactions: usize,
+    pub(crate) deleted: usize,
+    /// Starts, outcomes and results that were acknowledged, of the runs that were inspected.
+    pub(crate) acknowledged: usize,
+    /// How many of them the store had.
+    pub(crate) found: usize,
+    /// The records of those runs.
+    pub(crate) records: u64,
+}
+
+impl Counts {
+    /// Acknowledged, and not in the store.
+    pub(crate) fn lost(&self) -> usize {
+        self.acknowledged - self.found
+    }
+
+    /// Executions that nothing explains.
+    pub(crate) fn doubled(&self) -> usize {
+        self.executions - self.attempts - self.repeated - self.mended
+    }
 }
 
 impl Ledger {
     /// Takes in what the worker told in this life; later lives have higher numbers.
     pub(crate) fn hear(&mut self, life: u32, fact: Fact) -> Result<(), Violation> {
-        self.facts += 1;
+        self.counts.facts += 1;
         match fact {
-            Fact::Opening | Fact::Compacting | Fact::Idle | Fact::Done => Ok(()),
+            Fact::Opening => {
+                self.listed.clear();
+                Ok(())
+            }
+            // Who dies when and where changes nothing of what must hold.
+            Fact::Compacting
+            | Fact::Idle
+            | Fact::Leaving
+            | Fact::Reached { .. }
+            | Fact::Hits { .. }
+            | Fact::Dying { .. } => Ok(()),
+            Fact::Done { interrupted } => {
+                if interrupted == 0 {
+                    self.ended_in_order.insert(life);
+                }
+                Ok(())
+            }
             Fact::Compacted => {
-                self.compactions += 1;
+                self.counts.compactions += 1;
                 Ok(())
             }
-            Fact::Opened { known, resumed, skipped } => self.opened(known, resumed, &skipped),
-            Fact::Started { run } => {
-                self.runs.entry(run).or_default().is_started = true;
+            Fact::Found { runs } => {
+                self.listed.extend(runs);
                 Ok(())
             }
+            Fact::Opened { resumed, skipped } => self.opened(resumed, &skipped),
+            Fact::Started { run } => self.started(run),
             Fact::Effect(execution) if execution.life != life => {
                 Err(Violation::Trouble(format!("{execution:?} was told in life {life}")))
             }
             Fact::Effect(execution) => self.effect(execution),
             Fact::Durable(outcome) => self.durable(&outcome),
             Fact::Finished { run, result } => self.finished(&run, result),
+            Fact::Halted { run } => self.halted(&run),
+            Fact::Deleting { run } => match self.runs.get_mut(&run) {
+                Some(known) if known.is_inspected => {
+                    known.is_being_deleted = true;
+                    Ok(())
+                }
+                other => Err(Violation::Trouble(format!("{run} was not to be deleted: {other:?}"))),
+            },
+            Fact::Deleted { run, existed: true } => {
+                self.forget(&run);
+                Ok(())
+            }
+            // Listed when the store was opened, and deleted by nobody since.
+            Fact::Deleted { run, existed: false } => broken(format!("{run} was to be deleted and was not there")),
             Fact::Failed { what, error } => Err(Violation::Trouble(format!("life {life}: {what} failed: {error}"))),
         }
     }
 
-    fn opened(&mut self, known: usize, resumed: usize, skipped: &[String]) -> Result<(), Violation> {
-        self.recovered += resumed;
+    fn opened(&mut self, resumed: usize, skipped: &[String]) -> Result<(), Violation> {
+        self.counts.recovered += resumed;
         if !skipped.is_empty() {
             return broken(format!("runs were not continued: {skipped:?}"));
         }
-        // A run that began a step was started, even if `start` did not live to say so (R1).
-        if known < self.runs.len() {
-            return broken(format!("{} runs were acknowledged, the store knows {known}", self.runs.len()));
+        let mut gone = Vec::new();
+        for (id, run) in &self.runs {
+            let listed = Order::of_run_id(id).and_then(|order| self.listed.get(&order.number));
+            match (listed, &run.result) {
+                (None, _) if run.is_being_deleted => gone.push(id.clone()),
+                // A run that began a step was started, even if `start` did not live to say so (R1).
+                (None, _) => return broken(format!("{id} was acknowledged, and the store does not know it")),
+                (Some(Known::Running | Known::Halted), Some(result)) => {
+                    return broken(format!("{id} has returned {result:?}, and is unfinished"));
+                }
+                (Some(Known::Halted), None) if Order::of_run_id(id).is_none_or(|order| !order.breaks()) => {
+                    return broken(format!("{id} is halted for no reason"));
+                }
+                _ => {}
+            }
         }
-        let finished = self.runs.values().filter(|run| run.result.is_some()).count();
-        if known - resumed < finished {
-            return broken(format!("{finished} runs were finished, but of {known} runs {resumed} were resumed"));
+        for run in gone {
+            self.forget(&run);
+        }
+        if let Some(back) = self.listed.keys().find(|number| self.deleted.contains(number)) {
+            return broken(format!("order {back} was deleted and is back"));
         }
         Ok(())
     }
 
+    fn started(&mut self, run: String) -> Result<(), Violation> {
+        self.refuse_deleted(&run, "was started")?;
+        let known = self.runs.entry(run).or_default();
+        self.counts.started += usize::from(!known.is_started);
+        known.is_started = true;
+        let is_started = |number: u64| {
+            let run = self.runs.get(&Order { number }.run_id());
+            run.is_some_and(|run| run.is_started) || self.deleted.contains(&number)
+        };
+        while is_started(self.first_unknown) {
+            self.first_unknown += 1;
+        }
+        Ok(())
+    }
+
+    fn refuse_deleted(&self, run: &str, what: &str) -> Result<(), Violation> {
+        match Order::of_run_id(run) {
+            Some(order) if self.deleted.contains(&order.number) => broken(format!("{run} {what} after it was deleted")),
+            _ => Ok(()),
+        }
+    }
+
+    fn forget(&mut self, run: &str) {
+        if self.runs.remove(run).is_some() {
+            self.counts.deleted += 1;
+            self.deleted.extend(Order::of_run_id(run).map(|order| order.number));
+        }
+    }
+
     fn effect(&mut self, execution: Execution) -> Result<(), Violation> {
-        let (run, key) = execution.run_and_step();
-        let run = self.runs.entry(run.to_owned()).or_default();
+        let (id, key) = execution.run_and_step();
+        self.refuse_deleted(id, &format!("executed {key}"))?;
+        let run = self.runs.entry(id.to_owned()).or_default();
         if run.result.is_some() {
             return broken(format!("{execution:?} happened after its run had finished"));
+        }
+        if let Some(winner) = rival(key).and_then(|rival| run.steps.get(rival)?.outcome.clone()) {
+            return broken(format!("{execution:?} happened although {winner:?} had won the race"));
         }
         let step = run.steps.entry(key.to_owned()).or_default();
         if let Some(outcome) = &step.outcome {
             return broken(format!("{execution:?} happened although {outcome:?} was an acknowledged checkpoint"));
         }
-        let Execution { life, attempt, .. } = execution;
-        let (lowest, highest) = match step.executions.last() {
-            None => (1, 1),
+        match step.executions.last() {
+            None if execution.attempt == 1 => self.counts.attempts += 1,
             // Before a further attempt begins, it is recorded that the one before failed (R11).
-            Some(last) if last.life == life => (last.attempt + 1, last.attempt + 1),
-            Some(last) => (last.attempt, last.attempt + 1),
-        };
-        if !(lowest..=highest).contains(&attempt) {
-            return broken(format!("{execution:?} came after {:?}", step.executions));
+            Some(last) if execution.attempt == last.attempt + 1 => self.counts.attempts += 1,
+            Some(last) if execution.attempt == last.attempt && step.is_halted => self.counts.mended += 1,
+            Some(last)
+                if execution.attempt == last.attempt
+                    && execution.life != last.life
+                    // A step that lost its race is dropped, in whatever way its life ends.
+                    && (rival(key).is_some() || !self.ended_in_order.contains(&last.life)) =>
+            {
+                self.counts.repeated += 1;
+            }
+            _ => return broken(format!("{execution:?} came after {:?}", step.executions)),
         }
-        if step.executions.last().is_some_and(|last| last.attempt == attempt) {
-            self.repeated += 1;
-        }
+        self.counts.executions += 1;
+        step.is_halted = false;
         step.executions.push(execution);
         Ok(())
     }
@@ -159,6 +272,7 @@ impl Ledger {
             // Were it an earlier execution, the later ones would have run although it was recorded.
             None if step.executions.last() == Some(outcome) => {
                 step.outcome = Some(outcome.clone());
+                self.counts.checkpoints += 1;
                 Ok(())
             }
             None => broken(format!("{outcome:?} is the outcome, but executed were {:?}", step.executions)),
@@ -166,125 +280,82 @@ impl Ledger {
     }
 
     fn finished(&mut self, run: &str, result: Result<Vec<Execution>, Refusal>) -> Result<(), Violation> {
+        self.refuse_deleted(run, "returned")?;
         match &result {
             Ok(executions) => executions.iter().try_for_each(|outcome| self.durable(outcome))?,
             Err(refusal) => self.durable(&refusal.by)?,
         }
         let known = self.runs.entry(run.to_owned()).or_default();
         if let Some(first) = &known.result {
-            self.visits += 1;
+            self.counts.visits += 1;
             return if *first == result { Ok(()) } else { broken(format!("{run} returned {first:?}, now {result:?}")) };
         }
-        if let Some((key, step)) = known.steps.iter().find(|(_, step)| step.outcome.is_none()) {
+        let has_outcome = |key: &str| known.steps.get(key).is_some_and(|step| step.outcome.is_some());
+        let open = known.steps.iter().find(|(key, _)| !has_outcome(key) && !rival(key).is_some_and(has_outcome));
+        if let Some((key, step)) = open {
             return broken(format!("{run} finished, but {key} has no outcome: {:?}", step.executions));
         }
         if Order::of_run_id(run).is_none_or(|order| order.is_refused() != result.is_err()) {
             return broken(format!("{run} returned {result:?}"));
         }
+        self.counts.completed += usize::from(result.is_ok());
+        self.counts.failed += usize::from(result.is_err());
         known.result = Some(result);
         Ok(())
     }
 
+    fn halted(&mut self, run: &str) -> Result<(), Violation> {
+        if Order::of_run_id(run).is_none_or(|order| !order.breaks()) {
+            return broken(format!("{run} is halted for no reason"));
+        }
+        let steps = &mut self.runs.entry(run.to_owned()).or_default().steps;
+        steps.values_mut().filter(|step| step.outcome.is_none()).for_each(|step| step.is_halted = true);
+        Ok(())
+    }
+
+    /// The store has so many of the things that were acknowledged of a run that has ended, in so many records.
+    pub(crate) fn inspected(&mut self, run: &str, found: usize, records: u64) {
+        if let Some(run) = self.runs.get_mut(run).filter(|run| !run.is_inspected) {
+            let outcomes = run.steps.values().filter(|step| step.outcome.is_some()).count();
+            self.counts.acknowledged += 1 + outcomes + usize::from(run.result.is_some());
+            self.counts.found += found;
+            self.counts.records += records;
+            run.is_inspected = true;
+        }
+    }
+
+    /// The orders that may be deleted: they were inspected, and no worker will start them anew.
+    pub(crate) fn deletable(&self) -> impl Iterator<Item = u64> {
+        let inspected = self.runs.iter().filter(|(_, run)| run.is_inspected);
+        let numbers = inspected.filter_map(|(id, _)| Order::of_run_id(id)).map(|order| order.number);
+        numbers.filter(|number| *number < self.first_unknown)
+    }
+
     /// The first order that was not acknowledged as started.
     pub(crate) fn first_unknown_order(&self) -> u64 {
-        let mut started = (0..).map(|number| Order { number }.run_id());
-        let unknown = started.position(|run| !self.runs.get(&run).is_some_and(|run| run.is_started));
-        unknown.unwrap_or(0) as u64
+        self.first_unknown
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        let runs = self.runs.values();
-        let mut counts = Counts {
-            facts: self.facts,
-            recovered: self.recovered,
-            visits: self.visits,
-            compactions: self.compactions,
-            repeated: self.repeated,
-            ..Counts::default()
-        };
-        for run in runs {
-            counts.started += usize::from(run.is_started);
-            counts.completed += usize::from(matches!(run.result, Some(Ok(_))));
-            counts.failed += usize::from(matches!(run.result, Some(Err(_))));
-            for step in run.steps.values() {
-                let attempts: BTreeSet<u32> = step.executions.iter().map(|execution| execution.attempt).collect();
-                counts.checkpoints += usize::from(step.outcome.is_some());
-                counts.executions += step.executions.len();
-                counts.retried += attempts.len().saturating_sub(1);
-            }
-        }
-        counts
+        self.counts
     }
+}
+
+/// The other one of two steps that race.
+fn rival(key: &str) -> Option<&'static str> {
+    let at = RACERS.iter().position(|racer| *racer == key)?;
+    RACERS.get(1 - at).copied()
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { facts, started, completed, failed, checkpoints, executions, retried, repeated, recovered, .. } =
-            self;
-        let Self { visits, compactions, .. } = self;
+        let Self { facts, started, completed, failed, checkpoints, executions, attempts, repeated, mended, .. } = self;
+        let Self { recovered, visits, compactions, deleted, acknowledged, found, .. } = self;
         write!(
             f,
-            "{started} runs ({completed} completed, {failed} failed), {checkpoints} checkpoints of {executions} executions ({retried} failed and tried again, {repeated} repeated after a kill), {recovered} recoveries, {visits} results read again, {compactions} compactions, {facts} facts"
+            "{started} runs ({completed} completed, {failed} failed, {deleted} deleted), {checkpoints} outcomes of {attempts} attempts in {executions} executions ({repeated} repeated after a kill, {mended} after a panic), {recovered} recoveries, {visits} results read again, {compactions} compactions, {facts} facts; of {acknowledged} starts, outcomes and results {found} were found: {} lost, {} doubled",
+            self.lost(),
+            self.doubled()
         )
-    }
-}
-
-/// The ledger's rules, each with the shortest story that breaks it.
-pub(crate) fn each_broken_promise_is_noticed() {
-    let execution = |step: &str, life, attempt| Execution { key: format!("order-000000:{step}"), life, attempt };
-    let effect = |step, life, attempt| (life, Fact::Effect(execution(step, life, attempt)));
-    let durable = |told, step, life, attempt| (told, Fact::Durable(execution(step, life, attempt)));
-    let opened = |life, known, resumed| (life, Fact::Opened { known, resumed, skipped: Vec::new() });
-    let run = || "order-000000".to_owned();
-    let finished = |told, outcomes: Vec<Execution>| (told, Fact::Finished { run: run(), result: Ok(outcomes) });
-    let refused = |told, by| (told, Fact::Finished { run: run(), result: Err(Refusal { by }) });
-    let started = |life| (life, Fact::Started { run: run() });
-
-    let fine = vec![
-        opened(1, 0, 0),
-        started(1),
-        effect("a", 1, 1),
-        effect("b", 1, 1),
-        opened(2, 1, 1),
-        effect("a", 2, 1),
-        effect("b", 2, 2),
-        durable(2, "a", 2, 1),
-        opened(3, 1, 1),
-        durable(3, "b", 2, 2),
-        finished(3, vec![execution("b", 2, 2), execution("a", 2, 1)]),
-        opened(4, 1, 0),
-        finished(4, vec![execution("b", 2, 2), execution("a", 2, 1)]),
-    ];
-    let broken: Vec<(&str, Vec<_>)> = vec![
-        ("the store knows 0", vec![started(1), opened(2, 0, 0)]),
-        ("the store knows 0", vec![effect("a", 1, 1), opened(2, 0, 0)]),
-        ("were resumed", vec![effect("a", 1, 1), finished(1, vec![execution("a", 1, 1)]), opened(2, 1, 1)]),
-        ("not continued", vec![(1, Fact::Opened { known: 1, resumed: 0, skipped: vec![run()] })]),
-        ("acknowledged checkpoint", vec![effect("a", 1, 1), durable(1, "a", 1, 1), effect("a", 2, 1)]),
-        ("acknowledged checkpoint", vec![effect("a", 1, 1), durable(1, "a", 1, 1), effect("a", 1, 2)]),
-        ("came after", vec![effect("a", 1, 1), effect("a", 1, 1)]),
-        ("came after", vec![effect("a", 1, 1), effect("a", 1, 2), effect("a", 2, 1)]),
-        ("came after", vec![effect("a", 1, 1), effect("a", 2, 3)]),
-        ("came after", vec![effect("a", 1, 2)]),
-        ("two outcomes", vec![effect("a", 1, 1), durable(1, "a", 1, 1), durable(2, "a", 2, 1)]),
-        ("is the outcome", vec![effect("a", 1, 1), effect("a", 2, 1), durable(2, "a", 1, 1)]),
-        ("is the outcome", vec![durable(1, "a", 1, 1)]),
-        ("is the outcome", vec![finished(1, vec![execution("a", 1, 1)])]),
-        ("has no outcome", vec![effect("a", 1, 1), finished(1, Vec::new())]),
-        ("returned", vec![effect("a", 1, 1), refused(1, execution("a", 1, 1))]),
-        ("after its run had finished", vec![finished(1, Vec::new()), effect("a", 1, 1)]),
-        ("now Ok([])", vec![effect("a", 1, 1), finished(1, vec![execution("a", 1, 1)]), finished(2, Vec::new())]),
-    ];
-    let tell = |facts: &[(u32, Fact)]| {
-        let mut ledger = Ledger::default();
-        facts.iter().cloned().try_for_each(|(life, fact)| ledger.hear(life, fact)).map(|()| ledger.counts())
-    };
-    let counts = tell(&fine).expect("nothing was broken");
-    assert_eq!((counts.checkpoints, counts.repeated, counts.retried, counts.visits), (2, 1, 1, 1), "{counts}");
-    for (expected, facts) in broken {
-        match tell(&facts) {
-            Err(Violation::BrokenPromise(message)) if message.contains(expected) => {}
-            other => panic!("expected {expected:?} of {facts:?}, got {other:?}"),
-        }
     }
 }

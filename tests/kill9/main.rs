@@ -7,7 +7,9 @@
 //! `DURABLE_SEED=<number>` chooses the same moments again. Lives are real, so what a moment hits may still differ.
 //!
 //! Reading order: [`fact`] what is told, [`order`] the durable function, [`life`] the worker, [`ledger`] what must
-//! hold, [`reaper`] who kills, [`inspect`] the store at the end, [`forgetful`] a store that breaks its word.
+//! hold, [`promises`] how each rule of it is broken, [`reaper`] who kills, [`inspect`] the store once all runs have
+//! ended, [`reference`] what comes of them unkilled, [`points`] a kill at every fail point, [`soak`] all of it for
+//! minutes or hours, [`forgetful`] and [`repeating`] stores that break their word.
 
 mod fact;
 mod forgetful;
@@ -15,23 +17,41 @@ mod inspect;
 mod ledger;
 mod life;
 mod order;
+mod points;
+mod promises;
 mod reaper;
+mod reference;
+mod repeating;
 mod runner;
+mod soak;
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use crate::inspect::inspect;
+use crate::ledger::Violation;
 use crate::life::StoreKind;
-use crate::reaper::{Death, Trial, seed};
+use crate::reaper::{Death, End, Ending, Moment, Trial, seed};
 
 const TESTS: &[runner::Test] = &[
-    ("each_broken_promise_is_noticed", ledger::each_broken_promise_is_noticed),
+    ("each_broken_promise_is_noticed", promises::each_broken_promise_is_noticed),
     (
         "records_acknowledged_before_they_are_written_are_missed",
         records_acknowledged_before_they_are_written_are_missed,
     ),
+    ("recorded_steps_that_are_executed_again_are_noticed", recorded_steps_that_are_executed_again_are_noticed),
     ("a_store_killed_while_it_is_created_opens", a_store_killed_while_it_is_created_opens),
     ("synced_records_survive_kill_9", synced_records_survive_kill_9),
     ("buffered_records_survive_kill_9", buffered_records_survive_kill_9),
+    (
+        "a_process_that_dies_at_any_fail_point_of_a_creation_leaves_a_store_that_opens",
+        points::a_process_that_dies_at_any_fail_point_of_a_creation_leaves_a_store_that_opens,
+    ),
+    (
+        "a_process_that_dies_at_any_fail_point_loses_and_doubles_nothing",
+        points::a_process_that_dies_at_any_fail_point_loses_and_doubles_nothing,
+    ),
+    ("soak", soak::soak),
 ];
 
 fn main() -> ExitCode {
@@ -52,24 +72,30 @@ fn buffered_records_survive_kill_9() {
 }
 
 fn survives(store: StoreKind, kills: usize) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let trial = Trial::new(seed(), store, folder.path().join("store"));
-    println!("  {store:?}, DURABLE_SEED={}", trial.seed);
-    let survived = trial.run(kills).and_then(|told| {
-        let found = inspect::inspect(&trial, &told.ledger)?;
-        Ok((told, found))
+    let seed = seed();
+    println!("  {store:?}, DURABLE_SEED={seed}");
+    with_folder(seed, |folder| {
+        let mut trial = Trial::new(seed, store, folder.join("store"));
+        trial.run(kills)?;
+        let found = inspect(&mut trial)?;
+        println!("  {}", trial.told);
+        println!("  found: {found}");
+        assert_eq!(trial.told.kills(), kills);
+        let counts = trial.told.ledger.counts();
+        assert!(counts.recovered > 0 && counts.repeated > 0, "no kill hit any work: {counts}");
+        assert_eq!((counts.lost(), counts.doubled()), (0, 0), "{counts}");
+        Ok(())
     });
-    match survived {
-        Ok((told, found)) => {
-            println!("  {told}");
-            println!("  found: {found}");
-            assert_eq!(told.deaths.len(), kills);
-            let counts = told.ledger.counts();
-            assert!(counts.recovered > 0 && counts.repeated > 0, "no kill hit any work: {counts}");
-        }
+}
+
+/// Does something in a folder of its own, which is kept when that goes wrong.
+fn with_folder<T>(seed: u64, work: impl FnOnce(&Path) -> Result<T, Violation>) -> T {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    match work(folder.path()) {
+        Ok(worked) => worked,
         Err(violation) => {
             let kept = folder.keep();
-            panic!("{violation}\nDURABLE_SEED={}, the store is kept in {}", trial.seed, kept.display());
+            panic!("{violation}\nDURABLE_SEED={seed}, the store is kept in {}", kept.display());
         }
     }
 }
@@ -80,20 +106,20 @@ fn a_store_killed_while_it_is_created_opens() {
     let seed = seed();
     let mut cut_short = 0;
     for round in 0..ROUNDS {
-        let folder = tempfile::tempdir().expect("a temporary folder");
         let store = if round % 2 == 0 { StoreKind::Synced } else { StoreKind::Buffered };
-        let trial = Trial::new(seed.wrapping_add(round), store, folder.path().join("store"));
-        let opened = trial.kill_while_opening().and_then(|told| {
-            inspect::inspect(&trial, &told.ledger)?;
-            Ok(told.deaths)
+        let seed = seed.wrapping_add(round);
+        let end = with_folder(seed, |folder| {
+            let mut trial = Trial::new(seed, store, folder.join("store"));
+            let moment = Moment::of_death(Death::Opening, &mut trial.random);
+            // Starts nothing, should it come so far.
+            let end = trial.live(&Ending::Killed(moment), |life| {
+                life.orders = (0, 0);
+                life.lingers = true;
+            })?;
+            inspect(&mut trial)?;
+            Ok(end)
         });
-        match opened {
-            Ok(deaths) => cut_short += usize::from(deaths == [Death::Opening]),
-            Err(violation) => {
-                let kept = folder.keep();
-                panic!("{violation}\nDURABLE_SEED={seed}, round {round}, the store is kept in {}", kept.display());
-            }
-        }
+        cut_short += usize::from(end == End::Killed(Death::Opening));
     }
     println!("  DURABLE_SEED={seed}, {cut_short} of {ROUNDS} creations were cut short");
     assert!(cut_short > 0, "no kill hit a creation");
@@ -101,11 +127,21 @@ fn a_store_killed_while_it_is_created_opens() {
 
 /// The trial can fail: with a store that says `Ok` before it has written, a kill loses what was acknowledged.
 fn records_acknowledged_before_they_are_written_are_missed() {
+    is_noticed(StoreKind::Forgetful);
+}
+
+/// The other way: with a store that loses a record of each run whenever it is opened, steps are executed twice.
+fn recorded_steps_that_are_executed_again_are_noticed() {
+    is_noticed(StoreKind::Repeating);
+}
+
+fn is_noticed(store: StoreKind) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let seed = seed();
-    let trial = Trial::new(seed, StoreKind::Forgetful, folder.path().join("store"));
+    println!("  {store:?}, DURABLE_SEED={seed}");
+    let mut trial = Trial::new(seed, store, folder.path().join("store"));
     let violation = match trial.run(20) {
-        Ok(told) => panic!("it went unnoticed, DURABLE_SEED={seed}: {told}"),
+        Ok(()) => panic!("it went unnoticed, DURABLE_SEED={seed}: {}", trial.told),
         Err(violation) => violation,
     };
     println!("  noticed, as it should be: {violation}");

@@ -12,6 +12,13 @@ use crate::fact::{Execution, Fact, Refusal, World};
 
 const SMALL: usize = 40;
 const LARGE: usize = 20 * 1_024;
+const HUGE: usize = 200 * 1_024;
+
+/// The steps of which only the first to have an outcome counts.
+pub(crate) const RACERS: [&str; 2] = ["courier", "post"];
+
+/// What a broken step says.
+pub(crate) const PANIC: &str = "the scales are broken";
 
 /// An order's input; everything about it follows from its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,9 +43,14 @@ impl Order {
         self.number % 7 == 3
     }
 
+    /// Whether one of its steps panics when it is executed for the first time in a life.
+    pub(crate) fn breaks(self) -> bool {
+        self.number % 6 == 4
+    }
+
     /// How many bytes its large results have.
     fn bytes(self) -> usize {
-        [SMALL, 900, 5_000, LARGE][(self.number % 4) as usize]
+        if self.number % 32 == 21 { HUGE } else { [SMALL, 900, 5_000, LARGE][(self.number % 4) as usize] }
     }
 }
 
@@ -57,9 +69,13 @@ struct Effect {
     failures: u32,
     /// The length of the result's filling.
     bytes: usize,
+    /// How often it lets others go first.
+    yields: u32,
+    /// Whether it panics until the world mends it.
+    breaks: bool,
 }
 
-const QUICK: Effect = Effect { failures: 0, bytes: SMALL };
+const QUICK: Effect = Effect { failures: 0, bytes: SMALL, yields: 1, breaks: false };
 
 /// `bytes` bytes that only this execution returns.
 pub(crate) fn filling(by: &Execution, bytes: usize) -> String {
@@ -77,7 +93,10 @@ async fn effect(step: StepContext, inputs: &[Receipt], effect: Effect) -> Result
     let by = Execution { key: step.idempotency_key().to_owned(), life: world.life, attempt: step.attempt() };
     world.tell(&Fact::Effect(by.clone()));
     // Lets other steps in between, and a kill between the effect and its record.
-    tokio::task::yield_now().await;
+    for _ in 0..effect.yields {
+        tokio::task::yield_now().await;
+    }
+    assert!(!effect.breaks || !world.is_broken(by.run_and_step().0), "{PANIC}");
     if by.attempt <= effect.failures {
         return Err(Refusal { by });
     }
@@ -114,6 +133,18 @@ pub(crate) async fn fulfil(ctx: Context, order: Order) -> Result<Vec<Execution>,
         here = vec![ctx.run(effect, &here, QUICK).named("leg").await?];
         known.extend(here.clone());
     }
+
+    let weighing = Effect { breaks: order.breaks(), ..QUICK };
+    known.push(ctx.run(effect, &here, weighing).named("weigh").await?);
+
+    // Who is faster differs from life to life, and is what it is once it is recorded.
+    let slow = |number: u64| Effect { yields: 1 + (number % 3) as u32, ..QUICK };
+    let carried = tokio::select! {
+        carried = ctx.run(effect, &here, slow(order.number)).named(RACERS[0]) => carried?,
+        carried = ctx.run(effect, &here, slow(order.number / 3)).named(RACERS[1]) => carried?,
+    };
+    here = vec![carried];
+    known.extend(here.clone());
 
     let stamps =
         (0..4).map(|failures| ctx.run(effect, &here, Effect { failures, ..QUICK }).named("stamp").retry(at_once));

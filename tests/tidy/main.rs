@@ -103,6 +103,32 @@ fn the_commands_of_the_readme_are_run_by_the_gate() {
     }
 }
 
+/// Everybody who ends a process at a fail point goes through this list, so nothing may be missing in it.
+#[test]
+fn every_fail_point_is_listed_and_documented() {
+    let sources = files("durable-runtime/src", "rs");
+    let lines = sources.iter().flat_map(|file| file.code().map(|(_, line)| line));
+    let mut in_the_source: Vec<&str> =
+        lines.filter_map(|line| line.trim().strip_prefix("fail_point!(\"")?.strip_suffix("\");")).collect();
+    in_the_source.sort_unstable();
+    let calls = sources.iter().map(|file| file.text.matches("fail_point!(\"").count()).sum::<usize>();
+    assert_eq!(in_the_source.len(), calls, "a fail point is a line of its own: `fail_point!(\"…\");`");
+
+    let listed = durable_runtime::testing::FAIL_POINTS;
+    let page = read("docs/fail-points.md");
+    let (_, list) = page.split_once("\n## The list\n").expect("docs/fail-points.md has the list");
+    let rows = list.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    assert!(listed.iter().copied().eq(rows), "docs/fail-points.md has the fail points in the order of FAIL_POINTS");
+    let mut listed = listed.to_vec();
+    listed.sort_unstable();
+    assert_eq!(in_the_source, listed, "left: fail points in the sources, each once, right: FAIL_POINTS");
+    for name in listed {
+        let parts: Vec<&str> = name.split('.').collect();
+        let is_word = |part: &&str| source::words(part).eq([*part]);
+        assert!(parts.len() == 3 && parts.iter().all(is_word), "{name} is not <part>.<what>.<moment>");
+    }
+}
+
 fn uncommented(line: &str) -> &str {
     line.split('#').next().unwrap_or_default().trim()
 }

@@ -566,7 +566,9 @@ impl State {
 
     fn mark_recovered(&mut self, now: Timestamp) {
         let code = self.recovered_mark_missing.take();
+        fail_point!("recovery.mark.unwritten");
         if let Some(position) = self.append(Event::Recovered { code, at: now.0 }, None) {
+            fail_point!("recovery.mark.appended");
             self.required = self.required.max(position.next());
         }
     }

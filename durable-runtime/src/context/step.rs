@@ -330,6 +330,7 @@ impl<O> Step<'_, O> {
         let span = tracing::info_span!("step", key = %operation.key, attempt);
         let context = StepContext::new(Arc::clone(&self.shared), operation.key, attempt);
         environment.counters.executed();
+        fail_point!("step.body.unbegun");
         let arguments = if self.shared.is_recorded(self.claim) { None } else { self.work.arguments() };
         let waker = self.shared.body_began(self.claim);
         self.stage = Stage::Running(Running { attempt, began_at, deadline, span, arguments, waker });
@@ -361,6 +362,7 @@ impl<O> Step<'_, O> {
 
     /// Records what became of the attempt, and goes back to waiting: for the next one, or for delivery.
     fn conclude_attempt(&mut self, attempt: u32, began_at: Timestamp, over: Attempt<O>) {
+        fail_point!("step.outcome.unrecorded");
         let Some(mut operation) = self.shared.operation(self.claim) else { return };
         operation.arguments = match &mut self.stage {
             Stage::Running(running) => running.arguments.take(),
@@ -384,6 +386,7 @@ impl<O> Step<'_, O> {
                 self.claim,
                 Event::AttemptFailed(AttemptFailed { operation, attempt, error, retry_at, at: at.0 }),
             );
+            fail_point!("step.attempt.recorded");
             return;
         }
         let returned = match (over, self.timeout) {
@@ -422,6 +425,7 @@ impl<O> Step<'_, O> {
                 at: at.0,
             }),
         );
+        fail_point!("step.outcome.recorded");
     }
 
     /// The failed attempt as it is recorded; an error that can't be encoded is not tried again.
@@ -447,6 +451,7 @@ impl<O> Step<'_, O> {
     /// The step's outcome is delivered: hands the code what was recorded (R7).
     fn resolve(&mut self, outcome: Outcome) -> Poll<O> {
         self.stage = Stage::Over;
+        fail_point!("step.outcome.delivered");
         let message = match outcome {
             Outcome::Ok(payload) | Outcome::Err(payload) => {
                 let why = match catch_unwind(AssertUnwindSafe(|| (self.values.decode)(&payload))) {

@@ -199,8 +199,10 @@ fn serve(store: &dyn Store, queue: &Receiver<Submission>, counters: &Counters) {
             next = if appends.len() < APPENDS_MAX && bytes < BYTES_MAX { queue.try_recv().ok() } else { None };
         }
         counters.committed(appends.len());
+        fail_point!("committer.commit.taken");
         match store.commit(&appends) {
             Ok(answers) => {
+                fail_point!("committer.commit.durable");
                 for ((append, link), answer) in appends.drain(..).zip(links.drain(..)).zip(answers) {
                     let length = Position(append.expected.0 + append.records.len() as u64);
                     link.answer(answer.map(|()| length).map_err(CommitError::Refused));
@@ -214,6 +216,7 @@ fn serve(store: &dyn Store, queue: &Receiver<Submission>, counters: &Counters) {
                 }
             }
         }
+        fail_point!("committer.commit.answered");
         untidy = true;
     }
 }

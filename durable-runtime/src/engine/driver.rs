@@ -99,6 +99,7 @@ impl Driver {
         if let Err(error) = self.flush(RunStatus::Running).await {
             return Some(self.interrupted(&error));
         }
+        fail_point!("run.code.unpolled");
         loop {
             // Asked before the code is polled, too: a run that was told to stop begins no step.
             if self.control.requested() != Requested::Nothing {
@@ -158,6 +159,7 @@ impl Driver {
             control.waker.task.register(task.waker());
             self.link.register(task.waker());
             if let Some(answer) = self.link.take() {
+                fail_point!("run.append.acknowledged");
                 self.committing = false;
                 return Poll::Ready(answer.map(|length| self.shared.set_durable(length)));
             }
@@ -193,8 +195,10 @@ impl Driver {
             let halt = Halt::new(HaltReason::Limit, None, "its result can't be recorded");
             return self.halt(Stop::Halt(halt)).await;
         }
+        fail_point!("run.finish.appended");
         match self.flush(status).await {
             Ok(()) => {
+                fail_point!("run.finish.durable");
                 self.shared.environment.counters.finished();
                 tracing::debug!(failed, "run finished");
                 Outcome::Finished { result: kept }
@@ -210,14 +214,19 @@ impl Driver {
         let Halt { reason, step, message } = halt.clone();
         let at = self.shared.environment.clock.now().0;
         self.shared.append(Event::Halted(Halted { reason, step, message, at }));
+        fail_point!("run.halt.appended");
         match self.flush(RunStatus::Halted).await {
-            Ok(()) => Outcome::Halted(halt),
+            Ok(()) => {
+                fail_point!("run.halt.durable");
+                Outcome::Halted(halt)
+            }
             Err(error) => self.interrupted(&error),
         }
     }
 
     async fn stop(&mut self) -> Outcome {
         self.execution.drop_code();
+        fail_point!("run.stop.dropped");
         match self.flush(RunStatus::Running).await {
             Ok(()) => Outcome::Stopped,
             Err(error) => self.interrupted(&error),

@@ -79,6 +79,7 @@ impl Engine {
                 recovery.skipped.push((run.clone(), halt));
             }
         }
+        fail_point!("recovery.store.scanned");
         for (run, halt) in &recovery.skipped {
             tracing::error!(%run, %halt, "an unfinished run was not continued");
         }
@@ -116,6 +117,7 @@ impl Engine {
             Ok(Some(loaded)) if !loaded.head.status.is_unfinished() => return Ok(Recovered::NothingToDo),
             Ok(Some(loaded)) => match self.code_of(&loaded) {
                 Ok(registration) => {
+                    fail_point!("recovery.run.found");
                     self.environment.counters.recovered();
                     self.adopt(leaving, registration, loaded);
                     return Ok(Recovered::Continued);
@@ -206,12 +208,14 @@ impl Engine {
             status: RunStatus::Running,
         };
         let link = Arc::new(Link::default());
+        fail_point!("recovery.resume.unsubmitted");
         self.committer.submit(append, &link);
         let length = link.wait().await.map_err(|error| match error {
             CommitError::Store(error) => ResumeRefused::Store(error),
             CommitError::Refused(_) => ResumeRefused::Running,
             CommitError::Closed => ResumeRefused::ShuttingDown,
         })?;
+        fail_point!("recovery.resume.durable");
         loaded.events.push(event);
         loaded.head.length = length;
         loaded.head.fence = fence;

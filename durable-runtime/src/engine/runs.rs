@@ -139,9 +139,11 @@ impl Engine {
             clears: Vec::new(),
             status: RunStatus::Running,
         };
+        fail_point!("run.start.unsubmitted");
         self.committer.submit(append, &link);
         match link.wait().await {
             Ok(_) => {
+                fail_point!("run.start.durable");
                 self.environment.counters.started();
                 let head = RunHead {
                     run: active.id.clone(),
@@ -277,6 +279,7 @@ impl Engine {
         let deleted = self.to_the_end(async move {
             let run = active.id.clone();
             let deleted = engine.blocking(move |store| store.delete(&run)).await;
+            fail_point!("run.delete.done");
             if deleted.is_ok() {
                 engine.stuck.lock().remove(&active.id);
             }
@@ -320,6 +323,7 @@ impl Engine {
         {
             self.stuck.lock().insert(active.id.clone(), halt.clone());
         }
+        fail_point!("run.leave.untold");
         active.phase.send_replace(Phase::Over(outcome));
         runs.remove(&active.id);
         drop(runs);
@@ -366,7 +370,9 @@ impl Engine {
         let mut store = Arc::clone(&self.store).write_owned().await;
         let closing = self.tasks.blocking(move || {
             committer.close();
+            fail_point!("shutdown.committer.ended");
             drop(store.take());
+            fail_point!("shutdown.store.closed");
         });
         if let Err(error) = closing.await {
             tracing::error!(%error, "closing the store failed");

@@ -1,10 +1,11 @@
 //! For tests (feature `testing`). Of durable functions: [`explore`], which crashes them everywhere, [`replay`] and [`golden`]
 //! journals. Of stores: the conformance suite that every store passes, a [store that fails](LossyStore) on command, and
-//! [damage](Damage) to a store's files.
+//! [damage](Damage) to a store's files. Of both: [named places](FAIL_POINTS) to die at.
 
 pub mod conformance;
 mod damage;
 mod explore;
+mod fail_points;
 mod golden;
 mod lossy;
 mod random;
@@ -12,6 +13,7 @@ mod replay;
 
 pub use damage::{Damage, DamageKind};
 pub use explore::{Crash, Exploration, Explored, FakeCall, Timeline, World, explore};
+pub use fail_points::{FAIL_POINTS, on_fail_point};
 pub use golden::{Golden, golden};
 pub use lossy::{Call, Fault, Gate, LossyStore};
 pub use random::Random;

@@ -38,6 +38,7 @@ impl SledStore {
     fn compact_watched(&self, reached: &mut dyn FnMut(Stage)) -> Result<(), StoreError> {
         // First all that can be settled: it is copied as it is, and the log is short.
         while self.tidy_some()? {}
+        fail_point!("store.compact.tidied");
         let mut writer = self.writer.lock();
         writer.fail_if_broken()?;
         let generation = writer.folder.current().generation + 1;
@@ -52,14 +53,18 @@ impl SledStore {
             }
         };
         reached(Stage::Copied);
+        fail_point!("store.compact.copied");
         // If this fails it is unknown which folder is current, and nothing more may be written to either.
         let switched = writer.folder.write(generation, last);
         writer.noted(switched)?;
         reached(Stage::Switched);
+        fail_point!("store.compact.switched");
         writer.last = last;
         *self.state.write() = State { index, corrupt: Mutex::new(corrupt), disk, torn: None };
+        fail_point!("store.compact.replaced");
         writer.folder.remove_other_generations()?;
         reached(Stage::Removed);
+        fail_point!("store.compact.removed");
         Ok(())
     }
 }
@@ -77,11 +82,15 @@ fn copy(
     // Nothing is synced while copying, everything before it counts.
     let disk = Disk::open(new_folder, Durability::Buffered)?;
     let first = writer.last + 1;
+    fail_point!("store.compact.folder_made");
     initialize(&disk, writer.folder.current().store_id, first)?;
     copy_settled(state, &disk)?;
     reached(Stage::Copying);
+    fail_point!("store.compact.settled_copied");
     copy_unsettled(state, &disk, first)?;
+    fail_point!("store.compact.unsettled_copied");
     drop(disk);
+    fail_point!("store.compact.closed");
     let disk = Disk::open(new_folder, writer.durability)?;
     writer.folder.sync()?;
     let loaded = load(&disk, writer.folder.path())?;

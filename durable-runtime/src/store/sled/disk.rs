@@ -39,13 +39,16 @@ impl Disk {
     /// Opens the database in `folder`, or creates it there.
     pub(super) fn open(folder: &Path, durability: Durability) -> Result<Self, StoreError> {
         prepare(folder)?;
+        fail_point!("store.sled.unopened");
         let config = ::sled::Config::new().path(folder).flush_every_ms(None).cache_capacity(CACHE_BYTES);
         let config = config.segment_size(SEGMENT_BYTES);
         let db = guarded(folder, "opening", || open_patiently(&config))?;
+        fail_point!("store.sled.opened");
         let path = folder.join("db");
         let file = File::open(&path).map_err(|error| io("opening", &path, error))?;
         let disk = Self { db: Some(db), file, folder: folder.to_path_buf(), durability };
         disk.sync_everything()?;
+        fail_point!("store.sled.files_synced");
         Ok(disk)
     }
 
@@ -61,6 +64,7 @@ impl Disk {
     /// Makes everything applied durable, at the level chosen when opening.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         guarded(&self.folder, "flushing", || self.db().flush())?;
+        fail_point!("store.sled.flushed");
         match self.durability {
             // Sync the file ourselves: sled's flush only calls sync_file_range, which a power cut forgives nobody.
             Durability::Sync => self.file.sync_data().map_err(|error| io("syncing", &self.folder.join("db"), error)),
@@ -136,6 +140,7 @@ fn prepare(folder: &Path) -> Result<(), StoreError> {
         let is_snapshot = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("snap."));
         if is_snapshot && !is_whole(&path)? {
             std::fs::remove_file(&path).map_err(|error| io("removing", &path, error))?;
+            fail_point!("store.sled.snapshot_removed");
         }
     }
     Ok(())

@@ -54,6 +54,7 @@ impl Folder {
         recognize(path)?;
         create_folder(path, durability)?;
         let lock = lock(path)?;
+        fail_point!("store.open.locked");
         // Again, because before the lock was ours somebody else may have been creating the store.
         let current = match recognize(path)? {
             Some(current) => current,
@@ -82,14 +83,17 @@ impl Folder {
         let next = Current { generation, acknowledged, sequence: self.current.sequence + 1, ..self.current };
         let offset = (next.sequence % 2) * SLOT_BYTES as u64;
         let write = |mut side: &File| {
+            fail_point!("store.side.unwritten");
             side.seek(SeekFrom::Start(offset))?;
             side.write_all(&slot(next))?;
+            fail_point!("store.side.written");
             match self.durability {
                 Durability::Sync => side.sync_data(),
                 Durability::Buffered => Ok(()),
             }
         };
         write(&self.side).map_err(|error| io("writing", &self.path.join(SIDE), error))?;
+        fail_point!("store.side.synced");
         self.current = next;
         Ok(())
     }
@@ -107,6 +111,7 @@ impl Folder {
             if name.starts_with(SLED) && name != current {
                 let path = self.path.join(name);
                 std::fs::remove_dir_all(&path).map_err(|error| io("removing", &path, error))?;
+                fail_point!("store.generation.removed");
             }
         }
         self.sync()
@@ -223,6 +228,7 @@ fn read_slot(slot: &[u8]) -> Slot {
 fn create_folder(path: &Path, durability: Durability) -> Result<(), StoreError> {
     let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
     std::fs::create_dir_all(path).map_err(|error| io("creating", path, error))?;
+    fail_point!("store.create.folder_made");
     if durability == Durability::Sync {
         // A folder's name is in its parent; that of a path of one component is the working directory.
         let parents = missing.iter().filter_map(|folder| folder.parent());
@@ -242,14 +248,19 @@ fn create(path: &Path, durability: Durability) -> Result<Current, StoreError> {
     bytes.resize(2 * SLOT_BYTES, 0);
     let write = || {
         let mut file = File::create(&new)?;
+        fail_point!("store.create.side_made");
         file.write_all(&bytes)?;
+        fail_point!("store.create.side_written");
         file.sync_all()?;
+        fail_point!("store.create.side_synced");
         std::fs::rename(&new, path.join(SIDE))
     };
     write().map_err(|error| io("creating", &new, error))?;
+    fail_point!("store.create.side_renamed");
     if durability == Durability::Sync {
         sync_path(path)?;
     }
+    fail_point!("store.create.side_durable");
     Ok(current)
 }
 

@@ -103,6 +103,7 @@ impl SledStore {
             // acknowledged yet, so they are created again.
             Err(StoreError::Damaged { .. }) if is_new => {
                 folder.remove_generation(current.generation)?;
+                fail_point!("store.create.begun_anew");
                 Disk::open(&sled_folder, durability)?
             }
             disk => disk?,
@@ -113,12 +114,15 @@ impl SledStore {
             None => return Err(lost(0)),
         }
         let Loaded { index, corrupt, last } = load(&disk, folder.path())?;
+        fail_point!("store.open.loaded");
         if last < current.acknowledged.max(1) {
             return Err(lost(last));
         }
         folder.sync()?;
+        fail_point!("store.open.folder_synced");
         folder.write(current.generation, last)?;
         folder.remove_other_generations()?;
+        fail_point!("store.open.done");
         let state = State { index, corrupt: Mutex::new(corrupt), disk, torn: None };
         Ok(Self { state: RwLock::new(state), writer: Mutex::new(Writer::new(folder, durability, last)), limits })
     }
@@ -269,7 +273,9 @@ impl Store for SledStore {
 impl Drop for SledStore {
     fn drop(&mut self) {
         // So that whatever is lost from now on is noticed when opening. If this fails, less is noticed, nothing is lost.
+        fail_point!("store.close.begun");
         self.writer.get_mut().close();
+        fail_point!("store.close.side_written");
     }
 }
 

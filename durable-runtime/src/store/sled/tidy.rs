@@ -57,7 +57,9 @@ impl SledStore {
         let mut chores = self.chores(self.limits.tidy, &BTreeSet::new())?;
         chores.truncate = self.state.read().index.has_removable_commits(writer.last);
         if !chores.is_empty() {
+            fail_point!("store.tidy.unwritten");
             self.write_chores(&mut writer, chores)?;
+            fail_point!("store.tidy.synced");
         }
         let state = self.state.read();
         let is_left = state.index.finished_count() > 0

@@ -102,8 +102,12 @@ pub(super) fn initialize(disk: &Disk, store_id: [u8; 16], first: u64) -> Result<
     codec::put_commit(&mut record, &[]).ok_or_else(|| read::too_large("the first commit"))?;
     codec::seal_commit(&mut record, first, first);
     put_record(&mut batch, first, &record);
+    fail_point!("store.first_commit.unwritten");
     disk.apply(batch)?;
-    disk.sync()
+    fail_point!("store.first_commit.written");
+    disk.sync()?;
+    fail_point!("store.first_commit.synced");
+    Ok(())
 }
 
 /// Cuts a commit record into chunks.
@@ -137,7 +141,9 @@ impl SledStore {
         };
         if is_known {
             chores.deleted = Some(run.clone());
+            fail_point!("store.delete.unwritten");
             self.write(&mut writer, Vec::new(), chores)?;
+            fail_point!("store.delete.synced");
         }
         Ok(is_known)
     }
@@ -160,6 +166,7 @@ impl SledStore {
         let mut offset = frames_start(&record) + moved_bytes(&chores.moved);
         let written = self.put(number, &mut record, chores);
         writer.noted(written)?;
+        fail_point!("store.commit.synced");
         writer.last = number;
         let mut state = self.state.write();
         for Accepted { append, base } in accepted {
@@ -186,7 +193,9 @@ impl SledStore {
             let state = self.state.read();
             codec::seal_commit(record, number, state.index.oldest_commit(number));
             put_record(&mut batch, number, record);
+            fail_point!("store.commit.unwritten");
             state.disk.apply(batch)?;
+            fail_point!("store.commit.written");
             return state.disk.sync();
         }
         // Chores change what readers find through the index, so index and sled change together under the lock. Nobody
@@ -212,10 +221,12 @@ impl SledStore {
         }
         codec::seal_commit(record, number, state.index.oldest_commit(number));
         put_record(&mut batch, number, record);
+        fail_point!("store.chores.unwritten");
         if let Err(error) = state.disk.apply(batch) {
             state.torn = Some(error.clone());
             return Err(error);
         }
+        fail_point!("store.chores.written");
         RwLockWriteGuard::downgrade(state).disk.sync()
     }
 }
