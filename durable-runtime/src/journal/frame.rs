@@ -17,8 +17,8 @@ pub(crate) const VERSION: u8 = 2;
 pub(crate) const FRAME_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 
 /// What bincode may claim while decoding: it counts the size of a number in memory, where the frame may have one byte.
-/// The numbers of one event are far fewer than this; those of its texts' lengths too, since a payload, half of the
-/// limit, is the longest thing that a list of texts can stand beside.
+/// The numbers of one event are far fewer than this. A list of texts may claim more, but stands beside one payload only,
+/// which is at most half as long as a frame.
 const CLAIM_BYTES_MAX: usize = FRAME_BYTES_MAX + 1_024;
 
 const HEADER_BYTES: usize = 5;
@@ -87,6 +87,12 @@ pub(crate) fn decode(frame: &[u8]) -> Result<Event, FrameError> {
         0 => Ok(event),
         bytes => Err(FrameError::LeftOver { bytes }),
     }
+}
+
+/// A frame with these bytes as the event, and a right checksum.
+#[cfg(feature = "testing")]
+pub(crate) fn of_body(body: &[u8]) -> Vec<u8> {
+    [&[VERSION][..], &checksum(VERSION, body).to_le_bytes(), body].concat()
 }
 
 fn checksum(version: u8, body: &[u8]) -> u32 {

@@ -2,6 +2,8 @@
 //! that every store passes, and a store that fails on command.
 
 pub mod conformance;
+#[doc(hidden)]
+pub mod fuzz;
 mod golden;
 mod lossy;
 mod random;
