@@ -22,6 +22,7 @@ const PANICS: &[(&str, &str)] = &[
     ("durable-runtime/src/context/shared.rs", "a misused operation has no value to return (R10); the run is halted"),
     ("durable-runtime/src/context/step_context.rs", "a missing dependency; the step's panic halts the run (R8)"),
     ("durable-runtime/src/store/sled/disk.rs", "the database is there until the store is dropped"),
+    ("durable-runtime/src/store/sled/fuzz.rs", "a target for fuzzing reports by panicking"),
     ("durable-runtime/src/store/sled/write.rs", "a commit record just made has less than 4 GiB"),
     ("durable-runtime/src/testing/", "a test kit reports by panicking"),
 ];

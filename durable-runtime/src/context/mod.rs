@@ -25,6 +25,8 @@ pub(crate) use shared::{Environment, Origin, RunShared, Stop, Suspension, Wants}
 pub use step::{STEP_NAME_BYTES_MAX, Step};
 pub(crate) use step_context::Dependencies;
 pub use step_context::StepContext;
+#[cfg(feature = "testing")]
+pub(crate) use step_context::idempotency_key;
 pub(crate) use wakes::BodyWakes;
 
 use crate::{Recorded, RunId};

@@ -93,7 +93,7 @@ impl StepContext {
 }
 
 /// The last `:` ends the run's id, so that run `a` with step `b:c` and run `a:b` with step `c` differ.
-fn idempotency_key(run: &RunId, key: &str) -> String {
+pub(crate) fn idempotency_key(run: &RunId, key: &str) -> String {
     if key.contains([':', '%']) {
         format!("{}:{}", run.as_str(), key.replace('%', "%25").replace(':', "%3A"))
     } else {

@@ -16,6 +16,11 @@ pub(crate) const VERSION: u8 = 2;
 /// The largest frame that is written or decoded.
 pub(crate) const FRAME_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 
+/// What bincode may claim while decoding: it counts the size of a number in memory, where the frame may have one byte.
+/// The numbers of one event are far fewer than this. A list of texts may claim more, but stands beside one payload only,
+/// which is at most half as long as a frame.
+const CLAIM_BYTES_MAX: usize = FRAME_BYTES_MAX + 1_024;
+
 const HEADER_BYTES: usize = 5;
 
 /// Why a frame can't be read.
@@ -31,13 +36,13 @@ pub(crate) enum FrameError {
     Undecodable { detail: String },
     #[error("{bytes} bytes are left over after the event")]
     LeftOver { bytes: usize },
-    #[error("the frame would have {bytes} bytes, more than the {FRAME_BYTES_MAX} allowed")]
+    #[error("a frame of {bytes} bytes is longer than the {FRAME_BYTES_MAX} allowed")]
     TooLong { bytes: usize },
 }
 
 fn configuration() -> impl bincode::config::Config {
     // The limit is what keeps a corrupted length from asking for exabytes.
-    bincode::config::standard().with_limit::<FRAME_BYTES_MAX>()
+    bincode::config::standard().with_limit::<CLAIM_BYTES_MAX>()
 }
 
 /// Writes an event as a frame.
@@ -60,8 +65,11 @@ pub(crate) fn encode(event: &Event) -> Result<Vec<u8>, FrameError> {
 /// Reads a frame that [`encode`] wrote.
 ///
 /// # Errors
-/// A [`FrameError`] for anything else; never panics, never allocates more than [`FRAME_BYTES_MAX`].
+/// A [`FrameError`] for anything else; never panics, never allocates more than [`FRAME_BYTES_MAX`] and 1 KiB.
 pub(crate) fn decode(frame: &[u8]) -> Result<Event, FrameError> {
+    if frame.len() > FRAME_BYTES_MAX {
+        return Err(FrameError::TooLong { bytes: frame.len() });
+    }
     let (header, body) =
         frame.split_first_chunk::<HEADER_BYTES>().ok_or(FrameError::TooShort { bytes: frame.len() })?;
     let [version, stored @ ..] = *header;
@@ -81,6 +89,12 @@ pub(crate) fn decode(frame: &[u8]) -> Result<Event, FrameError> {
     }
 }
 
+/// A frame with these bytes as the event, and a right checksum.
+#[cfg(feature = "testing")]
+pub(crate) fn of_body(body: &[u8]) -> Vec<u8> {
+    [&[VERSION][..], &checksum(VERSION, body).to_le_bytes(), body].concat()
+}
+
 fn checksum(version: u8, body: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&[version]);
@@ -91,7 +105,10 @@ fn checksum(version: u8, body: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{Arguments, Operation, OperationKind, Outcome, Patched, Site, Started, StepCompleted};
+    use crate::journal::event::AttemptError;
+    use crate::journal::{
+        Arguments, AttemptFailed, Operation, OperationKind, Outcome, Patched, Site, Started, StepCompleted,
+    };
     use crate::payload::{Codec, Payload};
 
     fn event() -> Event {
@@ -168,6 +185,22 @@ mod tests {
         let mut longer = frame;
         longer.push(0);
         assert!(decode(&longer).is_err());
+    }
+
+    #[test]
+    fn the_largest_frame_that_is_written_can_be_read() {
+        let panicked = |bytes: usize| {
+            let Event::StepCompleted(StepCompleted { operation, .. }) = event() else { unreachable!("see above") };
+            let error = AttemptError::Panic("x".repeat(bytes));
+            Event::AttemptFailed(AttemptFailed { operation, attempt: 1, error, retry_at: 1, at: 1 })
+        };
+        let others = encode(&panicked(1 << 20)).unwrap().len() - (1 << 20);
+        let largest = panicked(FRAME_BYTES_MAX - others);
+        let frame = encode(&largest).unwrap();
+        assert_eq!(frame.len(), FRAME_BYTES_MAX);
+        assert!(decode(&frame) == Ok(largest), "it was written and can't be read: {:?}", decode(&frame).err());
+        let refused = encode(&panicked(FRAME_BYTES_MAX - others + 1));
+        assert_eq!(refused, Err(FrameError::TooLong { bytes: FRAME_BYTES_MAX + 1 }));
     }
 
     #[test]

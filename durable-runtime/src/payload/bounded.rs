@@ -1,10 +1,13 @@
 //! Makes a deserializer safe for bytes of any origin, where bincode is not:
 //!
 //! * it follows a recursive type as deep as the bytes say, one byte per level, until the stack overflows;
-//! * for an owned text it believes the length in the bytes and allocates before it looks at how many there are.
+//! * for an owned text it believes the length in the bytes and allocates before it looks at how many there are;
+//! * it tells the length of a list or map in the bytes to the type, and serde makes room for up to a mebibyte of it:
+//!   for each level of lists within lists.
 //!
-//! So everything that passes between a type and bincode is wrapped here: levels are counted, and owned texts
-//! and bytes are asked for as borrowed ones, which every type that takes them also takes (serde's contract).
+//! So everything that passes between a type and bincode is wrapped here: levels are counted, owned texts
+//! and bytes are asked for as borrowed ones, which every type that takes them also takes (serde's contract), and no
+//! `size_hint` is given.
 
 use std::fmt;
 
@@ -178,10 +181,6 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Bounded<A> {
         let seed = self.same(seed);
         self.role.next_element_seed(seed)
     }
-
-    fn size_hint(&self) -> Option<usize> {
-        self.role.size_hint()
-    }
 }
 
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for Bounded<A> {
@@ -195,10 +194,6 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Bounded<A> {
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
         let seed = self.same(seed);
         self.role.next_value_seed(seed)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        self.role.size_hint()
     }
 }
 

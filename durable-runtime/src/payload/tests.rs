@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use proptest::prelude::*;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeSeq, Serializer};
 
 use super::*;
@@ -310,4 +310,43 @@ proptest! {
             let _ = payload.to_json_text();
         }
     }
+}
+
+/// A list or a map, which keeps how long it was told to be.
+#[derive(Debug, PartialEq)]
+struct Hinted<const MAP: bool>(Option<usize>);
+
+impl<'de, const MAP: bool> Deserialize<'de> for Hinted<MAP> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if MAP { deserializer.deserialize_map(Self(None)) } else { deserializer.deserialize_seq(Self(None)) }
+    }
+}
+
+impl<'de, const MAP: bool> Visitor<'de> for Hinted<MAP> {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list or a map")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self, A::Error> {
+        let hint = list.size_hint();
+        while list.next_element::<u8>()?.is_some() {}
+        Ok(Self(hint))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        let hint = map.size_hint();
+        while map.next_entry::<u8, u8>()?.is_some() {}
+        Ok(Self(hint))
+    }
+}
+
+/// A list within lists, each with room for a length that only the bytes say, would take a mebibyte for each level.
+#[test]
+fn no_length_in_the_bytes_is_told_to_a_type() {
+    let list = Payload::encode(Codec::Bincode, &vec![1_u8, 2, 3], 100).unwrap();
+    assert_eq!(list.decode::<Hinted<false>>().unwrap(), Hinted(None));
+    let map = Payload::encode(Codec::Bincode, &BTreeMap::from([(1_u8, 2_u8)]), 100).unwrap();
+    assert_eq!(map.decode::<Hinted<true>>().unwrap(), Hinted(None));
 }

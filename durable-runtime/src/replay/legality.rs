@@ -8,6 +8,10 @@ use super::ClaimNumber;
 use crate::id::Position;
 use crate::journal::Event;
 
+/// The highest number that an operation of a journal may have. Above it is room for those that changed code asks for
+/// newly: a number that is used twice would give one operation the outcome of another.
+pub(super) const CLAIM_NUMBER_MAX: ClaimNumber = ClaimNumber::MAX / 2;
+
 /// Where a run is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -96,6 +100,12 @@ impl Legality {
         }
         if let (Some(operation), Facts::Operation(facts)) = (event.operation(), facts) {
             let key = &operation.key;
+            if operation.claim > CLAIM_NUMBER_MAX {
+                return illegal(format!(
+                    "claim {} of {key} is beyond the highest, {CLAIM_NUMBER_MAX}",
+                    operation.claim
+                ));
+            }
             if let Some(other) = facts.key_of_claim.as_ref().filter(|other| *other != key) {
                 return illegal(format!("claim {} has the key {other}, not {key}", operation.claim));
             }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::legality::CLAIM_NUMBER_MAX;
 use super::*;
 use crate::halt::HaltReason;
 use crate::journal::event::AttemptError;
@@ -298,15 +299,17 @@ fn a_journal_that_contradicts_itself_is_refused() {
         refused(vec![completed(0, "a"), completed(1, "a")]),
         refused(vec![attempt_failed(0, "a", 2)]),
         refused(vec![attempt_failed(0, "a", 1), completed(0, "a")]),
+        refused(vec![completed(CLAIM_NUMBER_MAX, "a"), completed(CLAIM_NUMBER_MAX + 1, "b")]),
     ]
     .join("\n");
-    expect_test::expect![[r"
+    expect_test::expect![[r#"
         event StepCompleted at position 2 can't stand there: a has its one outcome already
         event AttemptFailed at position 2 can't stand there: a has its one outcome already
         event StepCompleted at position 2 can't stand there: claim 0 has the key a, not b
         event StepCompleted at position 2 can't stand there: the key a belongs to claim 0, not 1
         event AttemptFailed at position 1 can't stand there: attempt 2 of a follows 0 failed ones
-        event StepCompleted at position 2 can't stand there: attempt 1 of a follows 1 failed ones"]]
+        event StepCompleted at position 2 can't stand there: attempt 1 of a follows 1 failed ones
+        event StepCompleted at position 2 can't stand there: claim 2147483648 of b is beyond the highest, 2147483647"#]]
     .assert_eq(&told);
 }
 

@@ -16,6 +16,8 @@ pub use memory::MemoryStore;
 #[cfg(feature = "testing")]
 pub(crate) use memory::Runs;
 pub use sled::SledStore;
+#[cfg(feature = "testing")]
+pub(crate) use sled::check_codec;
 
 use crate::clock::Timestamp;
 use crate::id::{Fence, Position, RunId};

@@ -6,6 +6,8 @@ pub mod conformance;
 mod damage;
 mod explore;
 mod fail_points;
+#[doc(hidden)]
+pub mod fuzz;
 mod golden;
 mod lossy;
 mod random;

@@ -15,12 +15,17 @@ mod codec;
 mod compact;
 mod disk;
 mod folder;
+#[cfg(feature = "testing")]
+mod fuzz;
 mod index;
 mod layout;
 mod load;
 mod read;
 mod tidy;
 mod write;
+
+#[cfg(feature = "testing")]
+pub(crate) use fuzz::check as check_codec;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

@@ -1,0 +1,128 @@
+//! Any event, and texts and bytes that are more interesting than most.
+
+use super::Choices;
+use crate::halt::HaltReason;
+use crate::journal::event::{AttemptError, CodeId};
+use crate::journal::{
+    Arguments, AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, Site, Started,
+    StepCompleted, Text,
+};
+use crate::payload::{Codec, Payload};
+
+/// Short texts from which longer ones are made: what separates, escapes, numbers, ends a line, or takes several bytes.
+const PIECES: [&str; 16] =
+    ["a", "b", ":", "#", "%", "%3A", "#2", "\0", "\n", "\r", "\"", "\\", "ä", "\u{2028}", "\u{10ffff}", "a:b"];
+
+/// Any text. Nothing is left out: also empty, long, and with line breaks.
+pub(crate) fn text(choices: &mut Choices<'_>) -> String {
+    match choices.below(8) {
+        0 => String::from_utf8_lossy(bytes_of(choices).as_slice()).into_owned(),
+        1 => choices.one(&PIECES).repeat(choices.number_u32() as usize % 2_000),
+        count => (1..count).map(|_| choices.one(&PIECES)).collect(),
+    }
+}
+
+/// Any bytes, mostly few.
+pub(crate) fn bytes_of(choices: &mut Choices<'_>) -> Vec<u8> {
+    let count = choices.below(64);
+    choices.bytes(count).to_vec()
+}
+
+fn payload(choices: &mut Choices<'_>) -> Payload {
+    const JSON: [&str; 8] = ["7", "{\"a\":[1,2.5,null]}", "\"ä\\n\"", " 1 ", "[\n1]", "1e400", "{\"a\":1,\"a\":2}", ""];
+    match choices.below(4) {
+        0 => Payload::of_parts(Codec::Json, choices.one(&JSON).into()),
+        1 => Payload::of_parts(Codec::Json, bytes_of(choices)),
+        2 => Payload::of_parts(Codec::Bincode, bytes_of(choices)),
+        _ => Payload::encode(Codec::Json, &text(choices), usize::MAX).expect("a text can be encoded"),
+    }
+}
+
+fn arguments(choices: &mut Choices<'_>) -> Option<Arguments> {
+    let text = match choices.below(3) {
+        0 => return None,
+        1 => choices.one(&["[1,\"ä\"]", "[\n1]", "[1", " []", "[null]"]).to_owned(),
+        _ => text(choices),
+    };
+    Some(Arguments { text, is_cut: choices.flag() })
+}
+
+/// Any operation of this claim and key.
+pub(super) fn operation(choices: &mut Choices<'_>, claim: u32, key: &str) -> Operation {
+    Operation {
+        claim,
+        key: key.into(),
+        kind: OperationKind::Step,
+        digest: choices.number(),
+        site: Site { file: text(choices).into(), line: choices.number_u32(), column: choices.number_u32() },
+        arguments: arguments(choices),
+    }
+}
+
+fn any_operation(choices: &mut Choices<'_>) -> Operation {
+    let claim = choices.number_u32();
+    let key = text(choices);
+    operation(choices, claim, &key)
+}
+
+/// Any event, whether it can follow another or not.
+pub(super) fn event(choices: &mut Choices<'_>) -> Event {
+    const REASONS: [HaltReason; 9] = [
+        HaltReason::Panic,
+        HaltReason::Divergence,
+        HaltReason::Value,
+        HaltReason::Misuse,
+        HaltReason::CrashLoop,
+        HaltReason::Limit,
+        HaltReason::Corrupt,
+        HaltReason::Storage,
+        HaltReason::Unregistered,
+    ];
+    let at = choices.number();
+    match choices.below(8) {
+        0 => Event::Started(Started {
+            function: text(choices).into(),
+            version: choices.number_u32(),
+            fingerprint: choices.number(),
+            input: payload(choices),
+            input_digest: choices.number(),
+            at,
+            patches: (0..choices.below(4)).map(|_| Text::from(text(choices))).collect(),
+        }),
+        1 => Event::AttemptFailed(AttemptFailed {
+            operation: any_operation(choices),
+            attempt: choices.number_u32(),
+            error: match choices.below(3) {
+                0 => AttemptError::Err(payload(choices)),
+                1 => AttemptError::Panic(text(choices)),
+                _ => AttemptError::TimedOut,
+            },
+            retry_at: choices.number(),
+            at,
+        }),
+        2 => Event::StepCompleted(StepCompleted {
+            operation: any_operation(choices),
+            attempts: choices.number_u32(),
+            outcome: match choices.below(3) {
+                0 => Outcome::Ok(payload(choices)),
+                1 => Outcome::Err(payload(choices)),
+                _ => Outcome::Unusable(text(choices)),
+            },
+            began_at: choices.number(),
+            at,
+        }),
+        3 => Event::Recovered {
+            code: choices.flag().then(|| CodeId { version: choices.number_u32(), fingerprint: choices.number() }),
+            at,
+        },
+        4 => Event::Halted(Halted {
+            reason: choices.one(&REASONS),
+            step: choices.flag().then(|| text(choices).into()),
+            message: text(choices),
+            at,
+        }),
+        5 => Event::Resumed { at },
+        6 => Event::Finished(Finished { result: payload(choices), failed: choices.flag(), at }),
+        _ => Event::Patched(Patched { id: text(choices).into(), at }),
+    }
+}

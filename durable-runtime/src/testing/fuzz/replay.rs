@@ -1,0 +1,360 @@
+//! The replay core: it answers what the [model](super::replay_model) answers, and the same from every prefix.
+
+use super::replay_model::{Model, Next};
+use super::{Choices, events};
+use crate::halt::HaltReason;
+use crate::journal::event::AttemptError;
+use crate::journal::{
+    AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, Site, Started, StepCompleted,
+};
+use crate::payload::{Codec, Payload};
+use crate::replay::{Begin, Delivery, Difference, Replay, Request};
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+const PATCHES: [&str; 3] = ["p", "q", "r"];
+/// How many patches the code may ask about.
+const PATCHES_MAX: usize = 2;
+
+/// So much is enough for everything to meet everything, and the model is slow.
+const EVENTS_MAX: usize = 24;
+const ACTIONS_MAX: usize = 64;
+
+pub(super) fn check(bytes: &[u8]) {
+    let mut choices = Choices::new(bytes);
+    match choices.below(4) {
+        0 => every_prefix_replays_the_same(&mut choices),
+        by_key => answers_as_the_model(&mut choices, by_key == 1),
+    }
+}
+
+pub(super) fn request(name: &'static str, digest: u64) -> Request {
+    let site = Site { file: "f.rs".into(), line: 1, column: 1 };
+    Request { name: name.into(), kind: OperationKind::Step, digest, site }
+}
+
+fn number() -> Payload {
+    Payload::of_parts(Codec::Json, b"7".to_vec())
+}
+
+fn started(patches: &[&'static str]) -> Event {
+    Event::Started(Started {
+        function: "f".into(),
+        version: 1,
+        fingerprint: 1,
+        input: number(),
+        input_digest: 0,
+        at: 0,
+        patches: patches.iter().map(|id| (*id).into()).collect(),
+    })
+}
+
+fn completed(operation: Operation, attempts: u32) -> Event {
+    // Which one is delivered can be told from what is in it.
+    let outcome = Outcome::Unusable(format!("{}/{attempts}", operation.key));
+    Event::StepCompleted(StepCompleted { operation, attempts, outcome, began_at: 0, at: 0 })
+}
+
+fn attempt_failed(operation: Operation, attempt: u32, retry_at: u64) -> Event {
+    Event::AttemptFailed(AttemptFailed { operation, attempt, error: AttemptError::TimedOut, retry_at, at: 0 })
+}
+
+fn halted() -> Event {
+    Event::Halted(Halted { reason: HaltReason::Panic, step: None, message: String::new(), at: 0 })
+}
+
+/// An event that may well be legal, and may be not.
+fn event(choices: &mut Choices<'_>, of: impl FnOnce(&mut Choices<'_>) -> Operation) -> Event {
+    match choices.below(16) {
+        0 => Event::Recovered { code: None, at: 0 },
+        1 => halted(),
+        2 => Event::Resumed { at: 0 },
+        3 => Event::Finished(Finished { result: number(), failed: false, at: 0 }),
+        4 => Event::Patched(Patched { id: choices.one(&PATCHES).into(), at: 0 }),
+        5 => started(&[choices.one(&PATCHES)]),
+        6..=9 => {
+            let operation = of(choices);
+            attempt_failed(operation, attempt(choices), choices.number())
+        }
+        _ => completed(of(choices), attempt(choices)),
+    }
+}
+
+/// Mostly the first.
+fn attempt(choices: &mut Choices<'_>) -> u32 {
+    choices.one(&[1, 1, 1, 1, 2, 2, 3, 0, u32::MAX])
+}
+
+/// An operation that code with these names may have asked for.
+fn any_operation(choices: &mut Choices<'_>) -> Operation {
+    const CLAIMS: [u32; 9] = [0, 1, 2, 3, 4, 5, 6, u32::MAX / 2, u32::MAX];
+    let (claim, name) = (choices.one(&CLAIMS), choices.one(&NAMES));
+    let key = match choices.below(4) {
+        0 | 1 => name.to_owned(),
+        count => format!("{name}#{count}"),
+    };
+    Operation { digest: u64::from(choices.byte() / 128), ..events::operation(&mut Choices::new(&[]), claim, &key) }
+}
+
+fn answers_as_the_model(choices: &mut Choices<'_>, by_key: bool) {
+    let mut model = Model::default();
+    let mut replay = Replay::new();
+    for _ in 0..=choices.below(EVENTS_MAX) {
+        let event = if model.events.is_empty() && !choices.byte().is_multiple_of(16) {
+            started(&[])
+        } else {
+            event(choices, any_operation)
+        };
+        records(&mut replay, &mut model, event);
+    }
+    let mut replay = Replay::of_journal(model.events.clone()).expect("it was legal one by one");
+    model.starts(by_key);
+    if by_key {
+        replay.match_by_key();
+    }
+    for _ in 0..ACTIONS_MAX {
+        knows_the_same(&replay, &model);
+        if !choices.are_left() || !acts(choices, &mut replay, &mut model, by_key) {
+            break;
+        }
+    }
+}
+
+fn records(replay: &mut Replay, model: &mut Model, event: Event) {
+    let applied = replay.apply(event.clone());
+    assert_eq!(applied.is_ok(), model.admits(&event), "{applied:?}: {event:?} behind {:?}", model.events);
+    if let Ok(position) = applied {
+        assert_eq!(position.0, model.events.len() as u64);
+        model.events.push(event);
+    }
+}
+
+/// Code or engine do one thing. `false` if it was the last.
+fn acts(choices: &mut Choices<'_>, replay: &mut Replay, model: &mut Model, by_key: bool) -> bool {
+    let claim = choices.below(model.claims().max(1));
+    let claim_number = u32::try_from(claim).expect("few claims");
+    match choices.below(16) {
+        0..=4 => {
+            let (name, digest) = (choices.one(&NAMES), u64::from(choices.byte() / 128));
+            assert_eq!(replay.claim(request(name, digest)) as usize, model.claims());
+            model.claim(name, digest);
+        }
+        5 if model.claims() > 0 => {
+            let name = choices.one(&NAMES);
+            assert_eq!(replay.rename(claim_number, name.into()), model.rename(claim, name));
+        }
+        6 => {
+            replay.seal();
+            model.seal();
+        }
+        7 if model.claims() > 0 => {
+            replay.progress(claim_number);
+            model.progress();
+        }
+        8 => {
+            let id = choices.one(&PATCHES);
+            assert_eq!(replay.patch(id, PATCHES_MAX), model.patch(id, PATCHES_MAX));
+        }
+        9 => {
+            let end = replay.end().map(|divergence| divergence.difference);
+            assert_eq!(end, model.end());
+            return false;
+        }
+        10..=12 => return delivers(replay, model),
+        // By key, the engine records what the code has asked for, and nothing else can be told apart.
+        _ if model.claims() > 0 => {
+            replay.seal();
+            model.seal();
+            let own = replay.operation(claim_number).expect("it was claimed").clone();
+            let of = |choices: &mut Choices<'_>| {
+                if by_key || choices.flag() { own } else { any_operation(choices) }
+            };
+            records(replay, model, event(choices, of));
+        }
+        _ => {}
+    }
+    true
+}
+
+fn delivers(replay: &mut Replay, model: &mut Model) -> bool {
+    match (replay.next_delivery(), model.next()) {
+        (Delivery::Deliver { claim, outcome, replayed }, next) => {
+            let Next::Deliver { position, .. } = next else { panic!("claim {claim}, not {next:?}") };
+            assert_eq!(next, Next::Deliver { claim, position, is_replayed: replayed });
+            let Event::StepCompleted(completed) = &model.events[position] else { panic!("a completion is delivered") };
+            assert_eq!(outcome, completed.outcome);
+            true
+        }
+        (Delivery::Nothing, next) => {
+            assert_eq!(next, Next::Nothing);
+            true
+        }
+        (Delivery::Diverged(divergence), next) => {
+            assert_eq!(next, Next::Diverged(divergence.difference));
+            false
+        }
+    }
+}
+
+fn knows_the_same(replay: &Replay, model: &Model) {
+    assert_eq!(replay.stage(), model.stage());
+    assert_eq!(replay.length().0, model.events.len() as u64);
+    assert_eq!(replay.recoveries() as usize, model.recoveries());
+    assert_eq!(replay.claims(), model.claims());
+    assert_eq!(replay.delivered().0, model.delivered() as u64);
+    assert_eq!(replay.is_repeating(), model.is_repeating());
+    assert_eq!(replay.is_diverged(), model.is_diverged());
+    assert_eq!(replay.is_backing_off(7), model.is_backing_off(7));
+    for (claim, claim_number) in (0..model.claims()).zip(0..) {
+        assert_eq!(replay.key(claim_number).as_deref(), Some(&*model.key(claim)));
+        assert_eq!(replay.begin(claim_number), model.begin(claim));
+        let recorded = model.recorded_of(claim);
+        assert_eq!(replay.is_recorded(claim_number), recorded.is_some());
+        let recorded = recorded.unwrap_or_default();
+        assert_eq!(replay.is_completed(claim_number), recorded.is_completed);
+        assert_eq!(
+            replay.timer(claim_number).map(|position| position.0),
+            recorded.timer.map(|position| position as u64)
+        );
+    }
+}
+
+/// Code that asks for this at its start, and then behind each delivery.
+type Script = Vec<Vec<(&'static str, u64)>>;
+
+fn every_prefix_replays_the_same(choices: &mut Choices<'_>) {
+    let script: Script = (0..=choices.below(8))
+        .map(|_| (0..choices.below(4)).map(|_| (choices.one(&NAMES), u64::from(choices.byte()))).collect())
+        .collect();
+    let live = lives(choices, &script);
+    let asked: usize = script.iter().map(Vec::len).sum();
+    let changed = choices.below(asked.max(1));
+    for length in 1..=live.events.len() {
+        let journal = &live.events[..length];
+        for by_key in [false, true] {
+            replays(journal, &live, &script, by_key);
+            // The code passes another argument, in one place.
+            let mut script = script.clone();
+            let Some((_, digest)) = script.iter_mut().flatten().nth(changed) else { continue };
+            *digest += 1;
+            let is_recorded = journal.iter().filter_map(Event::operation).any(|of| of.claim as usize == changed);
+            let (replay, difference) = replays_script(journal, &script, by_key, |_, _| {});
+            assert_eq!(difference, is_recorded.then_some(Difference::Arguments));
+            if is_recorded {
+                (0..).map_while(|claim| replay.key(claim).map(|_| claim)).for_each(|claim| {
+                    assert_eq!(replay.begin(claim), Begin::Wait, "nothing begins once code and journal disagree");
+                });
+            }
+        }
+    }
+}
+
+/// What happened in the only life of a run.
+struct Life {
+    events: Vec<Event>,
+    keys: Vec<String>,
+}
+
+/// Claims what the script asks for behind so many deliveries.
+fn turns(replay: &mut Replay, script: &Script, deliveries: usize) {
+    for (name, digest) in script.get(deliveries).into_iter().flatten() {
+        replay.claim(request(name, *digest));
+    }
+}
+
+fn lives(choices: &mut Choices<'_>, script: &Script) -> Life {
+    let mut replay = Replay::new();
+    let mut events = Vec::new();
+    let mut record = |replay: &mut Replay, event: Event| {
+        replay.apply(event.clone()).expect("what a run records is legal");
+        events.push(event);
+    };
+    record(&mut replay, started(&[]));
+    turns(&mut replay, script, 0);
+    let mut deliveries = 0;
+    let mut recorded = 0..EVENTS_MAX;
+    loop {
+        match replay.next_delivery() {
+            Delivery::Deliver { replayed, .. } => {
+                assert!(!replayed);
+                deliveries += 1;
+                turns(&mut replay, script, deliveries);
+            }
+            Delivery::Nothing => {
+                // What was recorded is delivered: the code knows all that a replay will tell it.
+                if recorded.next().is_none() {
+                    break;
+                }
+                let open = (0..).map_while(|claim| replay.key(claim).map(|_| claim));
+                let open: Vec<_> = open.filter(|claim| !replay.is_completed(*claim)).collect();
+                let Some(claim) = open.get(choices.below(open.len().max(1))).copied() else { break };
+                let Begin::Attempt { attempt, .. } = replay.begin(claim) else { panic!("an open step may begin") };
+                let operation = replay.operation(claim).expect("it was claimed").clone();
+                match choices.below(8) {
+                    0 => record(&mut replay, Event::Recovered { code: None, at: 0 }),
+                    1 => {
+                        record(&mut replay, halted());
+                        record(&mut replay, Event::Resumed { at: 0 });
+                    }
+                    2 | 3 => record(&mut replay, attempt_failed(operation, attempt, choices.number())),
+                    _ => record(&mut replay, completed(operation, attempt)),
+                }
+            }
+            Delivery::Diverged(divergence) => panic!("the first life diverges: {divergence:?}"),
+        }
+    }
+    let keys = (0..).map_while(|claim| replay.key(claim)).map(|key| key.to_string()).collect();
+    Life { events, keys }
+}
+
+/// The code with the script against a journal, up to where live execution goes on; or to where they disagree.
+fn replays_script(
+    journal: &[Event],
+    script: &Script,
+    by_key: bool,
+    mut delivered: impl FnMut(u32, Outcome),
+) -> (Replay, Option<Difference>) {
+    let mut replay = Replay::of_journal(journal.iter().cloned()).expect("a prefix of what is legal is legal");
+    if by_key {
+        replay.match_by_key();
+    }
+    let mut deliveries = 0;
+    turns(&mut replay, script, 0);
+    loop {
+        match replay.next_delivery() {
+            Delivery::Deliver { claim, outcome, replayed } => {
+                assert!(replayed);
+                delivered(claim, outcome);
+                deliveries += 1;
+                turns(&mut replay, script, deliveries);
+            }
+            Delivery::Nothing => return (replay, None),
+            Delivery::Diverged(divergence) => return (replay, Some(divergence.difference)),
+        }
+    }
+}
+
+/// A replay tells the code what was recorded, in that order, and goes on with the same operations and attempts.
+fn replays(journal: &[Event], live: &Life, script: &Script, by_key: bool) {
+    let mut told = Vec::new();
+    let (replay, difference) = replays_script(journal, script, by_key, |claim, outcome| told.push((claim, outcome)));
+    assert_eq!(difference, None, "unchanged code and a prefix of its journal");
+    let recorded = journal.iter().filter_map(|event| match event {
+        Event::StepCompleted(event) => Some((event.operation.claim, event.outcome.clone())),
+        _ => None,
+    });
+    assert_eq!(told, recorded.collect::<Vec<_>>());
+    let asked: usize = script.iter().take(told.len() + 1).map(Vec::len).sum();
+    assert_eq!(replay.claims(), asked);
+    for (claim, key) in (0..).zip(&live.keys[..asked]) {
+        assert_eq!(replay.key(claim).as_deref(), Some(&**key));
+        let failed = journal.iter().filter_map(|event| match event {
+            Event::AttemptFailed(event) if *event.operation.key == **key => Some(event),
+            _ => None,
+        });
+        let last = failed.max_by_key(|failed| failed.attempt);
+        let is_completed = told.iter().any(|(completed, _)| *completed == claim);
+        let attempt = last.map_or(1, |last| last.attempt + 1);
+        let begin = Begin::Attempt { attempt, not_before: last.map(|last| last.retry_at) };
+        assert_eq!(replay.begin(claim), if is_completed { Begin::Wait } else { begin });
+    }
+}

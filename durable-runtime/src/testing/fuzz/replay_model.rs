@@ -1,0 +1,304 @@
+//! What `replay` is to answer, told once more: from the whole list of events and claims each time, with no state
+//! that could be wrong.
+
+use crate::journal::{Event, Operation};
+use crate::replay::{Begin, Difference, Path, Stage};
+
+/// One claim of the code.
+struct Claim {
+    name: String,
+    digest: u64,
+    is_sealed: bool,
+    /// The number that it is recorded with, if that is known. Wider than any that can be recorded.
+    number: Option<u64>,
+}
+
+#[derive(Default)]
+pub(super) struct Model {
+    pub(super) events: Vec<Event>,
+    /// How many events there were at the start.
+    replayed: usize,
+    /// By key: the lowest number that was free at the start.
+    free: Option<u64>,
+    claims: Vec<Claim>,
+    /// The positions of the delivered completions, in the order of their delivery.
+    delivered: Vec<usize>,
+    is_live: bool,
+    is_at_rest: bool,
+    foreign_wake: bool,
+    difference: Option<Difference>,
+    answers: Vec<(&'static str, bool)>,
+}
+
+/// What the code is to be told next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Deliver { claim: u32, position: usize, is_replayed: bool },
+    Nothing,
+    Diverged(Difference),
+}
+
+/// What is recorded of an operation.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Recorded {
+    failed_attempts: u32,
+    retry_at: Option<u64>,
+    pub(super) timer: Option<usize>,
+    pub(super) is_completed: bool,
+}
+
+impl Model {
+    /// The events are a journal, and the code is at its start.
+    pub(super) fn starts(&mut self, by_key: bool) {
+        self.replayed = self.events.len();
+        let is_new = self.operations().next().is_none();
+        let last = self.operations().map(|(_, operation)| u64::from(operation.claim)).max();
+        self.free = by_key.then(|| last.map_or(0, |last| last + 1));
+        self.is_live = is_new;
+    }
+
+    fn operations(&self) -> impl Iterator<Item = (usize, &Operation)> {
+        self.events.iter().enumerate().filter_map(|(position, event)| Some((position, event.operation()?)))
+    }
+
+    /// Whether the event may be the next one.
+    pub(super) fn admits(&self, event: &Event) -> bool {
+        let is_in_place = match self.stage() {
+            Stage::Empty => matches!(event, Event::Started(_)),
+            Stage::Running => !matches!(event, Event::Started(_) | Event::Resumed { .. }),
+            Stage::Halted => matches!(event, Event::Resumed { .. }),
+            Stage::Finished => false,
+        };
+        let agrees = match event {
+            Event::Patched(new) => {
+                !self.events.iter().any(|old| matches!(old, Event::Patched(old) if old.id == new.id))
+            }
+            Event::AttemptFailed(new) => self.admits_attempt(&new.operation, new.attempt),
+            Event::StepCompleted(new) => self.admits_attempt(&new.operation, new.attempts),
+            _ => true,
+        };
+        is_in_place && agrees
+    }
+
+    fn admits_attempt(&self, new: &Operation, attempt: u32) -> bool {
+        let recorded = self.recorded(new.claim).unwrap_or_default();
+        self.operations().all(|(_, old)| (old.claim == new.claim) == (old.key == new.key))
+            && new.claim <= u32::MAX / 2
+            && !recorded.is_completed
+            && attempt.checked_sub(1) == Some(recorded.failed_attempts)
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        let mut stages = self.events.iter().rev().filter_map(|event| match event {
+            Event::Started(_) | Event::Resumed { .. } => Some(Stage::Running),
+            Event::Halted(_) => Some(Stage::Halted),
+            Event::Finished(_) => Some(Stage::Finished),
+            _ => None,
+        });
+        stages.next().unwrap_or(Stage::Empty)
+    }
+
+    /// R12: recoveries since the last progress.
+    pub(super) fn recoveries(&self) -> usize {
+        let progress = |event: &&Event| {
+            !matches!(event, Event::AttemptFailed(_) | Event::StepCompleted(_) | Event::Resumed { .. })
+        };
+        let since = self.events.iter().rev().take_while(progress);
+        since.filter(|event| matches!(event, Event::Recovered { .. })).count()
+    }
+
+    fn recorded(&self, number: u32) -> Option<Recorded> {
+        let mut recorded = None;
+        for (position, event) in self.events.iter().enumerate() {
+            if event.operation().is_none_or(|operation| operation.claim != number) {
+                continue;
+            }
+            let known: &mut Recorded = recorded.get_or_insert_default();
+            if let Event::AttemptFailed(event) = event {
+                known.failed_attempts += 1;
+                (known.retry_at, known.timer) = (Some(event.retry_at), Some(position));
+            } else {
+                (known.is_completed, known.timer) = (true, None);
+            }
+        }
+        recorded
+    }
+
+    /// What is recorded of a claim.
+    pub(super) fn recorded_of(&self, claim: usize) -> Option<Recorded> {
+        self.recorded(self.claims.get(claim)?.number?.try_into().ok()?)
+    }
+
+    pub(super) fn is_backing_off(&self, now: u64) -> bool {
+        self.operations()
+            .filter_map(|(_, operation)| self.recorded(operation.claim))
+            .any(|recorded| !recorded.is_completed && recorded.retry_at.is_some_and(|due| due > now))
+    }
+
+    /// R4: the name, and the how-manieth of this name it is.
+    pub(super) fn key(&self, claim: usize) -> String {
+        let name = &self.claims[claim].name;
+        match self.claims[..claim].iter().filter(|earlier| earlier.name == *name).count() {
+            0 => name.clone(),
+            earlier => format!("{name}#{}", earlier + 1),
+        }
+    }
+
+    pub(super) fn claims(&self) -> usize {
+        self.claims.len()
+    }
+
+    pub(super) fn claim(&mut self, name: &str, digest: u64) {
+        self.seal();
+        let number = if self.free.is_some() { None } else { Some(self.claims.len() as u64) };
+        self.claims.push(Claim { name: name.to_owned(), digest, is_sealed: false, number });
+        self.progress();
+    }
+
+    pub(super) fn progress(&mut self) {
+        self.foreign_wake |= self.is_at_rest;
+    }
+
+    pub(super) fn rename(&mut self, claim: usize, name: &str) -> bool {
+        let may = claim + 1 == self.claims.len() && !self.claims[claim].is_sealed;
+        if may {
+            name.clone_into(&mut self.claims[claim].name);
+        }
+        may
+    }
+
+    /// R9: the newest claim against what is recorded.
+    pub(super) fn seal(&mut self) {
+        let Some(index) = self.claims.len().checked_sub(1).filter(|newest| !self.claims[*newest].is_sealed) else {
+            return;
+        };
+        self.claims[index].is_sealed = true;
+        let (key, digest) = (self.key(index), self.claims[index].digest);
+        let with = |wanted: &dyn Fn(&Operation) -> bool| {
+            let found = self.operations().find(|(_, operation)| wanted(operation));
+            found.map(|(_, operation)| (operation.claim, *operation.key == *key, operation.digest == digest))
+        };
+        let with_key = with(&|operation| *operation.key == *key);
+        let (number, difference) = match (self.free, self.claims[index].number) {
+            (Some(free), _) => match with_key {
+                Some((number, _, is_same)) => (Some(number.into()), (!is_same).then_some(Difference::Arguments)),
+                None => (Some(self.newest().filter(|newest| *newest >= free).map_or(free, |newest| newest + 1)), None),
+            },
+            (None, number) => match with(&|operation| Some(u64::from(operation.claim)) == number) {
+                Some((_, false, _)) => (number, Some(Difference::Key)),
+                Some((_, true, is_same)) => (number, (!is_same).then_some(Difference::Arguments)),
+                None => (number, with_key.map(|_| Difference::Order)),
+            },
+        };
+        self.claims[index].number = number;
+        self.difference = self.difference.or(difference);
+    }
+
+    /// The highest number of a claim.
+    fn newest(&self) -> Option<u64> {
+        self.claims.iter().filter_map(|claim| claim.number).max()
+    }
+
+    pub(super) fn is_diverged(&self) -> bool {
+        self.foreign_wake || self.difference.is_some()
+    }
+
+    /// Completions that are to be delivered, or stand in the way.
+    fn ahead(&self) -> impl Iterator<Item = (usize, &Operation)> {
+        let completions = self.operations().filter(|(position, _)| {
+            matches!(self.events[*position], Event::StepCompleted(_)) && !self.delivered.contains(position)
+        });
+        // By key, what was recorded before and is not asked for is passed over.
+        completions.filter(|(position, operation)| {
+            self.free.is_none() || *position >= self.replayed || self.claim_of(operation.claim).is_some()
+        })
+    }
+
+    fn claim_of(&self, number: u32) -> Option<u32> {
+        let claim = self.claims.iter().position(|claim| claim.number == Some(number.into()))?;
+        u32::try_from(claim).ok()
+    }
+
+    fn is_unclaimed(&self) -> bool {
+        let unclaimed = |operation: &Operation| self.claim_of(operation.claim).is_none();
+        let recorded = if self.free.is_some() { self.replayed } else { self.events.len() };
+        self.operations().any(|(position, operation)| position < recorded && unclaimed(operation))
+    }
+
+    fn known(&mut self) -> Option<Difference> {
+        self.seal();
+        if self.foreign_wake { Some(Difference::ForeignWake) } else { self.difference }
+    }
+
+    /// R3: the lowest position that was not delivered.
+    pub(super) fn next(&mut self) -> Next {
+        if let Some(difference) = self.known() {
+            return Next::Diverged(difference);
+        }
+        let next = self.ahead().next().map(|(position, operation)| (position, self.claim_of(operation.claim)));
+        match next {
+            Some((position, Some(claim))) => {
+                self.delivered.push(position);
+                self.is_at_rest = false;
+                Next::Deliver { claim, position, is_replayed: position < self.replayed }
+            }
+            Some((_, None)) => Next::Diverged(Difference::NotClaimed),
+            None if !self.is_live && self.free.is_none() && self.is_unclaimed() => {
+                Next::Diverged(Difference::NotClaimed)
+            }
+            None => {
+                (self.is_live, self.is_at_rest) = (true, true);
+                Next::Nothing
+            }
+        }
+    }
+
+    /// The function returned here.
+    pub(super) fn end(&mut self) -> Option<Difference> {
+        let known = self.known();
+        let foreign = self.is_at_rest.then_some(Difference::ForeignWake);
+        let left_over = (self.free.is_none() && self.is_unclaimed()).then_some(Difference::LeftOver);
+        known.or(foreign).or(left_over)
+    }
+
+    pub(super) fn delivered(&self) -> usize {
+        self.delivered.iter().max().map_or(0, |last| last + 1)
+    }
+
+    pub(super) fn is_repeating(&self) -> bool {
+        !self.is_live && (self.ahead().next().is_some() || self.is_unclaimed())
+    }
+
+    pub(super) fn begin(&self, claim: usize) -> Begin {
+        if !self.is_live || self.difference.is_some() {
+            return Begin::Wait;
+        }
+        match self.recorded_of(claim).unwrap_or_default() {
+            recorded if recorded.is_completed => Begin::Wait,
+            recorded => Begin::Attempt { attempt: recorded.failed_attempts + 1, not_before: recorded.retry_at },
+        }
+    }
+
+    /// The first answer about a patch stays.
+    pub(super) fn patch(&mut self, id: &'static str, patches_max: usize) -> Path {
+        self.seal();
+        if let Some((_, is_new)) = self.answers.iter().find(|(asked, _)| *asked == id) {
+            return if *is_new { Path::New } else { Path::Old };
+        }
+        if self.answers.len() >= patches_max {
+            return Path::TooMany;
+        }
+        let is_known = self.events.iter().any(|event| match event {
+            Event::Started(event) => event.patches.iter().any(|known| **known == *id),
+            Event::Patched(event) => *event.id == *id,
+            _ => false,
+        });
+        let is_at_the_end = !self.is_repeating();
+        self.answers.push((id, is_known || is_at_the_end));
+        match (is_known, is_at_the_end) {
+            (true, _) => Path::New,
+            (false, true) => Path::NewIfRecorded,
+            (false, false) => Path::Old,
+        }
+    }
+}
