@@ -50,7 +50,9 @@ impl Wake for RunWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.woken.store(true, Ordering::Release);
+        // A swap, because a store would hide the wake-up of another thread that was not looked at yet: whoever sees only
+        // the later of two stores need not see what the earlier one was about.
+        self.woken.swap(true, Ordering::AcqRel);
         self.task.wake();
     }
 }
