@@ -16,6 +16,7 @@ use crate::id::RunId;
 use crate::payload::{Codec, Payload, PayloadError};
 use crate::run::Run;
 use crate::store::{Durability, MemoryStore, SledStore, Store};
+use crate::sync::Tasks;
 use crate::value;
 
 /// Runs durable functions over one store.
@@ -391,7 +392,7 @@ impl RuntimeBuilder {
         self,
         open: impl FnOnce() -> Result<Arc<dyn Store>, crate::store::StoreError> + Send + 'static,
     ) -> Result<Runtime, OpenError> {
-        let tasks = tokio::runtime::Handle::try_current().map_err(|_| OpenError::NoTokio)?;
+        let tasks = Tasks::try_current().map_err(|_| OpenError::NoTokio)?;
         let registry = Registry::collect();
         let environment = Environment {
             clock: self.clock,

@@ -10,6 +10,8 @@ mod limits;
 mod recovery;
 mod registry;
 mod runs;
+#[cfg(all(test, any(durable_loom, durable_shuttle)))]
+mod tests;
 mod verifier;
 
 pub(crate) use active::{Active, Outcome, Phase};

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt as _;
-use parking_lot::Mutex;
 use tokio::sync::{Notify, RwLock, Semaphore};
 
 use super::active::{Active, Identity, Outcome, Phase};
@@ -24,6 +22,8 @@ use crate::panics::message_of;
 use crate::payload::Payload;
 use crate::replay::Stage;
 use crate::store::{Append, Record, Refused, RunHead, RunStatus, Store, StoreError};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{JoinError, Mutex, Tasks};
 
 /// The inside of a runtime.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(crate) struct Engine {
     pub(super) permits: Arc<Semaphore>,
     pub(super) stopping: AtomicBool,
     left: Notify,
-    pub(super) tasks: tokio::runtime::Handle,
+    pub(super) tasks: Tasks,
 }
 
 impl Engine {
@@ -48,7 +48,7 @@ impl Engine {
         environment: Environment,
         registry: Registry,
         store: Arc<dyn Store>,
-        tasks: tokio::runtime::Handle,
+        tasks: Tasks,
     ) -> std::io::Result<Arc<Self>> {
         let committer = Arc::new(Committer::start(Arc::clone(&store), environment.counters.clone())?);
         let permits = environment.limits.active_runs.clamp(1, Semaphore::MAX_PERMITS);
@@ -376,7 +376,7 @@ pub(super) fn shut_down() -> StoreError {
     StoreError::Broken { first: "the runtime was shut down".to_owned() }
 }
 
-pub(super) fn did_not_return(error: &tokio::task::JoinError) -> StoreError {
+pub(super) fn did_not_return(error: &JoinError) -> StoreError {
     StoreError::Broken { first: format!("a call of the store did not return: {error}") }
 }
 
