@@ -304,7 +304,7 @@
 //! several workers.
 
 // `#[durable]` names this crate by its path; inside it, that path is this.
-#[expect(unused_extern_crates, reason = "used by the expansion in unit tests only")]
+#[allow(unused_extern_crates, reason = "used by the expansion in unit tests only")]
 extern crate self as durable_runtime;
 
 #[macro_use]
@@ -328,6 +328,7 @@ mod retry;
 mod run;
 mod runtime;
 pub mod store;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timed_out;

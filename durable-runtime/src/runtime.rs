@@ -18,6 +18,7 @@ use crate::id::RunId;
 use crate::payload::{Codec, Payload, PayloadError};
 use crate::run::Run;
 use crate::store::{Durability, MemoryStore, SledStore, Store};
+use crate::sync::Handle;
 use crate::value;
 
 /// Runs durable functions over one store.
@@ -98,7 +99,7 @@ impl Runtime {
         store: &Arc<dyn Store>,
         committer: Arc<dyn Commits>,
     ) -> Result<Self, OpenError> {
-        let tasks = Tasks::in_place(tokio::runtime::Handle::current());
+        let tasks = Tasks::in_place(Handle::try_current().map_err(|_| OpenError::NoTokio)?);
         let engine = Engine::new(environment, Registry::collect(), Arc::clone(store), committer, tasks);
         Self::of(engine, &**store, Recover::Now)
     }
@@ -423,7 +424,7 @@ impl RuntimeBuilder {
         self,
         open: impl FnOnce() -> Result<Arc<dyn Store>, crate::store::StoreError> + Send + 'static,
     ) -> Result<Runtime, OpenError> {
-        let tasks = Tasks::of(tokio::runtime::Handle::try_current().map_err(|_| OpenError::NoTokio)?);
+        let tasks = Tasks::of(Handle::try_current().map_err(|_| OpenError::NoTokio)?);
         let (registry, recover, engine_tasks) = (Registry::collect(), self.recover, tasks.clone());
         let environment = self.environment();
         let opened = tasks.blocking(move || {

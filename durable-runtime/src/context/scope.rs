@@ -2,6 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 
+use crate::sync::thread_local;
+
 thread_local! {
     static CURRENT: Cell<Place> = const { Cell::new(Place::Outside) };
     static MISUSE: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -27,12 +29,12 @@ pub(crate) struct Scope {
 impl Scope {
     /// The code of run `instance` is polled from here on.
     pub(crate) fn run(instance: u64) -> Self {
-        Self { before: CURRENT.replace(Place::Run(instance)) }
+        Self { before: CURRENT.with(|current| current.replace(Place::Run(instance))) }
     }
 
     /// The body of a step of run `instance` is polled from here on.
     pub(crate) fn step(instance: u64) -> Self {
-        Self { before: CURRENT.replace(Place::Step(instance)) }
+        Self { before: CURRENT.with(|current| current.replace(Place::Step(instance))) }
     }
 
     /// The code that is polled here is about to panic, because it used what belongs to another run: that is told to
@@ -48,12 +50,12 @@ impl Scope {
 
     /// Where we are.
     pub(crate) fn current() -> Place {
-        CURRENT.get()
+        CURRENT.with(Cell::get)
     }
 }
 
 impl Drop for Scope {
     fn drop(&mut self) {
-        CURRENT.set(self.before);
+        CURRENT.with(|current| current.set(self.before));
     }
 }

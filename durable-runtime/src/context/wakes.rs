@@ -6,11 +6,11 @@
 //! passes their wake-ups on from its own task, before it polls the code (R2).
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// The bodies of one run that were woken.
 pub(crate) struct BodyWakes {

@@ -4,17 +4,15 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread::JoinHandle;
 use std::time::Duration;
-
-use futures::task::AtomicWaker;
-use parking_lot::Mutex;
 
 use super::Counters;
 use crate::id::Position;
 use crate::panics::message_of;
 use crate::store::{Append, Refused, Store, StoreError};
+use crate::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{AtomicWaker, Mutex};
 
 /// How many appends share one commit at the most; more wait for the next one.
 const APPENDS_MAX: usize = 4_096;
@@ -94,7 +92,7 @@ impl Committer {
     /// Starts the thread.
     pub(crate) fn start(store: Arc<dyn Store>, counters: Counters) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel();
-        let thread = std::thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("durable-committer".to_owned())
             .spawn(move || serve(&*store, &receiver, &counters))?;
         Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })

@@ -1,7 +1,6 @@
 //! The driver of one run: polls its code, delivers completions one by one, and commits what it did.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Poll, Wake as _};
 
 use tracing::Instrument as _;
@@ -15,6 +14,7 @@ use crate::halt::{Halt, HaltReason};
 use crate::id::Fence;
 use crate::journal::{Event, Finished, Halted};
 use crate::store::{Append, RunStatus};
+use crate::sync::atomic::{AtomicU8, Ordering};
 
 /// How a driver is told to stop.
 #[derive(Debug, Default)]

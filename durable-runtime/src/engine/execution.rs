@@ -2,11 +2,10 @@
 //! progress (R2). The driver of a run and its verifier take the same turns.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
-use futures::task::AtomicWaker;
 use tracing::Dispatch;
 use tracing::subscriber::NoSubscriber;
 
@@ -17,6 +16,8 @@ use crate::id::RunId;
 use crate::journal::{CodeId, Event};
 use crate::panics::message_of;
 use crate::replay::{CodeChange, Replay, Stage, went_on_since};
+use crate::sync::AtomicWaker;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// How often the code is polled without a pause before other tasks get a turn.
 const POLLS_MAX: usize = 1_000;
@@ -50,7 +51,9 @@ impl Wake for RunWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.woken.store(true, Ordering::Release);
+        // A swap, because a store would hide the wake-up of another thread that was not looked at yet: whoever sees only
+        // the later of two stores need not see what the earlier one was about.
+        self.woken.swap(true, Ordering::AcqRel);
         self.task.wake();
     }
 }

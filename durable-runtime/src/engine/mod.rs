@@ -12,12 +12,14 @@ mod registry;
 mod runs;
 mod sound;
 mod tasks;
+#[cfg(all(test, any(durable_loom, durable_shuttle)))]
+mod tests;
 mod verifier;
 
 pub(crate) use active::{Active, Outcome, Phase};
+pub(crate) use committer::Committer;
 #[cfg(feature = "testing")]
-pub(crate) use committer::{CommitError, Link};
-pub(crate) use committer::{Commits, Committer};
+pub(crate) use committer::{CommitError, Commits, Link};
 pub(crate) use counters::Counters;
 pub use counters::Stats;
 pub use limits::Limits;

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::active::{Active, Identity, Outcome, Phase};
 use super::committer::{CommitError, Link};
@@ -14,6 +13,7 @@ use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
 use crate::journal::{self, Event, Started};
 use crate::store::{Append, Record, RunHead, RunStatus, Store, StoreError};
+use crate::sync::atomic::Ordering;
 
 /// What recovery found when the store was opened, or when `Runtime::recover` was called (R12).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt as _;
-use parking_lot::Mutex;
 use tokio::sync::{Notify, RwLock, Semaphore};
 
 use super::active::{Active, Identity, Outcome, Phase};
@@ -25,6 +23,8 @@ use crate::panics::message_of;
 use crate::payload::Payload;
 use crate::replay::Stage;
 use crate::store::{Append, Record, Refused, RunHead, RunStatus, Store, StoreError};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{JoinError, Mutex};
 
 /// The inside of a runtime.
 #[derive(Debug)]
@@ -398,7 +398,7 @@ pub(super) fn shut_down() -> StoreError {
     StoreError::Broken { first: "the runtime was shut down".to_owned() }
 }
 
-pub(super) fn did_not_return(error: &tokio::task::JoinError) -> StoreError {
+pub(super) fn did_not_return(error: &JoinError) -> StoreError {
     StoreError::Broken { first: format!("a call of the store did not return: {error}") }
 }
 

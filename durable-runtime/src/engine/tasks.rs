@@ -1,12 +1,11 @@
 //! Where the engine's work is done: tasks of tokio, and its threads for what blocks.
 
-use tokio::runtime::Handle;
-use tokio::task::JoinError;
+use crate::sync::{Handle, JoinError};
 
 /// Starts the engine's tasks.
 #[derive(Debug, Clone)]
 pub(crate) struct Tasks {
-    tokio: Handle,
+    handle: Handle,
     blocking: Blocking,
 }
 
@@ -21,19 +20,19 @@ enum Blocking {
 
 impl Tasks {
     /// In this tokio runtime.
-    pub(crate) fn of(tokio: Handle) -> Self {
-        Self { tokio, blocking: Blocking::OnThreads }
+    pub(crate) fn of(handle: Handle) -> Self {
+        Self { handle, blocking: Blocking::OnThreads }
     }
 
     /// In this tokio runtime, and without a thread: for a store in memory, which does not block.
     #[cfg(feature = "testing")]
-    pub(crate) fn in_place(tokio: Handle) -> Self {
-        Self { tokio, blocking: Blocking::InPlace }
+    pub(crate) fn in_place(handle: Handle) -> Self {
+        Self { handle, blocking: Blocking::InPlace }
     }
 
     /// Starts a task that nobody waits for.
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.tokio.spawn(work);
+        self.handle.spawn(work);
     }
 
     /// Does something in a task of its own, to its end also if the caller stops waiting for it.
@@ -44,7 +43,7 @@ impl Tasks {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, JoinError> {
-        self.tokio.spawn(work).await
+        self.handle.spawn(work).await
     }
 
     /// Calls what may block.
@@ -56,7 +55,7 @@ impl Tasks {
         call: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JoinError> {
         match self.blocking {
-            Blocking::OnThreads => self.tokio.spawn_blocking(call).await,
+            Blocking::OnThreads => self.handle.spawn_blocking(call).await,
             #[cfg(feature = "testing")]
             Blocking::InPlace => Ok(call()),
         }
