@@ -30,6 +30,7 @@ mod verify;
 mod verify_store;
 
 mod concurrency;
+mod explored;
 mod lost_writes;
 mod programs;
 mod storage_faults;

@@ -12,7 +12,7 @@ use super::StepContext;
 use super::shared::Environment;
 use super::work::{Bounds, Work};
 use crate::clock::Sleep;
-use crate::journal::Arguments;
+use crate::journal::{Arguments, Event};
 use crate::payload::Payload;
 use crate::value::Recorded;
 
@@ -53,6 +53,10 @@ pub(crate) trait Director: fmt::Debug + Send + Sync {
     fn returned(&self, attempt: &Attempt, output: &Payload) -> Cue;
     /// What it returned is on its way: it arrives when this resolves.
     fn answers(&self, attempt: &Attempt) -> Sleep;
+    /// The outcome of the step with this key is appended.
+    fn ended(&self, key: &str);
+    /// How long an attempt may take that has this limit.
+    fn limit(&self, limit: Option<Duration>) -> Option<Duration>;
     /// Whether the process is dead.
     fn is_dead(&self) -> bool;
 }
@@ -70,6 +74,13 @@ pub(super) fn directed<'a, O: Recorded>(
             phase: Phase::Over,
         }),
         None => work,
+    }
+}
+
+/// Tells the process's director, if it has one, of an outcome.
+pub(super) fn recorded(environment: &Environment, event: &Event) {
+    if let (Some(director), Event::StepCompleted(completed)) = (&environment.director, event) {
+        director.ended(&completed.operation.key);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What user code holds: the [`Context`] of a run, the [`Step`]s it asks for, and the [`StepContext`]
 //! that a step's body gets.
 
+mod answers;
 pub(crate) mod callee;
 #[cfg(feature = "testing")]
 mod director;
@@ -9,6 +10,7 @@ mod scope;
 mod shared;
 mod step;
 mod step_context;
+mod suspension;
 mod wakes;
 mod work;
 
@@ -17,16 +19,18 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+pub(crate) use answers::{Stop, Wants};
 #[cfg(feature = "testing")]
 pub(crate) use director::{Attempt, Cue, Director};
 pub use patch::PATCH_ID_BYTES_MAX;
 pub(crate) use scope::Scope;
-pub(crate) use shared::{Environment, Origin, RunShared, Stop, Suspension, Wants};
+pub(crate) use shared::{Environment, RunShared};
 pub use step::{STEP_NAME_BYTES_MAX, Step};
 pub(crate) use step_context::Dependencies;
 pub use step_context::StepContext;
 #[cfg(feature = "testing")]
 pub(crate) use step_context::idempotency_key;
+pub(crate) use suspension::{Origin, Suspension};
 pub(crate) use wakes::BodyWakes;
 
 use crate::{Recorded, RunId};

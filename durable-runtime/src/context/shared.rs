@@ -9,8 +9,10 @@ use std::task::Waker;
 
 use parking_lot::Mutex;
 
+use super::answers::{Arrival, Stop, Wants};
 use super::scope::{Place, Scope};
 use super::step_context::Dependencies;
+use super::suspension::{Origin, Progress, Suspending, Suspension};
 use super::wakes::{BodyWaker, BodyWakes};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::{Counters, Limits};
@@ -18,7 +20,7 @@ use crate::halt::{Halt, HaltReason};
 use crate::id::{Position, RunId};
 use crate::journal::{self, Arguments, CodeId, Event, Operation, Outcome, Patched};
 use crate::payload::Codec;
-use crate::replay::{Begin, ClaimNumber, Delivery, Divergence, Path, Replay, Request};
+use crate::replay::{Begin, ClaimNumber, Delivery, Path, Replay, Request};
 use crate::store::Record;
 
 /// An append is closed when its frames have this many bytes; the last one may go beyond.
@@ -75,41 +77,6 @@ struct State {
     suspending: Option<Suspending>,
 }
 
-/// How far a run has come: what its code has asked for, what it was told, and what is recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Progress {
-    claims: usize,
-    delivered: Position,
-    length: Position,
-}
-
-/// A run that leaves memory whenever it rests, and has just come back or not.
-#[derive(Debug, Default)]
-struct Suspending {
-    /// Where it left memory.
-    left_at: Option<Progress>,
-    /// Where it came back to, and goes on from.
-    back_at: Option<Progress>,
-}
-
-/// What is known of a run that left memory, and is not in its journal.
-#[derive(Debug)]
-pub(crate) struct Suspension {
-    at: Progress,
-    recovered_by: Option<CodeId>,
-}
-
-/// How a run came into memory.
-#[derive(Debug)]
-pub(crate) enum Origin {
-    /// It was just started, or is only looked at.
-    New,
-    /// It was found in the store. By this code it goes on.
-    Recovered(CodeId),
-    /// It had left memory.
-    Suspended(Suspension),
-}
-
 /// Records that are ordered but not handed to the committer.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -125,38 +92,6 @@ struct Slot {
     required: Position,
     polled: bool,
     closed: bool,
-}
-
-/// What a step that is polled is told.
-pub(crate) enum Arrival {
-    /// Its outcome.
-    Delivered(Outcome),
-    /// To wait; it will be woken.
-    Wait,
-    /// To begin this attempt; if there is a time, to sleep until then and ask again.
-    Begin { attempt: u32, not_before: Option<Timestamp> },
-}
-
-/// Why the run can't go on.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    /// For this reason.
-    Halt(Halt),
-    /// Code and journal disagree.
-    Diverged(Box<Divergence>),
-}
-
-/// What the driver has to do after the code made no more progress.
-#[derive(Debug)]
-pub(crate) enum Wants {
-    /// Stop the run.
-    Stop(Stop),
-    /// Poll again: a completion was delivered.
-    Poll,
-    /// Take the run out of memory, and replay it.
-    Suspend,
-    /// Wait for a wake-up: a step's body, a timer, or the committer.
-    Wait,
 }
 
 impl RunShared {
@@ -175,7 +110,7 @@ impl RunShared {
             Origin::Recovered(code) => (Some(code), None),
             Origin::Suspended(Suspension { at, recovered_by }) => (recovered_by, Some(at)),
         };
-        let suspending = environment.suspends.then_some(Suspending { left_at, back_at: None });
+        let suspending = environment.suspends.then_some(Suspending::back_from(left_at));
         let state = State {
             replay,
             slots: Vec::new(),
@@ -270,6 +205,8 @@ impl RunShared {
             Event::AttemptFailed(event) => Some(Timestamp(event.retry_at)),
             _ => None,
         };
+        #[cfg(feature = "testing")]
+        super::director::recorded(&self.environment, &event);
         let mut state = self.state.lock();
         let timer = state.replay.timer(claim);
         if let Some(position) = state.append(event, due) {
@@ -500,7 +437,8 @@ impl RunShared {
     /// Whether the code is at a place it has passed before; what it logs was logged then.
     pub(crate) fn is_repeating(&self) -> bool {
         let state = self.state.lock();
-        state.replay.is_repeating() || state.is_catching_up()
+        state.replay.is_repeating()
+            || state.suspending.as_ref().is_some_and(|suspending| suspending.is_catching_up(state.replay.delivered()))
     }
 }
 
@@ -525,26 +463,17 @@ impl State {
         Progress { claims: self.replay.claims(), delivered: self.replay.delivered(), length: self.replay.length() }
     }
 
-    /// Whether the run, back in memory, has not come to where it had left it.
-    fn is_catching_up(&self) -> bool {
-        let Some(Suspending { left_at: Some(left_at), back_at: None }) = &self.suspending else { return false };
-        self.replay.delivered() <= left_at.delivered
-    }
-
     /// Whether the run may leave memory once it rests: then no step begins before.
     fn may_leave(&self) -> bool {
-        let Some(suspending) = &self.suspending else { return false };
         // The body of a step would be lost with the code.
-        self.bodies.is_empty() && !self.stopping && suspending.back_at != Some(self.progress())
+        let is_free = self.bodies.is_empty() && !self.stopping;
+        is_free && self.suspending.as_ref().is_some_and(|suspending| suspending.may_leave_at(self.progress()))
     }
 
-    /// The code rests: is the run to leave memory? Not where it has just come back to.
+    /// The code rests: is the run to leave memory?
     fn is_to_leave(&mut self) -> bool {
-        let (may_leave, progress) = (self.may_leave(), self.progress());
-        let Some(suspending) = self.suspending.as_mut().filter(|_| may_leave) else { return false };
-        let is_back = suspending.left_at == Some(progress);
-        suspending.back_at = is_back.then_some(progress);
-        !is_back
+        let progress = self.progress();
+        self.may_leave() && self.suspending.as_mut().is_some_and(|suspending| suspending.rests_at(progress))
     }
 
     /// Whether the next outcome is to be delivered by replaying it.

@@ -13,10 +13,11 @@ use serde::Serialize;
 use tracing::Span;
 
 use super::StepContext;
+use super::answers::Arrival;
 #[cfg(feature = "testing")]
 use super::director;
 use super::scope::Scope;
-use super::shared::{Arrival, RunShared};
+use super::shared::RunShared;
 use super::wakes::BodyWaker;
 use super::work::{Bounds, Call, Work};
 use crate::clock::{Sleep, Timestamp};
@@ -326,7 +327,10 @@ impl<O> Step<'_, O> {
         let environment = &self.shared.environment;
         let Some(operation) = self.shared.operation(self.claim) else { return };
         let began_at = environment.clock.now();
-        let deadline = self.timeout.map(|(limit, _)| environment.clock.sleep(limit));
+        let limit = self.timeout.map(|(limit, _)| limit);
+        #[cfg(feature = "testing")]
+        let limit = environment.director.as_ref().map_or(limit, |director| director.limit(limit));
+        let deadline = limit.map(|limit| environment.clock.sleep(limit));
         let span = tracing::info_span!("step", key = %operation.key, attempt);
         let context = StepContext::new(Arc::clone(&self.shared), operation.key, attempt);
         environment.counters.executed();
@@ -336,7 +340,6 @@ impl<O> Step<'_, O> {
         self.stage = Stage::Running(Running { attempt, began_at, deadline, span, arguments, waker });
         // What becomes of a panic becomes of every failure that may be tried again.
         let last = self.retry.as_ref().is_none_or(|rule| rule(None, attempt).is_none());
-        let limit = self.timeout.map(|(limit, _)| limit);
         let work = &mut self.work;
         // A callee may panic when it is only called, before its future is polled.
         let begun = {

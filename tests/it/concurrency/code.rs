@@ -23,7 +23,7 @@ impl Plan {
 }
 
 #[durable]
-pub(super) async fn concurrent(ctx: Context, program: Program) -> Result<u64, u64> {
+pub(crate) async fn concurrent(ctx: Context, program: Program) -> Result<u64, u64> {
     eval(&ctx, &program, 1).await
 }
 

@@ -3,10 +3,10 @@
 //! Whatever the combinators of tokio and futures do, and in whichever order the steps end: after any crashes, the run
 //! comes to the same result by the same journal as one that never crashed and whose steps ended in the same order.
 
-mod code;
+pub(crate) mod code;
 mod model;
-mod program;
-mod score;
+pub(crate) mod program;
+pub(crate) mod score;
 mod small;
 mod threads;
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a durable function does. Each part returns a value or an error.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) enum Program {
+pub(crate) enum Program {
     /// One step.
     Step(Plan),
     /// One after the other, each with the value of the one before; the first error ends it.
@@ -123,7 +123,7 @@ impl Plan {
 }
 
 impl Program {
-    pub(super) fn random(random: &mut Random) -> Self {
+    pub(crate) fn random(random: &mut Random) -> Self {
         let mut steps = 14;
         Self::Sequence((0..2 + random.below(2)).map(|_| Self::nested(random, 2, &mut steps)).collect())
     }

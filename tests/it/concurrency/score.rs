@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 /// The order in which the steps of each run end.
 #[derive(Debug, Default)]
-pub(super) struct Score {
+pub(crate) struct Score {
     runs: Mutex<BTreeMap<String, Part>>,
 }
 
@@ -26,6 +26,8 @@ struct Part {
 
 #[derive(Debug)]
 enum Order {
+    /// As they come.
+    Any,
     /// One attempt after the other, as these keys say.
     Written(VecDeque<String>),
     /// One whenever the test says so, any of those that run.
@@ -47,6 +49,13 @@ impl Score {
     /// The attempts of `run` end in this order: the first of these keys, then the second …
     pub(super) fn write(&self, run: &str, order: impl IntoIterator<Item = String>) {
         self.insert(run, Order::Written(order.into_iter().collect()));
+    }
+
+    /// A score in which the attempts of `run` end by themselves.
+    pub(crate) fn of_itself(run: &str) -> Self {
+        let score = Self::default();
+        score.insert(run, Order::Any);
+        score
     }
 
     /// The attempts of `run` end in a random order, one at each [`tick`](Self::tick).
@@ -114,7 +123,7 @@ impl Part {
     fn next(&mut self) -> Option<Waker> {
         match &self.order {
             Order::Written(order) => order.front().and_then(|key| self.waiting.get(key)).cloned(),
-            Order::Random { .. } => None,
+            Order::Any | Order::Random { .. } => None,
         }
     }
 }
@@ -123,6 +132,7 @@ impl Order {
     /// Whether the step with this key may end now; if so, it does.
     fn allows(&mut self, key: &str) -> bool {
         match self {
+            Self::Any => true,
             Self::Written(order) => order.pop_front_if(|next| next == key).is_some(),
             Self::Random { next, .. } => next.take_if(|next| next == key).is_some(),
         }

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::play::{End, Played};
 use super::quiet::{quietly, told};
-use super::schedule::Schedule;
+use super::schedule::{Order, Schedule};
 use super::{Exploration, World};
 use crate::engine::{Registration, Verification};
 use crate::function::DurableFunction;
@@ -62,30 +62,43 @@ impl<F: DurableFunction> Exploration<F> {
             known.outcomes.insert(digest);
             return Ok(());
         }
-        let order = Schedule { order: Some(order(played)), ..Schedule::default() };
-        let whole = self.play(order);
-        match &whole.end {
-            End::Returned(expected) => {
-                let expected_digest = value::digest(expected).map_err(|error| error.to_string())?;
-                known.outcomes.insert(expected_digest);
-                if expected_digest == digest {
+        let keys = order(played);
+        let in_order = |has_limits| {
+            let order = Order { keys: Arc::clone(&keys), has_limits };
+            self.play(Schedule { order: Some(order), ..Schedule::default() }).end
+        };
+        let mut ends = Vec::new();
+        for has_limits in [true, false] {
+            let end = in_order(has_limits);
+            if let End::Returned(expected) = &end {
+                let expected = value::digest(expected).map_err(|error| error.to_string())?;
+                known.outcomes.insert(expected);
+                if expected == digest {
                     return Ok(());
                 }
-                let (returned, expected) = (self.text(output), self.text(expected));
-                Err(format!(
-                    "the run returned what it does not return when nothing goes wrong and its steps end in the same order\n  returned: {returned}\n  expected: {expected}"
-                ))
             }
-            End::Halted(halt) => Err(format!(
-                "the run returned {}, but halts when nothing goes wrong and its steps end in the same order: {halt}",
-                self.text(output)
-            )),
-            End::Stuck(_) => Err(format!(
-                "the run returned {}, and there is no run without mishaps whose steps end in this order: {}",
-                self.text(output),
-                order_text(&whole.schedule)
-            )),
+            ends.push(end);
         }
+        let returned = self.text(output);
+        let expected = ends.iter().find_map(|end| match end {
+            End::Returned(expected) => Some(expected),
+            End::Halted(_) | End::Stuck(_) => None,
+        });
+        Err(match (expected, ends.first()) {
+            (Some(expected), _) => {
+                let expected = self.text(expected);
+                format!(
+                    "the run returned what it does not return when nothing goes wrong and its steps end in the same order\n  returned: {returned}\n  expected: {expected}"
+                )
+            }
+            (None, Some(End::Halted(halt))) => format!(
+                "the run returned {returned}, but halts when nothing goes wrong and its steps end in the same order: {halt}"
+            ),
+            (None, _) => format!(
+                "the run returned {returned}, and there is no run in which nothing goes wrong and the steps end in this order: {}",
+                keys.join(", ")
+            ),
+        })
     }
 
     fn text(&self, output: &F::Output) -> String {
@@ -141,16 +154,13 @@ fn replayed(journal: &Journal, registration: &Registration) -> Verification {
     tokio.block_on(replay_with(journal, registration))
 }
 
-/// The keys of the attempts of a world in the order in which they ended, without those that were made to fail.
+/// The keys of the steps of a world in the order in which they ended.
 fn order<O>(played: &Played<O>) -> Arc<[String]> {
     let events = played.journal.events.iter();
     let ended = events.filter_map(|event| match event {
         Event::StepCompleted(completed) => Some(completed.operation.key.to_string()),
-        Event::AttemptFailed(failed) => {
-            let attempt = (failed.operation.key.to_string(), failed.attempt);
-            (!played.seen.injected.contains(&attempt)).then_some(attempt.0)
-        }
-        Event::Started(_)
+        Event::AttemptFailed(_)
+        | Event::Started(_)
         | Event::Recovered { .. }
         | Event::Halted(_)
         | Event::Resumed { .. }
@@ -158,10 +168,6 @@ fn order<O>(played: &Played<O>) -> Arc<[String]> {
         | Event::Patched(_) => None,
     });
     ended.collect()
-}
-
-fn order_text(schedule: &Schedule) -> String {
-    schedule.order.as_ref().map(|order| order.join(", ")).unwrap_or_default()
 }
 
 /// Of what is recorded, without times and marks of recoveries, which depend on what went wrong.

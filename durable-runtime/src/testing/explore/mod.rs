@@ -194,11 +194,11 @@ impl<F: DurableFunction> Exploration<F> {
     /// # use durable_runtime::{Context, Failure, Retry, durable, testing};
     /// # async fn charge_card(cents: u64) -> Result<String, Failure> { unreachable!("{cents}") }
     /// #[durable]
-    /// async fn patient(ctx: Context, cents: u64) -> Result<String, Failure> {
+    /// async fn charged_later(ctx: Context, cents: u64) -> Result<String, Failure> {
     ///     ctx.run(charge_card, cents).retry(Retry::fixed(Duration::from_hours(24)).max_attempts(3)).await
     /// }
     ///
-    /// let world = testing::explore(patient, 750)
+    /// let world = testing::explore(charged_later, 750)
     ///     .fake("charge_card", |call| match call.attempt() {
     ///         1 => Err(Failure::new("the bank is closed")),
     ///         _ => Ok(format!("charged {}", call.argument::<u64>(0))),

@@ -31,7 +31,6 @@ const LIVES_MAX: u32 = 200;
 
 /// A world that was played.
 pub(super) struct Played<O> {
-    pub(super) schedule: Schedule,
     pub(super) seen: Seen,
     pub(super) journal: Journal,
     /// What became of the run.
@@ -58,7 +57,7 @@ enum LifeEnd<O> {
 impl<F: DurableFunction> Exploration<F> {
     /// Plays one world.
     pub(super) fn play(&self, schedule: Schedule) -> Played<F::Output> {
-        let stage = Stage::new(schedule.clone(), Arc::clone(&self.script), self.codec);
+        let stage = Stage::new(schedule, Arc::clone(&self.script), self.codec);
         let mut store = LossyStore::default();
         let dependencies = Arc::new(self.dependencies());
         let end = loop {
@@ -76,7 +75,7 @@ impl<F: DurableFunction> Exploration<F> {
             }
         };
         let journal = journal(&store, &self.id);
-        Played { schedule, seen: stage.seen(), journal, end, dependencies, lives: stage.life() }
+        Played { seen: stage.seen(), journal, end, dependencies, lives: stage.life() }
     }
 
     /// One process, from opening the store to its death or the end of the run.

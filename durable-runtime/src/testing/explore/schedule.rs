@@ -36,8 +36,16 @@ pub(super) struct Schedule {
     pub(super) random: Option<u64>,
     /// Whether the run leaves memory and is replayed at every await.
     pub(super) suspends: bool,
-    /// If attempts are to end in this order: their keys.
-    pub(super) order: Option<Arc<[String]>>,
+    /// If steps are to end in a given order.
+    pub(super) order: Option<Order>,
+}
+
+/// In which order steps end, each with its last attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Order {
+    pub(super) keys: Arc<[String]>,
+    /// Whether attempts have the time that their limits say. One that waits until it is its turn may need more.
+    pub(super) has_limits: bool,
 }
 
 impl Schedule {

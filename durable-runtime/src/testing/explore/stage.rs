@@ -34,7 +34,7 @@ pub(super) struct Stage {
     state: Mutex<State>,
     /// Set when the process dies.
     death: watch::Sender<Option<Death>>,
-    /// How many of the attempts that end in a given order have.
+    /// How many of the steps that end in a given order have.
     ended: watch::Sender<usize>,
 }
 
@@ -77,8 +77,6 @@ pub(super) struct Seen {
     pub(super) mishaps: BTreeMap<Place, Mishap>,
     /// How often the body of each step was called.
     pub(super) executions: BTreeMap<String, usize>,
-    /// The attempts that failed only because they were told to.
-    pub(super) injected: BTreeSet<(String, u32)>,
     /// The first thing that must not happen, and did.
     pub(super) broken: Option<String>,
 }
@@ -244,7 +242,6 @@ impl Stage {
             }
             Some(Mishap::AttemptFails) => {
                 state.note(format_args!("{step} is made to fail (attempt {number})"));
-                state.seen.injected.insert((step.to_owned(), number));
                 Cue::Fail(format!("{step} was made to fail"))
             }
             Some(Mishap::StoreFails(StoreFailure::Before | StoreFailure::After) | Mishap::ClockJumps(_)) | None => {
@@ -342,13 +339,10 @@ impl Director for Stage {
     fn answers(&self, attempt: &Attempt) -> Sleep {
         let key = attempt.step.key().to_owned();
         if let Some(order) = &self.schedule.order {
-            let (order, ended) = (Arc::clone(order), self.ended.clone());
+            let (keys, mut ended) = (Arc::clone(&order.keys), self.ended.subscribe());
             return Box::pin(async move {
-                let mut changes = ended.subscribe();
-                let is_next = changes.wait_for(|ended| order.get(*ended).is_some_and(|next| *next == key));
-                if is_next.await.is_ok() {
-                    ended.send_modify(|ended| *ended += 1);
-                }
+                // The stage holds the sender.
+                let _ = ended.wait_for(|ended| keys.get(*ended).is_some_and(|next| *next == key)).await;
             });
         }
         if let Some(takes) = self.script.takes(&key) {
@@ -356,6 +350,20 @@ impl Director for Stage {
         }
         let longest = attempt.limit.map_or(LONGEST, |limit| LONGEST.min(limit / 4));
         sleep(self.schedule.delay(&format_args!("{key} {} answers", attempt.step.attempt()), longest))
+    }
+
+    fn ended(&self, key: &str) {
+        if let Some(order) = &self.schedule.order {
+            self.ended.send_if_modified(|ended| {
+                let is_next = order.keys.get(*ended).is_some_and(|next| next == key);
+                *ended += usize::from(is_next);
+                is_next
+            });
+        }
+    }
+
+    fn limit(&self, limit: Option<Duration>) -> Option<Duration> {
+        limit.filter(|_| self.schedule.order.as_ref().is_none_or(|order| order.has_limits))
     }
 
     fn is_dead(&self) -> bool {
