@@ -251,10 +251,26 @@
 //!
 //! # Testing your functions
 //!
-//! [`RuntimeBuilder::in_memory`] needs no folder. To test a restart, keep a [`MemoryStore`](store::MemoryStore) and open it
-//! again, as above. [`Runtime::stats`] tells executed from replayed steps, [`Runtime::get`] shows what is recorded, and
-//! [`Runtime::journal`] gives the journal itself, as text if you like. Time is injected: with a [`Clock`] of your own,
-//! hours of retries take no time.
+//! A function is right if it is right wherever the process dies. With the feature `testing`, one line tries that: at every
+//! commit, before, in and after every step, once and twice, in virtual time.
+//!
+//! ```ignore
+//! #[test]
+//! fn an_order_is_charged_once_wherever_the_process_dies() {
+//!     testing::explore(pay_order, order()).dependency_with(FakeGateway::default).check(|world| {
+//!         assert_eq!(world.dependency::<FakeGateway>().charges(), 1);
+//!     });
+//! }
+//! ```
+//!
+//! What fails is shown as the shortest schedule that fails, line by line, with a command that plays it again.
+//! `testing::explore` is documented with examples that run; `docs/testing.md` has how to write and read such tests, and
+//! `examples/` three programs that are tested so.
+//!
+//! Without it: [`RuntimeBuilder::in_memory`] needs no folder. To test a restart, keep a
+//! [`MemoryStore`](store::MemoryStore) and open it again, as above. [`Runtime::stats`] tells executed from replayed steps,
+//! [`Runtime::get`] shows what is recorded, and [`Runtime::journal`] gives the journal itself, as text if you like. Time is
+//! injected: with a [`Clock`] of your own, hours of retries take no time.
 //!
 //! ```
 //! use std::sync::atomic::{AtomicU64, Ordering};
@@ -300,8 +316,8 @@
 //!
 //! # Not yet
 //!
-//! Durable timers, signals, child runs, cancellation, steps that run at most once, a crash explorer, `PostgreSQL` and
-//! several workers.
+//! Durable timers, signals, child runs, cancellation, steps that run at most once, `PostgreSQL` and several
+//! workers.
 
 // `#[durable]` names this crate by its path; inside it, that path is this.
 #[allow(unused_extern_crates, reason = "used by the expansion in unit tests only")]

@@ -54,6 +54,9 @@ mod single;
 mod supervisor;
 mod witness;
 
+#[cfg(test)]
+mod tests;
+
 use std::error::Error;
 use std::ffi::OsString;
 use std::path::PathBuf;

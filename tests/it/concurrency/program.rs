@@ -24,7 +24,7 @@ pub(crate) enum Program {
 
 /// How two are combined.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) enum Two {
+pub(crate) enum Two {
     /// `tokio::join!`.
     Join,
     /// `futures::join!`.
@@ -49,7 +49,7 @@ pub(super) enum Two {
 
 /// How three are combined.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) enum Three {
+pub(crate) enum Three {
     /// `tokio::join!` in which one branch is a `tokio::select!`.
     JoinOfSelect,
     /// `tokio::select!` in which one branch is a `tokio::join!`.
@@ -62,7 +62,7 @@ pub(super) enum Three {
 
 /// How any number is combined.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) enum Many {
+pub(crate) enum Many {
     /// `join_all`.
     JoinAll,
     /// `try_join_all`.
@@ -93,7 +93,7 @@ pub(super) enum Many {
 
 /// What a step does.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     name: u8,
     /// How many attempts fail before the one that counts.
     pub(super) failures: u32,

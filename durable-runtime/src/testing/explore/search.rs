@@ -44,6 +44,7 @@ impl<F: DurableFunction> Exploration<F> {
     ///
     /// # Panics
     /// If something does not hold: see [`Exploration`].
+    #[track_caller]
     pub fn check(self, mut check: impl FnMut(&World<F::Output>) + Send) -> Explored {
         let only = std::env::var(SEED).ok();
         let result = self.on_a_thread(|exploration| {
@@ -53,7 +54,10 @@ impl<F: DurableFunction> Exploration<F> {
                 None => search.all().map(|()| search.explored),
             }
         });
-        let explored = result.unwrap_or_else(|failure| panic!("{failure}"));
+        let explored = match result {
+            Ok(explored) => explored,
+            Err(failure) => panic!("{failure}"),
+        };
         println!("{explored}");
         explored
     }
@@ -75,6 +79,7 @@ impl<F: DurableFunction> Exploration<F> {
     ///
     /// # Panics
     /// If the run does not return.
+    #[track_caller]
     pub fn run(self) -> World<F::Output> {
         let played = self.on_a_thread(|exploration| {
             let played = exploration.play_quietly(Schedule::default())?;
@@ -84,7 +89,10 @@ impl<F: DurableFunction> Exploration<F> {
             let timeline = played.seen.timeline.to_string();
             played.world().map_err(|why| format!("{why}\n\n{timeline}"))
         });
-        played.unwrap_or_else(|why| panic!("{}: {why}", F::NAME))
+        match played {
+            Ok(world) => world,
+            Err(why) => panic!("{}: {why}", F::NAME),
+        }
     }
 
     /// Worlds have tokio runtimes of their own, which can't be entered from within one.
