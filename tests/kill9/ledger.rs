@@ -229,7 +229,7 @@ impl fmt::Display for Counts {
     }
 }
 
-/// The ledger's rules, each with the shortest story that breaks it.
+/// The ledger's rules, each with the shortest story that breaks it (R5).
 pub(crate) fn each_broken_promise_is_noticed() {
     let execution = |step: &str, life, attempt| Execution { key: format!("order-000000:{step}"), life, attempt };
     let effect = |step, life, attempt| (life, Fact::Effect(execution(step, life, attempt)));

@@ -148,6 +148,7 @@ fn r3_live_facts_are_delivered_like_recorded_ones() {
     assert_eq!(replay.delivered(), Position(3));
 }
 
+/// R9.
 #[test]
 fn no_step_begins_before_the_journal_is_replayed() {
     let mut replay = replay([completed(1, "b"), attempt_failed(2, "c", 1)]);
@@ -190,6 +191,7 @@ fn r9_recorded_at_another_place() {
     diverges(&mut replay, Difference::Order);
 }
 
+/// Also R3.
 #[test]
 fn r9_the_code_waits_without_asking_for_what_is_recorded() {
     let mut replay = replay([completed(0, "a"), completed(1, "b")]);
@@ -199,6 +201,7 @@ fn r9_the_code_waits_without_asking_for_what_is_recorded() {
     assert_eq!(divergence.key(), Some("b".into()));
 }
 
+/// Also R11.
 #[test]
 fn r9_a_step_that_was_being_retried_is_no_longer_asked_for() {
     let mut replay = replay([attempt_failed(1, "b", 1)]);
@@ -354,7 +357,7 @@ fn r9_code_that_goes_on_without_a_delivery() {
     assert!(!delivered.is_diverged());
 }
 
-/// All short journals, most of which no run has.
+/// All short journals, most of which no run has (R12).
 #[test]
 fn a_whole_journal_is_judged_as_a_replay_judges_it() {
     let second = |event: Event| match event {
