@@ -296,6 +296,7 @@ mod tests {
         assert_eq!(shape.kind, Kind::Durable);
     }
 
+    /// R14.
     #[test]
     fn sixteen_parameters_are_fine_and_seventeen_are_not() {
         let signature = |count: usize| {

@@ -380,6 +380,7 @@ fn macros_and_closures_are_reached_and_nested_functions_are_not() {
     );
 }
 
+/// R2.
 #[test]
 fn branches_are_polled_in_order() {
     check_body(

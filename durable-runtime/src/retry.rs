@@ -260,6 +260,7 @@ mod tests {
         }
     }
 
+    /// R11.
     #[test]
     fn a_declined_card_is_not_charged_again() {
         let retry = Retry::exponential(Duration::from_millis(500)).max_attempts(3).unless(PaymentError::is_declined);

@@ -193,6 +193,7 @@ async fn hostile_number(ctx: Context, number: f64) -> f64 {
     number
 }
 
+/// R7.
 #[tokio::test]
 async fn an_input_that_does_not_come_back_as_it_went_in_takes_no_id() {
     let runtime = World::default().open().await.runtime;

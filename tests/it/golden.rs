@@ -1,4 +1,4 @@
-//! Golden journals: those of our own, which every later version must be able to go on with, and how they fail.
+//! Golden journals: those of our own, which every later version must be able to go on with, and how they fail (R9).
 //!
 //! `DURABLE_GOLDEN=record cargo test -p durable-tests --test it golden::kept` records what is missing in
 //! `tests/journals`. What is there is never changed: it stands for runs that somebody has in flight.

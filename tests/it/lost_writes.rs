@@ -1,4 +1,4 @@
-//! Power cuts: a store that forgets everything after its last sync. Acknowledged means synced.
+//! Power cuts: a store that forgets everything after its last sync (R5, S2). Acknowledged means synced.
 //!
 //! The real thing, a file system in an image that is copied while its writer is killed, is in `tests/power_cut`.
 

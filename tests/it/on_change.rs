@@ -1,4 +1,4 @@
-//! `OnChange::Resume`: changed code goes on with what older code recorded, found by key.
+//! `OnChange::Resume`: changed code goes on with what older code recorded, found by key (R9).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Patches: code is changed while runs of it are under way, and each run keeps to the path it took.
+//! Patches: code is changed while runs of it are under way, and each run keeps to the path it took (R9).
 
 use std::collections::BTreeMap;
 
@@ -125,6 +125,7 @@ async fn an_old_run_that_came_to_the_patch_later_keeps_the_new_path_after_a_cras
     assert_eq!(after_each_crash(&world, "later", Program::NewOnly(LATER)).await, [NEW; 6]);
 }
 
+/// Also R5.
 #[tokio::test]
 async fn no_step_begins_on_the_new_path_before_that_is_durable() {
     let old = recorded("gate", Program::Old).await;
@@ -228,6 +229,7 @@ async fn patched_badly(ctx: Context, how: u32) -> bool {
     }
 }
 
+/// Also R14.
 #[tokio::test]
 async fn ids_that_can_not_be_recorded_and_too_many_of_them_halt_the_run() {
     let world = World { limits: Limits { operations: 3, ..Limits::default() }, ..World::default() };

@@ -28,6 +28,7 @@ async fn start_with_map(ctx: Context, prices: HashMap<String, u32>) -> u32 {
     ctx.run(note, prices.values().sum()).await
 }
 
+/// Also R5.
 #[tokio::test]
 async fn start_returns_after_the_run_is_durable_and_no_step_begins_before() {
     let world = World::default();

@@ -106,6 +106,7 @@ async fn the_branch_that_won_a_select_wins_again() {
     check(turns_select, &["right"], &["left", "right"], "right 2, then 3".to_owned()).await;
 }
 
+/// Also R6.
 #[tokio::test]
 async fn the_loser_of_a_select_is_dropped_and_its_body_stopped() {
     let world = World::default();

@@ -53,6 +53,7 @@ async fn names_are_counted_and_idempotency_keys_are_the_same_on_every_attempt() 
     assert_eq!(attempts, [1, 1, 1, 1, 1, 1, 1, 1, 2, 3]);
 }
 
+/// Also R6.
 #[tokio::test]
 async fn keys_are_the_same_after_a_crash_at_every_record() {
     let world = World::default();

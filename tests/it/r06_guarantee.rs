@@ -48,6 +48,7 @@ async fn crash_right_before_and_right_after_the_checkpoint() {
     }
 }
 
+/// Also R13.
 #[tokio::test]
 async fn of_two_owners_of_one_run_only_one_records_an_outcome() {
     let world = World::default();

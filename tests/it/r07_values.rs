@@ -152,6 +152,7 @@ async fn a_number_that_json_does_not_have_halts_once() {
     check_halts(&World::default(), value_not_a_number, (), &["null"]).await;
 }
 
+/// Also R14.
 #[tokio::test]
 async fn a_result_over_the_limit_halts_once_and_one_at_the_limit_does_not() {
     // The quotes of JSON, and `{"Ok":…}`.

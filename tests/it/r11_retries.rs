@@ -66,6 +66,7 @@ async fn an_attempt_whose_time_has_passed_while_nobody_ran_begins_at_once() {
     process.crash().await;
 }
 
+/// Also R12.
 #[tokio::test]
 async fn waiting_for_the_next_attempt_through_many_restarts_is_no_crash_loop() {
     let mut world = World::default();

@@ -1,4 +1,4 @@
-//! Opening without continuing anything, so that changed code can be checked before it serves.
+//! Opening without continuing anything, so that changed code can be checked before it serves (R12).
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -256,6 +256,7 @@ async fn regression_long_name(ctx: Context, bytes: usize) -> u32 {
     ctx.run(note, 1).named("x".repeat(bytes)).await
 }
 
+/// R14.
 #[tokio::test]
 async fn a_name_that_is_too_long_to_be_recorded_halts_the_run_before_the_step() {
     let world = World::default();
@@ -296,6 +297,7 @@ async fn regression_talkative_function(ctx: Context) -> Talkative {
     Talkative
 }
 
+/// R14.
 #[tokio::test]
 async fn a_value_that_says_at_length_why_it_can_not_be_recorded_halts_its_run_for_good() {
     let world = World::default();

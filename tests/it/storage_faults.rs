@@ -1,5 +1,5 @@
 //! A store whose calls fail, wait, tear and fill up: what was acknowledged is there, nothing recorded is done again, and
-//! whoever asked is told so with a typed error.
+//! whoever asked is told so with a typed error (R12).
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;

@@ -178,6 +178,7 @@ async fn a_line_that_is_first_reached_on_replay_is_logged_by_later_runs() {
     HAS_NEW_LINE.store(false, Ordering::SeqCst);
 }
 
+/// R9.
 #[tokio::test]
 async fn verifying_logs_nothing() {
     let lines = &*LINES;

@@ -1,4 +1,4 @@
-//! Verifying: would the present code go on with a recorded run? Asked without running a step or writing a byte.
+//! Verifying: would the present code go on with a recorded run? Asked without running a step or writing a byte (R9).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::poll_fn;

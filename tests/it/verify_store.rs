@@ -1,4 +1,4 @@
-//! Is what the store has what was written? And what becomes of a run that is not.
+//! Is what the store has what was written? And what becomes of a run that is not (R12).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -132,6 +132,7 @@ async fn ten_thousand_joined() {
     check_growth(wide_join_all, 1).await;
 }
 
+/// R2.
 #[tokio::test]
 async fn ten_thousand_unordered() {
     check_growth(wide_unordered, 1).await;

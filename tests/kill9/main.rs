@@ -62,11 +62,12 @@ fn main() -> ExitCode {
     }
 }
 
+/// R6, R12, S2.
 fn synced_records_survive_kill_9() {
     survives(StoreKind::Synced, 32);
 }
 
-/// What the operating system has taken over outlives the process.
+/// What the operating system has taken over outlives the process (R6).
 fn buffered_records_survive_kill_9() {
     survives(StoreKind::Buffered, 32);
 }

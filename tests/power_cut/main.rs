@@ -56,8 +56,9 @@ fn without_syncing_a_power_cut_is_seen_to_lose_something() {
     assert!(lost, "all {} operations were found, although nothing was synced", cut.acknowledged);
 }
 
-/// The process whose power is cut; by itself it has nothing to do.
+/// The process whose power is cut.
 #[test]
+#[ignore = "it is a part of the tests here, which start it"]
 fn writer() {
     let Ok(folder) = std::env::var("DURABLE_POWER_CUT_FOLDER") else { return };
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok()).expect("a number");
@@ -135,7 +136,7 @@ fn acknowledged(line: &str) -> Option<u64> {
 
 fn spawn_writer(folder: &Path, seed: u64, durability: Durability) -> Child {
     Command::new(std::env::current_exe().expect("this test"))
-        .args(["--exact", WRITER, "--nocapture"])
+        .args(["--exact", WRITER, "--ignored", "--nocapture"])
         .env("DURABLE_POWER_CUT_FOLDER", folder)
         .env("DURABLE_POWER_CUT_SEED", seed.to_string())
         .env("DURABLE_POWER_CUT_SYNC", if durability == Durability::Sync { "1" } else { "0" })

@@ -2,10 +2,12 @@
 //!
 //! A check that is in the way is changed here, with its reason, or the exception is added to its list, with its reason.
 
+mod rules;
 mod source;
 
 use std::collections::BTreeSet;
 
+use expect_test::expect_file;
 use source::{SourceFile, files, read, root, words};
 
 /// A file is a sitting. Beyond this it is two files.
@@ -181,11 +183,11 @@ fn names_in_the_docs_exist() {
     }
 }
 
-/// Each section `## R<n> …` of the guarantees has a line that begins with `Tests:` and names functions in backticks.
+/// Each section `## R<n> …` of the guarantees has a line that begins with `Tests:` and names in backticks tests that say
+/// themselves that they check the rule.
 #[test]
-fn every_guarantee_names_tests_that_exist() {
-    let sources = sources();
-    let existing: BTreeSet<&str> = sources.iter().flat_map(|file| source::functions(&file.text)).collect();
+fn every_guarantee_names_tests_that_check_it() {
+    let checked = rules::checked(&sources());
     let guarantees = read("docs/guarantees.md");
     let mut rules = 0;
     for section in guarantees.split("\n## ").filter(|section| section.starts_with('R')) {
@@ -195,9 +197,44 @@ fn every_guarantee_names_tests_that_exist() {
         let (_, tests) = section.split_once("\nTests: ").unwrap_or_else(|| panic!("{title} has no line `Tests: …`"));
         let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
         assert!(!named.is_empty(), "{title} names no test");
+        let rule = rules::Rule::all_in(title).into_iter().next().expect("the rule of a section");
+        let tests: BTreeSet<&String> =
+            checked.get(&rule).into_iter().flat_map(|files| files.values().flatten()).collect();
         for name in named {
-            assert!(existing.contains(name), "{title} names the test {name}, which does not exist");
+            assert!(tests.iter().any(|test| *test == name), "{title} names {name}, which is no test that names {rule}");
         }
     }
     assert_eq!(rules, 14, "docs/guarantees.md has all rules");
+}
+
+#[test]
+fn every_rule_has_tests_and_the_page_lists_them() {
+    let sources = sources();
+    let titles = rules::titles();
+    assert_eq!(titles.len(), 28, "R1 to R14 and S1 to S14 have a title");
+    for file in &sources {
+        for rule in rules::named(file) {
+            assert!(titles.contains_key(&rule), "{} names the rule {rule}, which does not exist", file.path);
+        }
+    }
+    let checked = rules::checked(&sources);
+    for (rule, title) in &titles {
+        assert!(checked.contains_key(rule), "{rule} {title}: no test names it");
+    }
+    expect_file!["../../docs/rules-and-tests.md"].assert_eq(&rules::page(&sources));
+}
+
+/// Each store of the library, say `MemoryStore`, is put through the suite by a file of its name, say `memory.rs`.
+#[test]
+fn every_store_is_put_through_the_whole_conformance_suite() {
+    let left_out: Vec<String> = rules::offered_by_the_suite().difference(&rules::suite()).cloned().collect();
+    assert!(left_out.is_empty(), "`store_conformance!` leaves out {left_out:?}");
+    let sources = sources();
+    let users = rules::users_of_the_suite(&sources);
+    for file in files("durable-runtime/src", "rs") {
+        for store in file.text.split("\nimpl Store for ").skip(1).filter_map(|rest| words(rest).next()) {
+            let name = format!("/{}.rs", store.trim_end_matches("Store").to_lowercase());
+            assert!(users.iter().any(|user| user.path.ends_with(&name)), "no `store_conformance!` for {store}");
+        }
+    }
 }

@@ -33,6 +33,7 @@ async fn run_and_inspect<F: DurableFunction>(function: F, input: F::Input) -> (F
     (output, info.steps)
 }
 
+/// R10.
 #[test]
 fn refusals_say_what_is_wrong_and_nothing_else_fails() {
     trybuild::TestCases::new().compile_fail("ui/refused/*.rs");

@@ -137,6 +137,7 @@ impl fmt::Debug for Dependencies {
 mod tests {
     use super::*;
 
+    /// R4.
     #[test]
     fn no_two_steps_share_an_idempotency_key() {
         let of = |run: &str, key: &str| idempotency_key(&RunId::new(run).expect("a valid id"), key);

@@ -71,6 +71,7 @@ mod tests {
         assert_eq!(shown(&(Panicking,)), None);
     }
 
+    /// R14.
     #[test]
     fn long_arguments_are_cut_and_say_so() {
         let shown = shown(&("ä".repeat(2_000),)).expect("they have a JSON form");

@@ -103,6 +103,7 @@ mod tests {
         }
     }
 
+    /// R14.
     #[test]
     fn encoding_ends_at_the_limit() {
         assert_eq!(beginning(&Endless, 8), Some(("[0,1,2,3".to_owned(), true)));

@@ -63,6 +63,7 @@ fn linked(nodes: usize) -> Node {
     (1..nodes).fold(Node::default(), |next, _| Node { next: Some(Box::new(next)) })
 }
 
+/// R7.
 #[test]
 fn json_is_readable_and_survives_a_new_field() {
     #[derive(Serialize)]
@@ -81,6 +82,7 @@ fn json_is_readable_and_survives_a_new_field() {
     assert_eq!((after.id, after.note.as_str()), (1, ""));
 }
 
+/// R14.
 #[test]
 fn the_limit_is_the_last_size_that_fits() {
     for (codec, bytes) in [(Codec::Json, 7), (Codec::Bincode, 6)] {
@@ -122,6 +124,7 @@ impl Serialize for Long<'_> {
     }
 }
 
+/// R14.
 #[test]
 fn encoding_stops_at_the_limit() {
     for codec in CODECS {
@@ -143,6 +146,7 @@ fn what_was_refused_once_is_refused_for_good() {
     assert!(writer.into_bytes().is_err_and(|overflow| overflow.bytes_at_least == 5));
 }
 
+/// R14.
 #[test]
 fn no_limit_is_higher_than_the_highest() {
     for codec in CODECS {
@@ -162,6 +166,7 @@ fn the_largest_bincode_payload_is_decoded_again() {
     assert_eq!(BINCODE_CLAIM_MAX / PAYLOAD_BYTES_MAX, size_of::<u128>());
 }
 
+/// R7.
 #[test]
 fn what_can_not_be_encoded_says_why() {
     let error = Payload::encode(Codec::Json, &BTreeMap::from([((1, 2), 3)]), 100).unwrap_err();
@@ -170,6 +175,7 @@ fn what_can_not_be_encoded_says_why() {
     assert!(error.to_string().starts_with("[D0302] a value of type "));
 }
 
+/// R7.
 #[test]
 fn what_can_not_be_decoded_says_why() {
     for codec in CODECS {
@@ -284,6 +290,7 @@ proptest! {
         }
     }
 
+    /// R7.
     #[test]
     fn damaged_bytes_never_panic(
         value in value(),

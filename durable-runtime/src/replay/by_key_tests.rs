@@ -1,4 +1,4 @@
-//! `on_change = "resume"`: every small program recorded by older code, continued by every other one.
+//! `on_change = "resume"`: every small program recorded by older code, continued by every other one (R3).
 
 use super::tests::{completed, delivers, diverges, replay, request, started};
 use super::*;

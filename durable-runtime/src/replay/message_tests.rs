@@ -1,4 +1,4 @@
-//! The message of each kind of divergence, as a whole: read each as somebody who is woken by it.
+//! The message of each kind of divergence, as a whole: read each as somebody who is woken by it (R9).
 
 use std::collections::HashMap;
 

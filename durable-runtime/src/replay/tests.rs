@@ -140,15 +140,21 @@ fn r3_live_facts_are_delivered_like_recorded_ones() {
     let mut replay = replay([completed(0, "a")]);
     replay.claim(request("a"));
     replay.claim(request("b"));
-    delivers(&mut replay, 0);
+    assert!(!replay.is_next_live());
+    let Delivery::Deliver { claim: 0, replayed: true, .. } = replay.next_delivery() else {
+        panic!("a is delivered, and was in the journal at the start")
+    };
     assert_eq!(replay.next_delivery(), Delivery::Nothing);
+    assert!(!replay.is_next_live());
     replay.apply(completed(1, "b")).expect("legal");
+    assert!(replay.is_next_live());
     let Delivery::Deliver { claim: 1, replayed: false, .. } = replay.next_delivery() else {
         panic!("b is delivered, and was not in the journal at the start")
     };
     assert_eq!(replay.delivered(), Position(3));
 }
 
+/// R9.
 #[test]
 fn no_step_begins_before_the_journal_is_replayed() {
     let mut replay = replay([completed(1, "b"), attempt_failed(2, "c", 1)]);
@@ -161,6 +167,83 @@ fn no_step_begins_before_the_journal_is_replayed() {
     assert_eq!(replay.next_delivery(), Delivery::Nothing);
     assert_eq!(replay.begin(a), Begin::Attempt { attempt: 1, not_before: None });
     assert_eq!(replay.begin(c), Begin::Attempt { attempt: 2, not_before: Some(7) }, "R11");
+}
+
+#[test]
+fn an_attempt_is_due_from_its_time_on() {
+    let attempt = |not_before| Begin::Attempt { attempt: 2, not_before };
+    let is_due = |begin: Begin| [6, 7, 8].map(|now| begin.is_due(Timestamp(now)));
+    assert_eq!(is_due(attempt(Some(7))), [false, true, true]);
+    assert_eq!(is_due(attempt(None)), [true, true, true]);
+    assert_eq!(is_due(Begin::Wait), [false, false, false]);
+}
+
+/// Neither a step whose outcome is recorded begins again, nor does anything behind a known disagreement.
+#[test]
+fn r6_what_has_ended_does_not_begin_again() {
+    let mut replay = replay([completed(0, "a")]);
+    let a = replay.claim(request("a"));
+    let b = replay.claim(request("b"));
+    delivers(&mut replay, a);
+    assert_eq!(replay.next_delivery(), Delivery::Nothing);
+    assert_eq!([a, b].map(|claim| replay.begin(claim) == Begin::Wait), [true, false]);
+    assert_eq!([a, b].map(|claim| replay.is_recorded(claim)), [true, false]);
+    assert_eq!([a, b].map(|claim| replay.is_completed(claim)), [true, false]);
+    assert_eq!(replay.claims(), 2);
+}
+
+/// What the code logs meanwhile was logged before.
+#[test]
+fn code_repeats_until_it_has_come_to_what_is_not_recorded() {
+    let mut completing = replay([completed(0, "a")]);
+    assert!(completing.is_repeating());
+    completing.claim(request("a"));
+    assert!(completing.is_repeating(), "its outcome is ahead");
+    delivers(&mut completing, 0);
+    assert!(!completing.is_repeating(), "what it does now, it has not done before");
+    completing.claim(request("b"));
+    assert_eq!(completing.next_delivery(), Delivery::Nothing);
+    completing.apply(completed(1, "b")).expect("legal");
+    assert!(!completing.is_repeating(), "an outcome that is new");
+
+    let mut retrying = replay([attempt_failed(0, "a", 1)]);
+    assert!(retrying.is_repeating());
+    retrying.claim(request("a"));
+    assert!(!retrying.is_repeating());
+}
+
+#[test]
+fn r11_a_run_backs_off_until_its_next_attempt_is_due() {
+    let is_backing_off = |events: &[Event]| [6, 7, 8].map(|now| replay(events.iter().cloned()).is_backing_off(now));
+    assert_eq!(is_backing_off(&[]), [false, false, false]);
+    let failed = attempt_failed(0, "a", 1);
+    assert_eq!(is_backing_off(std::slice::from_ref(&failed)), [true, false, false]);
+    let Event::StepCompleted(event) = completed(0, "a") else { panic!("a completion") };
+    let ended = Event::StepCompleted(StepCompleted { attempts: 2, ..event });
+    assert_eq!(is_backing_off(&[failed, ended]), [false, false, false]);
+}
+
+/// A thousand steps' arguments would fill the memory (R14).
+#[test]
+fn arguments_are_kept_until_they_are_compared() {
+    let shown = |claim: u32, key: &str| {
+        let arguments = Some(Arguments { text: "[1]".to_owned(), is_cut: false });
+        let Event::StepCompleted(event) = completed(claim, key) else { panic!("a completion") };
+        Event::StepCompleted(StepCompleted { operation: Operation { arguments, ..event.operation }, ..event })
+    };
+    let kept =
+        |replay: &Replay| replay.recorded.values().map(|one| one.operation.arguments.is_some()).collect::<Vec<_>>();
+    let mut live = replay([]);
+    live.claim(request("a"));
+    live.claim(request("b"));
+    for (claim, key) in [(0, "a"), (1, "b"), (2, "c")] {
+        live.apply(shown(claim, key)).expect("legal");
+    }
+    assert_eq!(kept(&live), [false, true, true], "b can still be renamed, c was not asked for");
+    live.claim(request("c"));
+    assert_eq!(kept(&live), [false, false, true]);
+    live.seal();
+    assert_eq!(kept(&live), [false, false, false]);
 }
 
 #[test]
@@ -191,6 +274,7 @@ fn r9_recorded_at_another_place() {
     diverges(&mut replay, Difference::Order);
 }
 
+/// Also R3.
 #[test]
 fn r9_the_code_waits_without_asking_for_what_is_recorded() {
     let mut replay = replay([completed(0, "a"), completed(1, "b")]);
@@ -200,6 +284,7 @@ fn r9_the_code_waits_without_asking_for_what_is_recorded() {
     assert_eq!(divergence.key(), Some("b".into()));
 }
 
+/// Also R11.
 #[test]
 fn r9_a_step_that_was_being_retried_is_no_longer_asked_for() {
     let mut replay = replay([attempt_failed(1, "b", 1)]);
@@ -357,7 +442,7 @@ fn r9_code_that_goes_on_without_a_delivery() {
     assert!(!delivered.is_diverged());
 }
 
-/// All short journals, most of which no run has.
+/// All short journals, most of which no run has (R12).
 #[test]
 fn a_whole_journal_is_judged_as_a_replay_judges_it() {
     let second = |event: Event| match event {

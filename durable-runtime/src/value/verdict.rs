@@ -167,6 +167,7 @@ mod tests {
         Err("declined".to_owned())
     }
 
+    /// R8.
     #[test]
     fn an_err_is_found_through_aliases_references_and_boxes() {
         assert!(is_err(&err()));
@@ -212,6 +213,7 @@ mod tests {
     }
 
     proptest! {
+        /// R8.
         #[test]
         fn agrees_with_result_is_err(result in prop::result::maybe_err(content(), content())) {
             prop_assert_eq!(is_err(&result), result.is_err());

@@ -1,4 +1,4 @@
-//! All small programs, by all orders in which their steps can end, by a crash behind every record.
+//! All small programs, by all orders in which their steps can end, by a crash behind every record (R2).
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! The same combinators while everything is late and comes from elsewhere: steps that are woken and end on other
-//! threads, real time, a real disk, timeouts, and shutdowns at any moment. No run may hang or be halted.
+//! threads, real time, a real disk, timeouts, and shutdowns at any moment (R2). No run may hang or be halted.
 
 use std::future::IntoFuture as _;
 use std::time::Duration;

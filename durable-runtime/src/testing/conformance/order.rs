@@ -122,7 +122,7 @@ pub fn s05_reads_see_own_writes(harness: &dyn StoreHarness) {
     assert!(!store.delete(&id).expect("delete"), "deleted twice");
 }
 
-/// S9: paging through the unfinished runs meets each exactly once, in the order of ids, while others come and go.
+/// S9 (R12): paging through the unfinished runs meets each exactly once, in the order of ids, while others come and go.
 ///
 /// # Panics
 /// When the store breaks the rule.

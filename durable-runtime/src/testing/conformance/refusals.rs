@@ -52,7 +52,7 @@ pub fn s01_append_is_all_or_nothing(harness: &dyn StoreHarness) {
     check(&*reopen(harness, store));
 }
 
-/// S3: an append that expects another length than the run has is told the length and changes nothing.
+/// S3 (R13): an append that expects another length than the run has is told the length and changes nothing.
 ///
 /// # Panics
 /// When the store breaks the rule.
@@ -125,7 +125,7 @@ pub fn s06_create_is_idempotent_by_id(harness: &dyn StoreHarness) {
     }
 }
 
-/// S7: the highest fence that wrote is kept; writing with the same one or a higher one is allowed.
+/// S7 (R13): the highest fence that wrote is kept; writing with the same one or a higher one is allowed.
 ///
 /// # Panics
 /// When the store breaks the rule.
@@ -141,7 +141,7 @@ pub fn s07_fences_only_grow(harness: &dyn StoreHarness) {
     }
 }
 
-/// S8: a fence below the run's is refused, told the present one, and changes nothing, finished runs included.
+/// S8 (R13): a fence below the run's is refused, told the present one, and changes nothing, finished runs included.
 ///
 /// # Panics
 /// When the store breaks the rule.

@@ -31,7 +31,7 @@ pub fn s02_ok_means_durable(harness: &dyn StoreHarness) {
     assert_eq!(store.list(Some(RunStatus::Completed), None, usize::MAX).expect("list").len(), 10);
 }
 
-/// S11: a damaged frame costs at most its own run, which is named or comes back with only that frame different
+/// S11 (R12): a damaged frame costs at most its own run, which is named or comes back with only that frame different
 /// (frames carry a checksum of their own, which the journal layer checks); all else works.
 ///
 /// # Panics

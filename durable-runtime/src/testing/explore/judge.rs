@@ -28,6 +28,8 @@ pub(super) struct Known {
     next: BTreeMap<u64, Vec<String>>,
     /// The journals whose prefixes were replayed.
     replayed: BTreeSet<u64>,
+    /// How many outcomes could not be compared with that of a world in which nothing went wrong.
+    pub(super) unconfirmed: usize,
 }
 
 impl<F: DurableFunction> Exploration<F> {
@@ -94,10 +96,12 @@ impl<F: DurableFunction> Exploration<F> {
             (None, Some(End::Halted(halt))) => format!(
                 "the run returned {returned}, but halts when nothing goes wrong and its steps end in the same order: {halt}"
             ),
-            (None, _) => format!(
-                "the run returned {returned}, and there is no run in which nothing goes wrong and the steps end in this order: {}",
-                keys.join(", ")
-            ),
+            // After a crash, steps begin and are polled at other places: not every order can be had without one. That the
+            // recorded outcomes lead to this result, `judge_journal` makes sure of.
+            (None, _) => {
+                known.unconfirmed += 1;
+                return Ok(());
+            }
         })
     }
 

@@ -155,11 +155,13 @@ fn damage_to_a_killed_store_is_told_or_leaves_an_earlier_state() {
     sweep(1);
 }
 
+/// R12, S11.
 #[test]
 fn of_a_damaged_folder_that_was_closed_each_run_ends_right_or_is_reported() {
     sweep(2);
 }
 
+/// R12, S11.
 #[test]
 fn of_a_damaged_folder_of_a_killed_process_each_run_ends_right_or_is_reported() {
     sweep(3);
