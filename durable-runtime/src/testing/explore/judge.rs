@@ -1,10 +1,9 @@
 //! What must hold in every world, whatever went wrong in it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::Xxh3Default;
 
 use super::play::{End, Played};
 use super::quiet::{quietly, told};
@@ -12,7 +11,7 @@ use super::schedule::Schedule;
 use super::{Exploration, World};
 use crate::engine::{Registration, Verification};
 use crate::function::DurableFunction;
-use crate::journal::{Event, Journal};
+use crate::journal::{self, Event, Journal};
 use crate::testing::replay::replay_with;
 use crate::{Digest, value};
 
@@ -63,7 +62,7 @@ impl<F: DurableFunction> Exploration<F> {
             return Ok(());
         }
         let order = Schedule { order: Some(order(played)), ..Schedule::default() };
-        let whole = self.play(order);
+        let whole = self.play_quietly(order)?;
         match &whole.end {
             End::Returned(expected) => {
                 let expected_digest = value::digest(expected).map_err(|error| error.to_string())?;
@@ -141,15 +140,12 @@ fn replayed(journal: &Journal, registration: &Registration) -> Verification {
     tokio.block_on(replay_with(journal, registration))
 }
 
-/// The keys of the attempts of a world in the order in which they ended, without those that were made to fail.
+/// The keys of the attempts of a world whose bodies returned, in the order in which that was recorded.
 fn order<O>(played: &Played<O>) -> Arc<[String]> {
     let events = played.journal.events.iter();
     let ended = events.filter_map(|event| match event {
-        Event::StepCompleted(completed) => Some(completed.operation.key.to_string()),
-        Event::AttemptFailed(failed) => {
-            let attempt = (failed.operation.key.to_string(), failed.attempt);
-            (!played.seen.injected.contains(&attempt)).then_some(attempt.0)
-        }
+        Event::StepCompleted(completed) => Some((completed.operation.key.to_string(), completed.attempts)),
+        Event::AttemptFailed(failed) => Some((failed.operation.key.to_string(), failed.attempt)),
         Event::Started(_)
         | Event::Recovered { .. }
         | Event::Halted(_)
@@ -157,7 +153,7 @@ fn order<O>(played: &Played<O>) -> Arc<[String]> {
         | Event::Finished(_)
         | Event::Patched(_) => None,
     });
-    ended.collect()
+    ended.filter(|attempt| played.seen.returned.contains(attempt)).map(|(key, _)| key).collect()
 }
 
 fn order_text(schedule: &Schedule) -> String {
@@ -166,14 +162,16 @@ fn order_text(schedule: &Schedule) -> String {
 
 /// Of what is recorded, without times and marks of recoveries, which depend on what went wrong.
 fn hash(journal: &Journal) -> u64 {
-    let mut text = String::new();
+    let mut hash = Xxh3Default::new();
     for event in &journal.events {
         if matches!(event, Event::Recovered { .. }) {
             continue;
         }
         let mut event = event.clone();
         event.set_times(0);
-        let _ = writeln!(text, "{event:?}");
+        // Encoded, because what is printed for people leaves out the values.
+        let frame = journal::encode(&event).unwrap_or_else(|error| panic!("a record can't be encoded again: {error}"));
+        hash.update(&frame);
     }
-    xxh3_64(text.as_bytes())
+    hash.digest()
 }

@@ -97,7 +97,11 @@ impl<F: DurableFunction> Exploration<F> {
         })
     }
 
-    fn play_quietly(&self, schedule: Schedule) -> Result<Played<F::Output>, String> {
+    /// Plays one world.
+    ///
+    /// # Errors
+    /// What panicked, if anything did.
+    pub(super) fn play_quietly(&self, schedule: Schedule) -> Result<Played<F::Output>, String> {
         quietly(|| self.play(schedule)).map_err(|panic| told(&*panic))
     }
 }
