@@ -161,6 +161,7 @@ impl<'a, F: DurableFunction> Search<'a, F> {
         if let Err(why) = self.judged(&schedule) {
             return Err(Box::new(self.failure(&schedule, &why, None)));
         }
+        self.repeat(&schedule)?;
         if let Ok(played) = self.exploration.play_quietly(schedule) {
             println!("{}", played.seen.timeline);
         }
