@@ -1,9 +1,10 @@
 //! Functions that survive everything.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use durable_runtime::testing;
-use durable_runtime::{Codec, Context, Failure, Retry, durable};
+use durable_runtime::{Codec, Context, Failure, Limits, Retry, StepContext, durable};
 
 use crate::gateway::{Gateway, order, paid_order};
 
@@ -91,4 +92,60 @@ fn a_failure_of_the_function_is_a_result() {
         assert_eq!(*world.output(), Err(Failure::new("no")));
         assert!(world.executions("fail") >= 1);
     });
+}
+
+#[durable]
+async fn by_what_is_found(ctx: Context) {
+    let way = ctx.run("toss", async |step: StepContext| {
+        let is_west = step.dependency::<AtomicBool>().fetch_not(Ordering::Relaxed);
+        if is_west { "west".to_owned() } else { "east".to_owned() }
+    });
+    if way.await == "west" {
+        ctx.run("go_west", async || ()).await;
+    } else {
+        ctx.run("go_east", async || ()).await;
+    }
+}
+
+/// A step that is executed again may find something else, of which the record is as long, and the function another way.
+#[test]
+fn values_of_one_length_are_told_apart() {
+    testing::explore(by_what_is_found, ()).dependency_with(AtomicBool::default).seeds(0..20).check(|_| {});
+}
+
+/// How often a process may die in a row says the runtime; a world is to show what is then recorded.
+#[test]
+fn more_crashes_in_a_row_than_the_runtime_would_stand() {
+    let limits = Limits { recoveries_without_progress: 1, ..Limits::default() };
+    testing::explore(first_of_two, ()).limits(limits).seeds(0..20).check(|_| {});
+}
+
+async fn never() -> Result<(), Failure> {
+    std::future::pending().await
+}
+
+#[durable]
+async fn races_after_failures(ctx: Context) -> String {
+    let retry = Retry::fixed(Duration::from_secs(1)).max_attempts(3);
+    let slow = ctx.run(never).timeout(Duration::from_secs(9)).await.is_err();
+    let broken = ctx.run("break", async |step: StepContext| match step.attempt() {
+        1 => panic!("once"),
+        _ => Ok::<_, Failure>(()),
+    });
+    let broken = broken.retry(retry).await.is_err();
+    let (mail, phone) = (
+        ctx.run("mail", async || Ok::<_, Failure>("mail".to_owned())),
+        ctx.run("phone", async || Ok("phone".to_owned())),
+    );
+    let first = tokio::select! {
+        first = mail.retry(retry) => first,
+        first = phone.retry(retry) => first,
+    };
+    format!("{slow} {broken} {first:?}")
+}
+
+/// Attempts that time out or panic end in no order that could be repeated: they never return.
+#[test]
+fn a_race_behind_attempts_that_did_not_return() {
+    testing::explore(races_after_failures, ()).depth(1).seeds(0..20).check(|_| {});
 }

@@ -292,7 +292,8 @@ impl<F: DurableFunction> Exploration<F> {
         self
     }
 
-    /// The limits of the runtime; the default ones, unless set.
+    /// The limits of the runtime; the default ones, unless set. How many crashes follow each other is not limited by
+    /// [`recoveries_without_progress`](Limits::recoveries_without_progress) here: there are more of them than outside.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = Limits { payload_bytes: limits.payload_bytes.min(PAYLOAD_BYTES_MAX), ..limits };
         self

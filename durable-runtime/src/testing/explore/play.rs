@@ -12,7 +12,7 @@ use super::schedule::Schedule;
 use super::stage::{Death, Seen, Stage};
 use super::{Exploration, World};
 use crate::context::{Dependencies, Environment};
-use crate::engine::{Counters, load};
+use crate::engine::{Counters, Limits, load};
 use crate::error::{RunError, StartError};
 use crate::function::DurableFunction;
 use crate::halt::{Halt, HaltReason};
@@ -113,7 +113,7 @@ impl<F: DurableFunction> Exploration<F> {
             clock: Arc::new(clock),
             dependencies: Arc::clone(dependencies),
             codec: self.codec,
-            limits: self.limits,
+            limits: self.world_limits(),
             counters: Counters::default(),
             suspends: stage.suspends(),
             director: Some(Arc::clone(stage) as _),
@@ -129,6 +129,11 @@ impl<F: DurableFunction> Exploration<F> {
             stage.note(format_args!("the run returned"));
         }
         ended
+    }
+
+    /// The limits of the test, but for that of crashes in a row: a world has as many of them as its schedule says.
+    fn world_limits(&self) -> Limits {
+        Limits { recoveries_without_progress: self.limits.recoveries_without_progress.max(LIVES_MAX), ..self.limits }
     }
 
     async fn outcome(&self, runtime: &Runtime) -> LifeEnd<F::Output> {

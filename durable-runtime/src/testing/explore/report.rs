@@ -32,6 +32,9 @@ pub struct Explored {
     pub crashes: usize,
     /// How often a store or an attempt failed, or the clock was set.
     pub failures: usize,
+    /// How many results could not be compared with that of a world in which nothing goes wrong, because in no such world
+    /// the steps end in the same order; that they follow from what was recorded was checked.
+    pub unconfirmed: usize,
 }
 
 impl Explored {
@@ -46,6 +49,7 @@ impl Explored {
             lives: 0,
             crashes: 0,
             failures: 0,
+            unconfirmed: 0,
         }
     }
 
@@ -73,7 +77,11 @@ impl fmt::Display for Explored {
             let mishaps = if *depth == 1 { "mishap" } else { "mishaps" };
             write!(f, "{played} of {possible} worlds with {depth} {mishaps}, ")?;
         }
-        write!(f, "{random} random ones")
+        write!(f, "{random} random ones")?;
+        if self.unconfirmed > 0 {
+            write!(f, "; {} results could not be compared", self.unconfirmed)?;
+        }
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 
 use super::judge::Known;
-use super::mishap::Boundary;
+use super::mishap::{Boundary, Mishap};
 use super::play::Played;
 use super::quiet::{quietly, told};
 use super::report::{Explored, Failure};
@@ -105,7 +105,11 @@ impl<F: DurableFunction> Exploration<F> {
         })
     }
 
-    fn play_quietly(&self, schedule: Schedule) -> Result<Played<F::Output>, String> {
+    /// Plays one world.
+    ///
+    /// # Errors
+    /// What panicked, if anything did.
+    pub(super) fn play_quietly(&self, schedule: Schedule) -> Result<Played<F::Output>, String> {
         quietly(|| self.play(schedule)).map_err(|panic| told(&*panic))
     }
 }
@@ -132,14 +136,18 @@ impl<'a, F: DurableFunction> Search<'a, F> {
         self.try_one(&Schedule { suspends: true, ..schedule.clone() })?;
         let mut layer = vec![(schedule, whole)];
         for mishaps in 1..=self.exploration.depth {
-            let further: Vec<Schedule> = layer.iter().flat_map(|(schedule, places)| worse(schedule, places)).collect();
-            self.explored.possible.insert(mishaps, further.len());
-            let chosen = choose(further, self.exploration.worlds_max, u64::from(mishaps));
+            let possible = layer.iter().map(|(_, places)| ways(places)).sum();
+            self.explored.possible.insert(mishaps, possible);
+            let further = layer.iter().flat_map(|(schedule, places)| worse(schedule, places));
+            // Chosen while they are listed: of a long run, all of them would not fit into memory.
+            let chosen: Vec<Schedule> = choose(further, possible, self.exploration.worlds_max, u64::from(mishaps));
             self.explored.played.insert(mishaps, chosen.len());
             layer.clear();
             for schedule in chosen {
                 let places = self.try_one(&schedule)?;
-                layer.push((schedule, places));
+                if mishaps < self.exploration.depth {
+                    layer.push((schedule, places));
+                }
             }
         }
         for seed in self.exploration.seeds.clone() {
@@ -165,6 +173,7 @@ impl<'a, F: DurableFunction> Search<'a, F> {
         if let Err(why) = self.judged(&schedule) {
             return Err(Box::new(self.failure(&schedule, &why, None)));
         }
+        self.repeat(&schedule)?;
         if let Ok(played) = self.exploration.play_quietly(schedule) {
             println!("{}", played.seen.timeline);
         }
@@ -184,7 +193,9 @@ impl<'a, F: DurableFunction> Search<'a, F> {
         self.explored.count(&played.seen, played.lives);
         let last = schedule.last_place();
         let places = played.seen.boundaries.iter().copied().filter(|(place, _)| Some(*place) > last).collect();
-        self.exploration.judge(&mut self.known, played, &mut *self.check)?;
+        let judged = self.exploration.judge(&mut self.known, played, &mut *self.check);
+        self.explored.unconfirmed = self.known.unconfirmed;
+        judged?;
         Ok(places)
     }
 
@@ -256,10 +267,20 @@ impl<'a, F: DurableFunction> Search<'a, F> {
 }
 
 /// The schedule with one mishap more, in every way.
-fn worse(schedule: &Schedule, places: &[(Place, Boundary)]) -> Vec<Schedule> {
-    let more =
-        places.iter().flat_map(|(place, boundary)| boundary.mishaps().map(|mishap| schedule.and(*place, mishap)));
-    more.collect()
+fn worse<'a>(schedule: &'a Schedule, places: &'a [(Place, Boundary)]) -> impl Iterator<Item = Worse<'a>> {
+    let more = move |(place, boundary): &(Place, Boundary)| {
+        let place = *place;
+        boundary.mishaps().map(move |mishap| (schedule, place, mishap))
+    };
+    places.iter().flat_map(more)
+}
+
+/// A schedule, and what goes wrong in addition.
+type Worse<'a> = (&'a Schedule, Place, Mishap);
+
+/// In how many ways one mishap more can happen.
+fn ways(places: &[(Place, Boundary)]) -> usize {
+    places.iter().map(|(_, boundary)| boundary.mishaps().count()).sum()
 }
 
 /// The same world was judged otherwise when it was played again.
@@ -269,21 +290,17 @@ fn differs(why: &str) -> String {
     )
 }
 
-/// All, or as many as are allowed, in their order.
-fn choose(mut schedules: Vec<Schedule>, count_max: usize, seed: u64) -> Vec<Schedule> {
+/// All `possible` ones, or as many as are allowed, in their order.
+fn choose<'a>(all: impl Iterator<Item = Worse<'a>>, possible: usize, count_max: usize, seed: u64) -> Vec<Schedule> {
     let mut random = Random::new(seed);
-    while schedules.len() > count_max {
-        let excess = schedules.len() - count_max;
-        // A pass over all that leaves out each with the same probability, again until few enough are left.
-        let length = schedules.len();
-        let mut left = excess;
-        schedules.retain(|_| {
-            let leave_out = left > 0 && random.below(length) < excess;
-            left -= usize::from(leave_out);
-            !leave_out
-        });
-    }
-    schedules
+    let mut wanted = count_max.min(possible);
+    // Knuth, "The Art of Computer Programming", volume 2, algorithm 3.4.2 S: each set of so many is as likely.
+    let chosen = (1..=possible).rev().zip(all).filter(|(left, _)| {
+        let is_chosen = random.below(*left) < wanted;
+        wanted -= usize::from(is_chosen);
+        is_chosen
+    });
+    chosen.map(|(_, (schedule, place, mishap))| schedule.and(place, mishap)).collect()
 }
 
 /// Schedules with less in them, the boldest first.

@@ -77,6 +77,8 @@ pub(super) struct Seen {
     pub(super) mishaps: BTreeMap<Place, Mishap>,
     /// How often the body of each step was called.
     pub(super) executions: BTreeMap<String, usize>,
+    /// The attempts whose body returned and was heard: not those that panicked, timed out, or were told to fail.
+    pub(super) returned: BTreeSet<(String, u32)>,
     /// The first thing that must not happen, and did.
     pub(super) broken: Option<String>,
 }
@@ -242,6 +244,7 @@ impl Stage {
             }
             Some(Mishap::AttemptFails) => {
                 state.note(format_args!("{step} is made to fail (attempt {number})"));
+                state.seen.returned.remove(&(step.to_owned(), number));
                 Cue::Fail(format!("{step} was made to fail"))
             }
             Some(Mishap::StoreFails(StoreFailure::Before | StoreFailure::After) | Mishap::ClockJumps(_)) | None => {
@@ -271,6 +274,7 @@ impl State {
         let step = &attempt.step;
         let (key, number) = (step.key().to_owned(), step.attempt());
         *self.seen.executions.entry(key.clone()).or_default() += 1;
+        self.seen.returned.remove(&(key.clone(), number));
         self.note(format_args!(
             "{key} acts{}",
             if number > 1 { format!(" (attempt {number})") } else { String::new() }
@@ -333,7 +337,11 @@ impl Director for Stage {
 
     fn returned(&self, attempt: &Attempt, output: &Payload) -> Cue {
         self.note(format_args!("{} returned {}", attempt.step.key(), output.excerpt()));
-        self.cue(attempt, Boundary::Returned { may_fail: attempt.may_fail })
+        let cue = self.cue(attempt, Boundary::Returned { may_fail: attempt.may_fail });
+        if matches!(cue, Cue::Go) {
+            self.state.lock().seen.returned.insert((attempt.step.key().to_owned(), attempt.step.attempt()));
+        }
+        cue
     }
 
     fn answers(&self, attempt: &Attempt) -> Sleep {
