@@ -14,7 +14,7 @@ use crate::concurrency::program::Program;
 use crate::concurrency::score::Score;
 
 /// How many random programs are explored.
-const PROGRAMS: u64 = 40;
+const PROGRAMS: u64 = 15;
 
 #[test]
 fn random_programs_survive_whatever_goes_wrong() {
@@ -30,7 +30,7 @@ fn random_programs_survive_whatever_goes_wrong() {
         (worlds, crashes) = (worlds + explored.worlds, crashes + explored.crashes);
     }
     println!("{PROGRAMS} programs, {worlds} worlds, {crashes} crashes");
-    assert!(crashes > 3_000);
+    assert!(crashes > 1_000);
 }
 
 /// Gives a new number whenever it is asked, and remembers what it was told.
@@ -80,7 +80,7 @@ async fn told_what_is_recorded(ctx: Context) -> Result<(), Failure> {
 #[test]
 fn nothing_is_told_that_can_still_be_lost() {
     let explored =
-        testing::explore(told_what_is_recorded, ()).dependency_with(Office::default).worlds_max(3_000).check(|world| {
+        testing::explore(told_what_is_recorded, ()).dependency_with(Office::default).worlds_max(1_500).check(|world| {
             for (key, numbers) in &*world.dependency::<Office>().told.lock() {
                 assert!(numbers.windows(2).all(|pair| pair[0] == pair[1]), "{key} was told {numbers:?}");
             }

@@ -26,7 +26,7 @@ const RUN_STOPPED: &str = "run.stop.dropped";
 const DEATHS_BETWEEN_INSPECTIONS: usize = 24;
 
 /// For each fail point a worker dies there the first time it comes there, the second time, and some later time. Each
-/// life is on the store that the one before has left, so that it dies while it recovers from that.
+/// life is on the store that the one before has left, so that it dies while it recovers from that (R5, R6, R12, R13).
 pub(crate) fn a_process_that_dies_at_any_fail_point_loses_and_doubles_nothing() {
     let seed = seed();
     println!("  DURABLE_SEED={seed}");
@@ -103,7 +103,7 @@ pub(crate) fn tear_a_snapshot(store: &Path) {
 }
 
 /// For each fail point that a worker comes to while it creates a store: one dies there, the next one dies at another
-/// of them, and the third finds a store that works.
+/// of them, and the third finds a store that works (R12).
 pub(crate) fn a_process_that_dies_at_any_fail_point_of_a_creation_leaves_a_store_that_opens() {
     let seed = seed();
     println!("  DURABLE_SEED={seed}");

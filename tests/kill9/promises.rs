@@ -48,6 +48,7 @@ fn tell(story: &[(u32, Fact)]) -> Result<Ledger, Violation> {
     story.iter().cloned().try_for_each(|(life, fact)| ledger.hear(life, fact)).map(|()| ledger)
 }
 
+/// The ledger's rules, each with the shortest story that breaks it (R5).
 pub(crate) fn each_broken_promise_is_noticed() {
     let fine = [
         opened(1, None),
