@@ -132,6 +132,7 @@ fn records_acknowledged_before_they_are_written_are_missed() {
 }
 
 /// The other way: with a store that loses a record of each run whenever it is opened, steps are executed twice.
+/// Also R6.
 fn recorded_steps_that_are_executed_again_are_noticed() {
     is_noticed(StoreKind::Repeating);
 }

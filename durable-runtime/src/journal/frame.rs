@@ -187,6 +187,7 @@ mod tests {
         assert!(decode(&longer).is_err());
     }
 
+    /// Also R14.
     #[test]
     fn the_largest_frame_that_is_written_can_be_read() {
         let panicked = |bytes: usize| {

@@ -350,6 +350,7 @@ impl<'de, const MAP: bool> Visitor<'de> for Hinted<MAP> {
 }
 
 /// A list within lists, each with room for a length that only the bytes say, would take a mebibyte for each level.
+/// Also R14.
 #[test]
 fn no_length_in_the_bytes_is_told_to_a_type() {
     let list = Payload::encode(Codec::Bincode, &vec![1_u8, 2, 3], 100).unwrap();
