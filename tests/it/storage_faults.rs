@@ -11,7 +11,7 @@ use durable_runtime::testing::{Call, Fault, LossyStore};
 use durable_runtime::{
     AdminError, Context, HaltReason, OpenError, Retry, RunError, RunStatus, Runtime, StartError, StepContext, durable,
 };
-use durable_tests::{Effects, Entry, Kind, World, journal, patiently};
+use durable_tests::{Effects, Entry, Kind, World, is_left_out, journal, patiently};
 use futures::future::join_all;
 
 use crate::steps::{halted, note};
@@ -352,6 +352,9 @@ async fn a_disk_that_fills_up_halts_what_does_not_fit_and_goes_on_when_there_is_
 
 #[tokio::test]
 async fn who_waits_for_a_slow_disk_holds_nobody_else_up() {
+    if is_left_out("a run that comes back is read, and reads are held") {
+        return;
+    }
     let (world, store) = with_a_past().await;
     let runtime = open(&world, &store).await.unwrap();
     assert_eq!(runtime.attach("flight", through_faults).await.unwrap().await.unwrap(), RESULT);

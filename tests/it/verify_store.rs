@@ -9,7 +9,7 @@ use durable_runtime::{
     AdminError, Context, Fence, Flaw, HaltReason, Position, Retry, RunId, RunStatus, Runtime, StartError, StepContext,
     StoreReport, Timestamp, durable,
 };
-use durable_tests::{World, contents, frames, patch, patiently};
+use durable_tests::{World, contents, frames, is_left_out, patch, patiently};
 
 use crate::steps::{gated, halted, note};
 
@@ -199,6 +199,9 @@ async fn a_run_of_which_the_store_can_read_nothing_is_told_once_and_listed() {
 
 #[tokio::test]
 async fn runs_that_change_while_the_store_is_verified_are_no_finding() {
+    if is_left_out("a run that comes back is read, and reads are held") {
+        return;
+    }
     let (world, store) = (World::default(), LossyStore::default());
     let runtime = world.builder().open_store(Arc::new(store.clone())).await.unwrap();
     runtime.start("retries", kept_waiting, ()).await.unwrap().id();
@@ -250,6 +253,9 @@ async fn a_store_that_fails_as_a_whole_is_an_error_and_no_report() {
 
 #[tokio::test]
 async fn a_timer_that_ends_between_two_looks_at_its_run_is_no_finding() {
+    if is_left_out("a run that comes back is read, and reads are held") {
+        return;
+    }
     let (world, store) = (World::default(), LossyStore::default());
     let runtime = world.builder().open_store(Arc::new(store.clone())).await.unwrap();
     world.gates.open("gated");
