@@ -3,7 +3,8 @@
 use std::fmt;
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -47,7 +48,7 @@ pub(crate) trait Director: fmt::Debug + Send + Sync {
     fn asked(&self, attempt: &Attempt) -> Sleep;
     /// Its body is about to be called.
     fn acts(&self, attempt: &Attempt) -> Cue;
-    /// Its body waits for something.
+    /// Its body waits for something, or for the next thing.
     fn waits(&self, attempt: &Attempt);
     /// Its body returned this, which is not recorded.
     fn returned(&self, attempt: &Attempt, output: &Payload) -> Cue;
@@ -93,9 +94,30 @@ struct Directed<'a, O> {
 
 enum Phase<O> {
     Asked(Attempt, Bounds, Sleep),
-    Acting(Attempt),
+    Acting(Attempt, Option<Arc<BodyWoken>>),
     Answering(O, Sleep),
     Over,
+}
+
+/// What a body is woken by, told apart from what else the code waits for: that polls the body, too.
+struct BodyWoken {
+    is_woken: AtomicBool,
+    waker: Waker,
+}
+
+impl BodyWoken {
+    /// The present one, or a new one if it is to wake another; one that is new counts as woken.
+    fn of(present: Option<Arc<Self>>, waker: &Waker) -> Arc<Self> {
+        let present = present.filter(|present| present.waker.will_wake(waker));
+        present.unwrap_or_else(|| Arc::new(Self { is_woken: AtomicBool::new(true), waker: waker.clone() }))
+    }
+}
+
+impl Wake for BodyWoken {
+    fn wake(self: Arc<Self>) {
+        self.is_woken.store(true, Ordering::Release);
+        self.waker.wake_by_ref();
+    }
 }
 
 impl<O: Recorded> Directed<'_, O> {
@@ -151,21 +173,28 @@ impl<O: Recorded> Work<O> for Directed<'_, O> {
                     match self.director.acts(&attempt) {
                         Cue::Go => {
                             self.work.begin(attempt.step.clone(), bounds);
-                            Phase::Acting(attempt)
+                            Phase::Acting(attempt, None)
                         }
                         Cue::Return(payload) => self.returned(&attempt, decode(&attempt, &payload)),
                         Cue::Fail(message) => resume_unwind(Box::new(message)),
                         Cue::Die => return Poll::Pending,
                     }
                 }
-                Phase::Acting(attempt) => match self.work.poll(task) {
-                    Poll::Pending => {
-                        self.director.waits(&attempt);
-                        self.phase = Phase::Acting(attempt);
-                        return Poll::Pending;
+                Phase::Acting(attempt, woken) => {
+                    let woken = BodyWoken::of(woken, task.waker());
+                    let is_woken = woken.is_woken.swap(false, Ordering::AcqRel);
+                    let waker = Waker::from(Arc::clone(&woken));
+                    match self.work.poll(&mut TaskContext::from_waker(&waker)) {
+                        Poll::Pending => {
+                            if is_woken {
+                                self.director.waits(&attempt);
+                            }
+                            self.phase = Phase::Acting(attempt, Some(woken));
+                            return Poll::Pending;
+                        }
+                        Poll::Ready(output) => self.returned(&attempt, output),
                     }
-                    Poll::Ready(output) => self.returned(&attempt, output),
-                },
+                }
                 Phase::Answering(output, mut sleep) => {
                     if sleep.as_mut().poll(task).is_pending() {
                         self.phase = Phase::Answering(output, sleep);

@@ -1,11 +1,12 @@
 //! Functions and fakes with something wrong with them.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use durable_runtime::testing;
+use durable_runtime::testing::{self, Crash};
 use durable_runtime::{Context, Failure, Retry, StepContext, durable};
 use parking_lot::Mutex;
 
@@ -34,9 +35,9 @@ fn a_step_whose_effect_is_repeated() {
         &told,
         &[
             "charges",
-            "what goes wrong: 1.7:after-effect\n",
+            "what goes wrong: 1.6:after-effect\n",
             "life 2",
-            "DURABLE_SEED=1.7:after-effect cargo test finds::",
+            "DURABLE_SEED=1.6:after-effect cargo test finds::",
         ],
     );
 }
@@ -247,4 +248,33 @@ fn what_only_another_order_shows() {
     check(0, 0..0);
     let told = failure(|| check(0, 0..100));
     assert_finds(&told, &["first", "what goes wrong: pace:"]);
+}
+
+#[test]
+fn an_input_that_cannot_be_recorded() {
+    let explore = |numbers| testing::explore(sum_of_pairs, numbers);
+    let told = failure(|| drop(explore(BTreeMap::from([((1, 2), 3)])).check(|_| {})));
+    assert_finds(&told, &["sum_of_pairs: the input can't be recorded", "key must be a string"]);
+    let told = failure(|| drop(explore(BTreeMap::from([((1, 2), 3)])).run()));
+    assert_finds(&told, &["sum_of_pairs: the input can't be recorded"]);
+}
+
+#[durable]
+async fn sum_of_pairs(ctx: Context, numbers: BTreeMap<(u8, u8), u8>) -> u8 {
+    ctx.run("sum", async || numbers.values().sum()).await
+}
+
+/// A script with a mistake in it would test nothing.
+#[test]
+fn a_crash_that_does_not_happen() {
+    let gone_wrong = |crash, key| {
+        failure(|| {
+            let world = testing::explore(paid_order, order()).dependency_with(Gateway::default).crash(crash, key).run();
+            drop(world);
+        })
+    };
+    let told = gone_wrong(Crash::AfterEffect, "charge_crad");
+    assert_finds(&told, &["paid_order: there was no crash after-effect of charge_crad", "charge_card acts"]);
+    // The body of this one waits for nothing.
+    assert_finds(&gone_wrong(Crash::WhileWaiting, "price"), &["there was no crash while-waiting of price"]);
 }

@@ -1,13 +1,13 @@
 //! What must hold in every world, whatever went wrong in it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3Default;
 
+use super::order::orders;
 use super::play::{End, Played};
 use super::quiet::{quietly, told};
-use super::schedule::{Order, Schedule};
+use super::schedule::Schedule;
 use super::{Exploration, World};
 use crate::engine::{Registration, Verification};
 use crate::function::DurableFunction;
@@ -53,7 +53,7 @@ impl<F: DurableFunction> Exploration<F> {
         quietly(|| check(&world)).map_err(|panic| told(&*panic))
     }
 
-    /// The outcome is that of a world in which nothing went wrong, and the steps ended in the same order.
+    /// The outcome is that of a world in which the process does not die, and the steps act and end in the same order.
     fn judge_outcome(&self, known: &mut Known, played: &Played<F::Output>, output: &F::Output) -> Result<(), String> {
         let digest = value::digest(output).map_err(|error| error.to_string())?;
         if known.outcomes.contains(&digest) {
@@ -63,17 +63,15 @@ impl<F: DurableFunction> Exploration<F> {
             known.outcomes.insert(digest);
             return Ok(());
         }
-        let keys = order(played);
-        let in_order = |has_limits| {
-            let order = Order { keys: Arc::clone(&keys), has_limits };
-            self.play_quietly(Schedule { order: Some(order), ..Schedule::default() })
-        };
         let mut ends = Vec::new();
-        for has_limits in [true, false] {
-            let end = in_order(has_limits)?.end;
+        for order in orders(&played.seen, &played.journal) {
+            let is_faultless = order.fails.is_empty();
+            let end = self.play_quietly(Schedule { order: Some(order), ..Schedule::default() })?.end;
             if let End::Returned(expected) = &end {
                 let expected = value::digest(expected).map_err(|error| error.to_string())?;
-                known.outcomes.insert(expected);
+                if is_faultless {
+                    known.outcomes.insert(expected);
+                }
                 if expected == digest {
                     return Ok(());
                 }
@@ -89,11 +87,11 @@ impl<F: DurableFunction> Exploration<F> {
             (Some(expected), _) => {
                 let expected = self.text(expected);
                 format!(
-                    "the run returned what it does not return when nothing goes wrong and its steps end in the same order\n  returned: {returned}\n  expected: {expected}"
+                    "the run returned what it does not return when nothing goes wrong and its steps act and end in the same order\n  returned: {returned}\n  expected: {expected}"
                 )
             }
             (None, Some(End::Halted(halt))) => format!(
-                "the run returned {returned}, but halts when nothing goes wrong and its steps end in the same order: {halt}"
+                "the run returned {returned}, but halts when nothing goes wrong and its steps act and end in the same order: {halt}"
             ),
             // After a crash, steps begin and are polled at other places: not every order can be had without one. That the
             // recorded outcomes lead to this result, `judge_journal` makes sure of.
@@ -155,22 +153,6 @@ fn replayed(journal: &Journal, registration: &Registration) -> Verification {
     let tokio = tokio::runtime::Builder::new_current_thread().build();
     let tokio = tokio.unwrap_or_else(|error| panic!("a tokio runtime can't be built: {error}"));
     tokio.block_on(replay_with(journal, registration))
-}
-
-/// The keys of the steps of a world whose last attempt returned, in the order in which they ended.
-fn order<O>(played: &Played<O>) -> Arc<[String]> {
-    let events = played.journal.events.iter();
-    let ended = events.filter_map(|event| match event {
-        Event::StepCompleted(completed) => Some((completed.operation.key.to_string(), completed.attempts)),
-        Event::AttemptFailed(_)
-        | Event::Started(_)
-        | Event::Recovered { .. }
-        | Event::Halted(_)
-        | Event::Resumed { .. }
-        | Event::Finished(_)
-        | Event::Patched(_) => None,
-    });
-    ended.filter(|attempt| played.seen.returned.contains(attempt)).map(|(key, _)| key).collect()
 }
 
 /// Of what is recorded, without times and marks of recoveries, which depend on what went wrong.

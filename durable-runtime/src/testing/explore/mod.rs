@@ -4,6 +4,7 @@ mod clock;
 mod disk;
 mod judge;
 mod mishap;
+mod order;
 mod play;
 mod quiet;
 mod report;
@@ -32,7 +33,7 @@ use crate::context::Dependencies;
 use crate::engine::Limits;
 use crate::function::DurableFunction;
 use crate::id::{RUN_ID_BYTES_MAX, RunId};
-use crate::payload::{Codec, PAYLOAD_BYTES_MAX, Payload};
+use crate::payload::{Codec, PAYLOAD_BYTES_MAX};
 
 /// Makes one dependency of a world.
 type Make = Box<dyn Fn(&mut Dependencies) + Send + Sync>;
@@ -74,13 +75,8 @@ type Make = Box<dyn Fn(&mut Dependencies) + Send + Sync>;
 /// });
 /// # }
 /// ```
-///
-/// # Panics
-/// If the input can't be recorded.
-#[expect(clippy::needless_pass_by_value, reason = "as `Runtime::start` takes it")]
+#[expect(clippy::missing_panics_doc, reason = "the name of a function, cut, can be an id")]
 pub fn explore<F: DurableFunction>(function: F, input: F::Input) -> Exploration<F> {
-    let input = Payload::encode(Codec::Json, &input, PAYLOAD_BYTES_MAX)
-        .unwrap_or_else(|error| panic!("the input of {} can't be recorded: {error}", F::NAME));
     // A name that is too long for an id is cut: within its world, any id will do.
     let id = RunId::new(&F::NAME[..F::NAME.floor_char_boundary(RUN_ID_BYTES_MAX)]);
     Exploration {
@@ -114,8 +110,10 @@ pub fn explore<F: DurableFunction>(function: F, input: F::Input) -> Exploration<
 ///
 /// What must hold in each of them:
 ///
-/// * the run returns, and what it returns is what it returns when nothing goes wrong and its steps end in the
-///   same order; asked again, it gives the same, and runs nothing;
+/// * the run returns, and what it returns it also returns in a world in which the process does not die: with these or
+///   other latencies, and if need be with its steps acting and ending in the same order, and the same attempts failing.
+///   Where that order can't be had without a crash, the result is counted as [`unconfirmed`](Explored::unconfirmed).
+///   Asked again, the run gives the same, and runs nothing;
 /// * no step is executed whose outcome is recorded, no operation has two outcomes, attempts are counted across lives;
 /// * a step that is executed again has the same idempotency key and the same arguments;
 /// * every prefix of the journal replays, and to the same next steps as whenever the same was recorded;
@@ -125,12 +123,13 @@ pub fn explore<F: DurableFunction>(function: F, input: F::Input) -> Exploration<
 /// schedule, what happened line by line, and a command with `DURABLE_SEED=…` that plays this one world again.
 ///
 /// Not simulated are threads, files, sockets and the machine's clock: fakes that use them make worlds that differ from one
-/// time to the next, which `check` notices, and says. `tokio::time` is virtual. When a process dies, the futures of its
-/// steps are dropped, which a killed process would not do: what a fake does in `drop` happens.
+/// time to the next; if the timeline shows that, `check` notices, and says so. `tokio::time` is virtual; a process in which
+/// nothing happens for 366 days is taken for one that waits for ever. When a process dies, the futures of its steps are
+/// dropped, which a killed process would not do: what a fake does in `drop` happens.
 #[must_use = "nothing is played until `check` or `run` is called"]
 pub struct Exploration<F: DurableFunction> {
     function: F,
-    input: Payload,
+    input: F::Input,
     id: RunId,
     make: Vec<Make>,
     script: Arc<Script>,
@@ -145,8 +144,8 @@ impl<F: DurableFunction> Exploration<F> {
     /// Gives the steps something to work with, as [`RuntimeBuilder::dependency`](crate::RuntimeBuilder::dependency)
     /// does: a fake of what is outside. It outlives the processes of a world, and each world begins with a clone of it.
     ///
-    /// The clones must not share what they remember, as those of an `Arc` do; that is noticed. For what is no
-    /// `Clone`, there is [`dependency_with`](Self::dependency_with).
+    /// The clones must not share what they remember, as those of an `Arc` do: if that changes what happens in a later world,
+    /// or what the check says of it, `check` fails and says why. For what is no `Clone`, there is [`dependency_with`](Self::dependency_with).
     ///
     /// ```
     /// # use durable_runtime::{Context, StepContext, durable, testing};

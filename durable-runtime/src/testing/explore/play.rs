@@ -18,6 +18,7 @@ use crate::function::DurableFunction;
 use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
 use crate::journal::Journal;
+use crate::payload::Payload;
 use crate::runtime::Runtime;
 use crate::store::Store;
 use crate::testing::LossyStore;
@@ -137,8 +138,11 @@ impl<F: DurableFunction> Exploration<F> {
     }
 
     async fn outcome(&self, runtime: &Runtime) -> LifeEnd<F::Output> {
-        let input = self.input.decode::<F::Input>();
-        let input = input.unwrap_or_else(|error| panic!("the input can't be read back: {error}"));
+        let encoded = Payload::encode(self.codec, &self.input, self.limits.payload_bytes);
+        let input = match encoded.and_then(|input| input.decode::<F::Input>()) {
+            Ok(input) => input,
+            Err(error) => return LifeEnd::Over(End::Stuck(format!("the input can't be recorded: {error}"))),
+        };
         match runtime.start(&self.id, self.function, input).await {
             Ok(run) => match run.await {
                 Ok(output) => self.ask_again(runtime, output).await,
@@ -150,9 +154,7 @@ impl<F: DurableFunction> Exploration<F> {
             Err(error) => LifeEnd::Over(End::Stuck(error.to_string())),
         }
     }
-}
 
-impl<F: DurableFunction> Exploration<F> {
     /// A run that has returned is only asked for its result (R1).
     async fn ask_again(&self, runtime: &Runtime, output: F::Output) -> LifeEnd<F::Output> {
         let executed = runtime.stats().steps_executed;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::mishap::{Boundary, Crash, Mishap};
+use super::order::Order;
 use crate::testing::Random;
 
 /// The most mishaps of a random schedule: far fewer than a run may be recovered without progress (R12).
@@ -36,16 +36,8 @@ pub(super) struct Schedule {
     pub(super) random: Option<u64>,
     /// Whether the run leaves memory and is replayed at every await.
     pub(super) suspends: bool,
-    /// If steps are to end in a given order.
+    /// If steps are to act and end in the order of another world.
     pub(super) order: Option<Order>,
-}
-
-/// In which order steps end, each with its last attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Order {
-    pub(super) keys: Arc<[String]>,
-    /// Whether attempts have the time that their limits say. One that waits until it is its turn may need more.
-    pub(super) has_limits: bool,
 }
 
 impl Schedule {

@@ -40,6 +40,12 @@ impl Script {
         crashes.find(|(_, (crash, key))| is_here(*crash, key)).map(|(index, (crash, _))| (index, *crash))
     }
 
+    /// The first scripted crash that did not happen.
+    pub(super) fn crash_that_did_not_happen(&self, happened: &BTreeSet<usize>) -> Option<&(Crash, String)> {
+        let left = self.crashes.iter().enumerate().find(|(index, _)| !happened.contains(index));
+        left.map(|(_, crash)| crash)
+    }
+
     pub(super) fn takes(&self, key: &str) -> Option<Duration> {
         let name = key.split('#').next().unwrap_or_default();
         self.takes.get(key).or_else(|| self.takes.get(name)).copied()

@@ -48,7 +48,7 @@ impl<F: DurableFunction> Exploration<F> {
     pub fn check(self, mut check: impl FnMut(&World<F::Output>) + Send) -> Explored {
         let only = std::env::var(SEED).ok();
         let result = self.on_a_thread(|exploration| {
-            let mut search = Search::new(exploration, &mut check);
+            let mut search = Search::new(&exploration, &mut check);
             match only {
                 Some(text) => search.only(&text),
                 None => search.all().map(|()| search.explored),
@@ -78,7 +78,7 @@ impl<F: DurableFunction> Exploration<F> {
     /// ```
     ///
     /// # Panics
-    /// If the run does not return.
+    /// If the run does not return, or a [crash](Self::crash) that was asked for does not happen.
     #[track_caller]
     pub fn run(self) -> World<F::Output> {
         let played = self.on_a_thread(|exploration| {
@@ -87,6 +87,10 @@ impl<F: DurableFunction> Exploration<F> {
                 return Err(format!("{broken}\n\n{}", played.seen.timeline));
             }
             let timeline = played.seen.timeline.to_string();
+            if let Some((crash, key)) = exploration.script.crash_that_did_not_happen(&played.seen.scripted) {
+                let why = "is there a step with this key, and does it come to that?";
+                return Err(format!("there was no crash {crash} of {key}: {why}\n\n{timeline}"));
+            }
             played.world().map_err(|why| format!("{why}\n\n{timeline}"))
         });
         match played {
@@ -96,7 +100,7 @@ impl<F: DurableFunction> Exploration<F> {
     }
 
     /// Worlds have tokio runtimes of their own, which can't be entered from within one.
-    fn on_a_thread<T: Send>(&self, work: impl FnOnce(&Self) -> T + Send) -> T {
+    fn on_a_thread<T: Send>(self, work: impl FnOnce(Self) -> T + Send) -> T {
         let thread = std::thread::Builder::new().name(std::thread::current().name().unwrap_or_default().to_owned());
         std::thread::scope(|scope| {
             let worker = thread.spawn_scoped(scope, || work(self));
@@ -169,7 +173,11 @@ impl<'a, F: DurableFunction> Search<'a, F> {
             Ok(schedule) => schedule,
             Err(why) => return Err(Box::new(Failure::unreadable(F::NAME, text, &why))),
         };
-        self.try_one(&Schedule::default()).map_err(|_| ()).unwrap_or_default();
+        // What the function returns when nothing goes wrong is known to the world that is asked for, as when all are played.
+        // Whether that itself is right is another question.
+        for right in [Schedule::default(), Schedule { mishaps: BTreeMap::new(), random: None, ..schedule.clone() }] {
+            let _ = self.judged(&right);
+        }
         if let Err(why) = self.judged(&schedule) {
             return Err(Box::new(self.failure(&schedule, &why, None)));
         }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::clock::{BEGINNING, VirtualClock};
 use super::mishap::{Boundary, Crash, Mishap, StoreFailure};
+use super::order::{FailsAt, Point};
 use super::schedule::{Place, Schedule};
 use super::script::{FakeCall, Script};
 use super::timeline::{Entry, Timeline};
@@ -20,7 +21,7 @@ use crate::payload::{Codec, Payload};
 use crate::store::Append;
 
 /// The most boundaries of one life; a run that has more never ends.
-const BOUNDARIES_MAX: u32 = 1_000_000;
+const BOUNDARIES_MAX: u32 = 100_000;
 
 /// How long anything takes at the most, unless the script says otherwise.
 const LONGEST: Duration = Duration::from_millis(60);
@@ -34,6 +35,8 @@ pub(super) struct Stage {
     state: Mutex<State>,
     /// Set when the process dies.
     death: watch::Sender<Option<Death>>,
+    /// How many of the steps that act in a given order have.
+    acted: watch::Sender<usize>,
     /// How many of the steps that end in a given order have.
     ended: watch::Sender<usize>,
 }
@@ -59,8 +62,6 @@ struct State {
     steps: BTreeMap<(RunId, String), Durable>,
     /// By which key each step made itself known, and with which arguments.
     identities: BTreeMap<(RunId, String), (String, Result<serde_json::Value, String>)>,
-    /// Which of the scripted crashes have happened.
-    scripted: BTreeSet<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +80,14 @@ pub(super) struct Seen {
     pub(super) executions: BTreeMap<String, usize>,
     /// The attempts whose body returned and was heard: not those that panicked, timed out, or were told to fail.
     pub(super) returned: BTreeSet<(String, u32)>,
+    /// Where steps may have had their effect, in the order of time.
+    pub(super) points: Vec<Point>,
+    /// The attempts that were made to fail, and not made again.
+    pub(super) made_to_fail: BTreeMap<(String, u32), FailsAt>,
+    /// Whether an attempt had a limit.
+    pub(super) has_limits: bool,
+    /// Which of the scripted crashes have happened.
+    pub(super) scripted: BTreeSet<usize>,
     /// The first thing that must not happen, and did.
     pub(super) broken: Option<String>,
 }
@@ -91,6 +100,7 @@ impl Stage {
             codec,
             state: Mutex::default(),
             death: watch::Sender::default(),
+            acted: watch::Sender::default(),
             ended: watch::Sender::default(),
         })
     }
@@ -202,7 +212,7 @@ impl Stage {
 
     /// The crash that the script wants here. None in a world that is to show what happens without.
     fn scripted(&self, state: &State, is_here: impl Fn(Crash, &str) -> bool) -> Option<(usize, Crash)> {
-        if self.schedule.order.is_some() { None } else { self.script.crash_of(&state.scripted, is_here) }
+        if self.schedule.order.is_some() { None } else { self.script.crash_of(&state.seen.scripted, is_here) }
     }
 
     /// What goes wrong at the next boundary.
@@ -218,7 +228,7 @@ impl Stage {
         }
         state.seen.boundaries.push((place, boundary));
         if let Some((index, crash)) = scripted {
-            state.scripted.insert(index);
+            state.seen.scripted.insert(index);
             return Some(Mishap::Crash(crash));
         }
         let mishap = self.schedule.mishap(place, boundary, state.seen.mishaps.len())?;
@@ -235,26 +245,44 @@ impl Stage {
     /// What becomes of the attempt at a boundary.
     fn cue(&self, attempt: &Attempt, boundary: Boundary) -> Cue {
         let mut state = self.state.lock();
-        let (step, number) = (attempt.step.key(), attempt.step.attempt());
+        let step = attempt.step.key();
         let scripted = self.scripted(&state, |crash, key| boundary.crashes().contains(&crash) && key == step);
         match self.reach(&mut state, boundary, scripted) {
             Some(Mishap::Crash(crash)) => {
                 self.die(&mut state, Death::Crash(crash), step);
                 Cue::Die
             }
-            Some(Mishap::AttemptFails) => {
-                state.note(format_args!("{step} is made to fail (attempt {number})"));
-                state.seen.returned.remove(&(step.to_owned(), number));
-                Cue::Fail(format!("{step} was made to fail"))
-            }
+            Some(Mishap::AttemptFails) => state.make_to_fail(attempt, boundary),
             Some(Mishap::StoreFails(StoreFailure::Before | StoreFailure::After) | Mishap::ClockJumps(_)) | None => {
                 if self.is_over() {
                     Cue::Die
+                } else if self.fails_as_ordered(attempt, boundary) {
+                    state.make_to_fail(attempt, boundary)
                 } else {
                     Cue::Go
                 }
             }
         }
+    }
+
+    /// Whether the attempt failed here in the world whose order this one has.
+    fn fails_as_ordered(&self, attempt: &Attempt, boundary: Boundary) -> bool {
+        let Some(order) = &self.schedule.order else { return false };
+        let attempt = (attempt.step.key().to_owned(), attempt.step.attempt());
+        order.fails.get(&attempt).is_some_and(|at| Some(*at) == FailsAt::of(boundary))
+    }
+
+    /// A step may have had its effect.
+    fn point(&self, key: &str, returned: bool) {
+        let point = Point { key: key.to_owned(), returned };
+        if let Some(order) = &self.schedule.order {
+            self.acted.send_if_modified(|acted| {
+                let passes = order.passes(&point, *acted);
+                *acted += usize::from(passes);
+                passes
+            });
+        }
+        self.state.lock().seen.points.push(point);
     }
 }
 
@@ -269,12 +297,23 @@ impl State {
         self.seen.broken.get_or_insert(what);
     }
 
+    fn make_to_fail(&mut self, attempt: &Attempt, boundary: Boundary) -> Cue {
+        let (step, number) = (attempt.step.key(), attempt.step.attempt());
+        self.note(format_args!("{step} is made to fail (attempt {number})"));
+        self.seen.returned.remove(&(step.to_owned(), number));
+        if let Some(at) = FailsAt::of(boundary) {
+            self.seen.made_to_fail.insert((step.to_owned(), number), at);
+        }
+        Cue::Fail(format!("{step} was made to fail"))
+    }
+
     /// The body of a step is called: it may not be recorded, and must be the same step as before.
     fn acts(&mut self, attempt: &Attempt) {
         let step = &attempt.step;
         let (key, number) = (step.key().to_owned(), step.attempt());
         *self.seen.executions.entry(key.clone()).or_default() += 1;
         self.seen.returned.remove(&(key.clone(), number));
+        self.seen.made_to_fail.remove(&(key.clone(), number));
         self.note(format_args!(
             "{key} acts{}",
             if number > 1 { format!(" (attempt {number})") } else { String::new() }
@@ -314,7 +353,16 @@ impl State {
 impl Director for Stage {
     fn asked(&self, attempt: &Attempt) -> Sleep {
         let longest = attempt.limit.map_or(LONGEST, |limit| LONGEST.min(limit / 4));
-        let what = format!("{} {} asked", attempt.step.key(), attempt.step.attempt());
+        let key = attempt.step.key().to_owned();
+        self.state.lock().seen.has_limits |= attempt.limit.is_some();
+        if let Some(order) = &self.schedule.order {
+            let (order, mut acted) = (order.clone(), self.acted.subscribe());
+            return Box::pin(async move {
+                // The stage holds the sender.
+                let _ = acted.wait_for(|acted| order.may_act(&key, *acted)).await;
+            });
+        }
+        let what = format!("{key} {} asked", attempt.step.attempt());
         sleep(self.schedule.delay(&what, longest / 4))
     }
 
@@ -324,6 +372,7 @@ impl Director for Stage {
             other => return other,
         }
         self.state.lock().acts(attempt);
+        self.point(attempt.step.key(), false);
         match self.script.fake(&FakeCall::of(attempt), self.codec) {
             None => Cue::Go,
             Some(payload) => Cue::Return(payload),
@@ -337,6 +386,7 @@ impl Director for Stage {
 
     fn returned(&self, attempt: &Attempt, output: &Payload) -> Cue {
         self.note(format_args!("{} returned {}", attempt.step.key(), output.excerpt()));
+        self.point(attempt.step.key(), true);
         let cue = self.cue(attempt, Boundary::Returned { may_fail: attempt.may_fail });
         if matches!(cue, Cue::Go) {
             self.state.lock().seen.returned.insert((attempt.step.key().to_owned(), attempt.step.attempt()));
@@ -347,7 +397,7 @@ impl Director for Stage {
     fn answers(&self, attempt: &Attempt) -> Sleep {
         let key = attempt.step.key().to_owned();
         if let Some(order) = &self.schedule.order {
-            let (keys, mut ended) = (Arc::clone(&order.keys), self.ended.subscribe());
+            let (keys, mut ended) = (Arc::clone(&order.ends), self.ended.subscribe());
             return Box::pin(async move {
                 // The stage holds the sender.
                 let _ = ended.wait_for(|ended| keys.get(*ended).is_some_and(|next| *next == key)).await;
@@ -363,7 +413,7 @@ impl Director for Stage {
     fn ended(&self, key: &str) {
         if let Some(order) = &self.schedule.order {
             self.ended.send_if_modified(|ended| {
-                let is_next = order.keys.get(*ended).is_some_and(|next| next == key);
+                let is_next = order.ends.get(*ended).is_some_and(|next| next == key);
                 *ended += usize::from(is_next);
                 is_next
             });

@@ -1,0 +1,201 @@
+//! The order in which steps act and end: taken from one world, and given to another in which the process does not die.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::mishap::Boundary;
+use super::stage::Seen;
+use crate::journal::{Event, Journal};
+
+/// The most orders of acts that a result is looked for in.
+const ACTS_MAX: usize = 24;
+
+/// What a world is given of another one: the order in which its steps act and end, and which attempts fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Order {
+    /// In which order steps end, each with its last attempt.
+    pub(super) ends: Arc<[String]>,
+    /// In which order the bodies of steps are called, one after the other; if there is none, as it comes.
+    pub(super) acts: Option<Arc<[Turn]>>,
+    /// Which attempts are made to fail.
+    pub(super) fails: Arc<BTreeMap<(String, u32), FailsAt>>,
+    /// Whether attempts have the time that their limits say. One that waits until it is its turn may need more.
+    pub(super) has_limits: bool,
+}
+
+/// A step in the order of acts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Turn {
+    pub(super) key: String,
+    /// Whether the next one waits until the body has returned; one that never does is only waited for to be called.
+    pub(super) returns: bool,
+}
+
+/// Where an attempt is made to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum FailsAt {
+    /// Before its body is called.
+    Acting,
+    /// When its body has returned.
+    Returning,
+}
+
+impl FailsAt {
+    /// The one of a boundary; `None` where attempts don't fail.
+    pub(super) fn of(boundary: Boundary) -> Option<Self> {
+        match boundary {
+            Boundary::Acts { .. } => Some(Self::Acting),
+            Boundary::Returned { .. } => Some(Self::Returning),
+            Boundary::Commit | Boundary::Waits => None,
+        }
+    }
+}
+
+/// A point at which a step may have had its effect: its body is called, or has returned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Point {
+    pub(super) key: String,
+    pub(super) returned: bool,
+}
+
+impl Order {
+    /// Whether it is the turn of this step, when so many have had theirs.
+    pub(super) fn may_act(&self, key: &str, passed: usize) -> bool {
+        let Some(acts) = &self.acts else { return true };
+        // Steps that did not act in the other world are the last ones here.
+        passed >= acts.len() || acts.iter().take(passed + 1).any(|turn| turn.key == key)
+    }
+
+    /// Whether this is what the turns wait for, when so many have passed.
+    pub(super) fn passes(&self, point: &Point, passed: usize) -> bool {
+        let turn = self.acts.as_ref().and_then(|acts| acts.get(passed));
+        turn.is_some_and(|turn| turn.key == point.key && turn.returns == point.returned)
+    }
+}
+
+/// The orders in which the result of a world is to be had when the process does not die in it.
+///
+/// In which order concurrent steps end is recorded. In which order they had their effects is not: a step that was executed
+/// twice may have had its effect the first time or the last time, when its body was called or when it returned. Each is
+/// tried, for one step at a time.
+pub(super) fn orders(seen: &Seen, journal: &Journal) -> Vec<Order> {
+    let ends = ends(seen, journal);
+    let failed: BTreeMap<_, _> = injected(seen, journal);
+    let mut fails = vec![Arc::default()];
+    if !failed.is_empty() {
+        fails.push(Arc::new(failed));
+    }
+    let acts: Vec<Option<Arc<[Turn]>>> =
+        std::iter::once(None).chain(acts(&seen.points).into_iter().map(Some)).collect();
+    let limits: &[bool] = if seen.has_limits { &[true, false] } else { &[true] };
+    let mut orders = Vec::new();
+    for fails in fails {
+        for acts in &acts {
+            for has_limits in limits.iter().copied() {
+                let (ends, acts, fails) = (Arc::clone(&ends), acts.clone(), Arc::clone(&fails));
+                orders.push(Order { ends, acts, fails, has_limits });
+            }
+        }
+    }
+    orders
+}
+
+/// The keys of the steps whose last attempt returned, in the order in which they ended.
+fn ends(seen: &Seen, journal: &Journal) -> Arc<[String]> {
+    let ended = journal.events.iter().filter_map(|event| match event {
+        Event::StepCompleted(completed) => Some((completed.operation.key.to_string(), completed.attempts)),
+        _ => None,
+    });
+    ended.filter(|attempt| seen.returned.contains(attempt)).map(|(key, _)| key).collect()
+}
+
+/// The attempts that were made to fail, and whose failure is recorded.
+fn injected(seen: &Seen, journal: &Journal) -> BTreeMap<(String, u32), FailsAt> {
+    let failed = journal.events.iter().filter_map(|event| match event {
+        Event::AttemptFailed(failed) => Some((failed.operation.key.to_string(), failed.attempt)),
+        _ => None,
+    });
+    failed.filter_map(|attempt| seen.made_to_fail.get(&attempt).map(|at| (attempt, *at))).collect()
+}
+
+/// The orders in which the steps may have had their effects.
+fn acts(points: &[Point]) -> Vec<Arc<[Turn]>> {
+    let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (place, point) in points.iter().enumerate() {
+        places.entry(&point.key).or_default().push(place);
+    }
+    let in_order = |chosen: &BTreeMap<&str, usize>| -> Vec<Turn> {
+        let by_place: BTreeMap<usize, &str> = chosen.iter().map(|(key, place)| (*place, *key)).collect();
+        let returns = |key: &str| points.iter().any(|point| point.returned && point.key == key);
+        by_place.into_values().map(|key| Turn { key: key.to_owned(), returns: returns(key) }).collect()
+    };
+    let all = |choose: fn(&Vec<usize>) -> Option<&usize>| -> BTreeMap<&str, usize> {
+        places.iter().filter_map(|(key, places)| Some((*key, *choose(places)?))).collect()
+    };
+    let (first, last) = (all(|places| places.first()), all(|places| places.last()));
+    let mut orders = vec![in_order(&first), in_order(&last)];
+    for (key, places) in &places {
+        for place in places {
+            for others in [&last, &first] {
+                let mut chosen = others.clone();
+                chosen.insert(key, *place);
+                orders.push(in_order(&chosen));
+            }
+        }
+    }
+    let mut known = BTreeSet::new();
+    orders.retain(|order| known.insert(order.clone()));
+    orders.truncate(ACTS_MAX);
+    orders.into_iter().map(Arc::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points(text: &str) -> Vec<Point> {
+        let point = |word: &str| Point { key: word.trim_end_matches('.').to_owned(), returned: word.ends_with('.') };
+        text.split(' ').map(point).collect()
+    }
+
+    fn told(points: &[Point]) -> Vec<String> {
+        let one = |order: Arc<[Turn]>| order.iter().map(|turn| turn.key.as_str()).collect::<String>();
+        acts(points).into_iter().map(one).collect()
+    }
+
+    #[test]
+    fn bodies_that_do_not_overlap_have_one_order() {
+        assert_eq!(told(&points("a a. b b. c")), ["abc"]);
+    }
+
+    #[test]
+    fn bodies_that_overlap_have_any_order() {
+        assert_eq!(told(&points("a b b. a.")), ["ab", "ba"]);
+    }
+
+    /// The first time, or again, behind the other.
+    #[test]
+    fn bodies_that_are_called_again_had_their_effect_then_or_before() {
+        assert_eq!(told(&points("a a. b b. a a.")), ["ab", "ba"]);
+    }
+
+    #[test]
+    fn many_orders_are_some() {
+        let overlapping: Vec<String> = (0..40).map(|step| format!("s{step}")).collect();
+        let twice = format!("{0} {0}", overlapping.join(" "));
+        assert_eq!(acts(&points(&twice)).len(), ACTS_MAX);
+    }
+
+    #[test]
+    fn turns_wait_for_each_other() {
+        let acts = acts(&points("a b b.")).into_iter().next();
+        let order = Order { ends: Arc::from([]), acts, fails: Arc::default(), has_limits: true };
+        assert!(order.may_act("a", 0) && !order.may_act("b", 0) && !order.may_act("c", 0));
+        let [called, returned] = [false, true].map(|returned| move |key: &str| Point { key: key.to_owned(), returned });
+        // `a` never returned: it is only waited for to be called.
+        assert!(order.passes(&called("a"), 0) && !order.passes(&returned("a"), 0));
+        assert!(order.may_act("a", 1) && order.may_act("b", 1) && !order.may_act("c", 1));
+        assert!(!order.passes(&called("b"), 1) && order.passes(&returned("b"), 1));
+        assert!(order.may_act("c", 2) && !order.passes(&called("c"), 2));
+    }
+}
