@@ -189,6 +189,22 @@ fn what_is_not_asked_for_is_passed_over() {
     assert_eq!(replay.end(), None);
 }
 
+/// Nothing is ahead once all that is recorded was asked for, in whatever order.
+#[test]
+fn a_patch_that_is_asked_about_at_the_end_takes_the_new_path() {
+    let at_the_end = |asked: &[&'static str]| {
+        let mut replay = by_key([completed(0, "a"), completed(1, "b")]);
+        for name in asked {
+            let claim = replay.claim(request(name));
+            delivers(&mut replay, claim);
+        }
+        replay.patch("p", 9)
+    };
+    assert_eq!(at_the_end(&["b", "a"]), Path::NewIfRecorded);
+    assert_eq!(at_the_end(&["b"]), Path::Old);
+    assert_eq!(at_the_end(&[]), Path::Old);
+}
+
 #[test]
 fn new_operations_are_numbered_behind_all_recorded_ones() {
     let mut replay = by_key([completed(3, "a"), completed(1, "b")]);

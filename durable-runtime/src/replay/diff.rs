@@ -143,7 +143,8 @@ fn is_in_key(beginning: &str) -> bool {
     for byte in beginning.bytes() {
         match byte {
             _ if is_escaped => is_escaped = false,
-            b'\\' if is_text => is_escaped = true,
+            // Outside of texts, JSON has none.
+            b'\\' => is_escaped = true,
             b'"' => is_text = !is_text,
             _ if is_text => {}
             b'{' => follows_key.push(Some(true)),
@@ -179,6 +180,8 @@ mod tests {
             (r#"[{"a"#, true),
             (r#"[{"a":"#, false),
             (r#"[{"a":"b,{\"c"#, false),
+            (r#"[{"a":"b\","#, false),
+            (r#"[{"a":"b\\","#, true),
             (r#"[{"a":[1,"#, false),
             (r#"[{"a":[1],"#, true),
             (r#"[{"a":{"b":1},"c"#, true),
@@ -186,6 +189,23 @@ mod tests {
         ] {
             assert_eq!(is_in_key(beginning), expected, "{beginning}");
         }
+    }
+
+    #[test]
+    fn fields_are_told_as_they_are_written() {
+        assert_eq!(inside("order", "unit_price2"), "order.unit_price2");
+        assert_eq!(inside("order", "unit price"), r#"order["unit price"]"#);
+        assert_eq!(inside("order", "§"), r#"order["§"]"#);
+        assert_eq!(inside("order", ""), r#"order[""]"#);
+    }
+
+    #[test]
+    fn long_values_are_cut() {
+        // Two of the bytes are quotes.
+        let whole = Value::from("x".repeat(VALUE_BYTES_MAX - 2));
+        assert_eq!(shown(&whole), whole.to_string());
+        let longer = Value::from("x".repeat(VALUE_BYTES_MAX - 1));
+        assert_eq!(shown(&longer), format!("\"{}…", "x".repeat(VALUE_BYTES_MAX - 1)));
     }
 
     #[test]

@@ -116,11 +116,11 @@ impl Legality {
                 return illegal(format!("{key} has its one outcome already"));
             }
             let attempt = match event {
-                Event::AttemptFailed(event) => event.attempt,
-                Event::StepCompleted(event) => event.attempts,
-                _ => facts.failed_attempts + 1,
+                Event::AttemptFailed(event) => Some(event.attempt),
+                Event::StepCompleted(event) => Some(event.attempts),
+                _ => None,
             };
-            if attempt != facts.failed_attempts.saturating_add(1) {
+            if let Some(attempt) = attempt.filter(|attempt| *attempt != facts.failed_attempts.saturating_add(1)) {
                 return illegal(format!("attempt {attempt} of {key} follows {} failed ones", facts.failed_attempts));
             }
         }

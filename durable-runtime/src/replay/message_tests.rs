@@ -24,6 +24,14 @@ const UNCHANGED: CodeChange = CodeChange {
 
 const CHANGED: CodeChange = CodeChange { fingerprints: (0xaaaa, 0xbbbb), ..UNCHANGED };
 
+#[test]
+fn only_changed_code_that_may_resume_goes_by_keys() {
+    assert!(CodeChange { on_change: OnChange::Resume, ..CHANGED }.is_by_key());
+    assert!(!CodeChange { on_change: OnChange::Resume, ..UNCHANGED }.is_by_key());
+    assert!(!CHANGED.is_by_key());
+    assert!(!UNCHANGED.is_by_key());
+}
+
 fn digest<A: Serialize>(arguments: &A) -> u64 {
     crate::value::digest(arguments).expect("it has a digest").0
 }

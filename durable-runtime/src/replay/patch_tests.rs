@@ -49,6 +49,16 @@ fn a_run_of_a_program_that_has_the_patch_takes_the_new_path_whatever_is_recorded
     }
 }
 
+#[test]
+fn the_patches_that_the_program_of_a_run_had_are_those_that_are_recorded() {
+    let Event::Started(old) = started() else { panic!("the first event") };
+    let started = Event::Started(Started { patches: vec!["o".into()], ..old });
+    let mut replay = Replay::of_journal([started, completed(0, "a"), completed(1, "b")]).expect("legal");
+    step(&mut replay, "a");
+    assert_eq!(replay.patch("o", 9), Path::New);
+    assert_eq!(replay.patch("p", 9), Path::Old, "another one than the program had");
+}
+
 /// The code: a, then either b, or the patch's new path.
 #[test]
 fn an_older_run_takes_the_new_path_only_if_it_recorded_nothing_beyond_that_place() {
