@@ -1,6 +1,5 @@
 //! What the integration tests share: a world in which processes live, die and are started again.
 
-mod clock;
 mod disk;
 mod effects;
 mod gates;
@@ -10,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use durable_runtime::store::MemoryStore;
-use durable_runtime::{Limits, Runtime, RuntimeBuilder};
+pub use durable_runtime::testing::ManualClock;
+use durable_runtime::{Limits, Runtime, RuntimeBuilder, Timestamp};
 
-pub use clock::ManualClock;
 pub use disk::{Disk, Handle, Loss};
 pub use effects::Effects;
 pub use gates::Gates;
@@ -60,6 +59,14 @@ impl World {
     async fn open_on(&self, handle: Arc<Handle>) -> Process {
         let runtime = self.builder().open_store(handle.clone()).await.expect("the disk opens");
         Process { runtime, handle }
+    }
+
+    /// Waits until somebody has asked to be woken at `due`.
+    ///
+    /// # Panics
+    /// If nobody does.
+    pub async fn asked_for(&self, due: Timestamp) {
+        patiently(due, self.clock.asked_for(due)).await;
     }
 
     /// A runtime's configuration with everything that this world has.

@@ -270,7 +270,7 @@
 //! Without it: [`RuntimeBuilder::in_memory`] needs no folder. To test a restart, keep a
 //! [`MemoryStore`](store::MemoryStore) and open it again, as above. [`Runtime::stats`] tells executed from replayed steps,
 //! [`Runtime::get`] shows what is recorded, and [`Runtime::journal`] gives the journal itself, as text if you like. Time is
-//! injected: with a [`Clock`] of your own, hours of retries take no time.
+//! injected: with a [`Clock`] of your own, hours of retries take no time; `testing::ManualClock` is one that a test moves.
 //!
 //! ```
 //! use std::sync::atomic::{AtomicU64, Ordering};

@@ -45,7 +45,7 @@ async fn get_shows_all_that_is_recorded() {
     let began = world.clock.now();
     let run = process.runtime.start("r", admin_order, ("Ada".to_owned(), 1)).await.unwrap();
     let retry = began.after(Duration::from_secs(2));
-    world.clock.asked_for(retry).await;
+    world.asked_for(retry).await;
     let info = process.runtime.get("r").await.unwrap().unwrap();
     assert_eq!((info.status, info.result, info.steps.len()), (RunStatus::Running, None, 2));
     assert_eq!(info.steps[1].status, StepStatus::Retrying { next_attempt_at: retry });

@@ -27,7 +27,7 @@ async fn three_attempts_over_two_processes_with_the_whole_backoff() {
     let process = world.open().await;
     process.runtime.start("r", retry_three_times, ()).await.unwrap().id();
     let second = world.clock.now().after(Duration::from_mins(1));
-    world.clock.asked_for(second).await;
+    world.asked_for(second).await;
     world.clock.advance(Duration::from_secs(20));
     process.crash().await;
 
@@ -42,7 +42,7 @@ async fn three_attempts_over_two_processes_with_the_whole_backoff() {
     assert_eq!(world.effects.count("r:failing"), 1, "the wait was shortened by the restart");
     world.clock.advance(Duration::from_secs(1));
     let third = second.after(Duration::from_mins(1));
-    world.clock.asked_for(third).await;
+    world.asked_for(third).await;
     assert_eq!(world.effects.count("r:failing"), 2, "the wait was begun anew by the restart");
     world.clock.advance(Duration::from_mins(1));
     let result = process.runtime.attach("r", retry_three_times).await.unwrap().await.unwrap();
@@ -57,11 +57,11 @@ async fn an_attempt_whose_time_has_passed_while_nobody_ran_begins_at_once() {
     let process = world.open().await;
     process.runtime.start("r", retry_three_times, ()).await.unwrap().id();
     let second = world.clock.now().after(Duration::from_mins(1));
-    world.clock.asked_for(second).await;
+    world.asked_for(second).await;
     process.crash().await;
     world.clock.advance(Duration::from_hours(1));
     let process = world.open().await;
-    world.clock.asked_for(world.clock.now().after(Duration::from_mins(1))).await;
+    world.asked_for(world.clock.now().after(Duration::from_mins(1))).await;
     assert_eq!(world.effects.count("r:failing"), 2);
     process.crash().await;
 }
@@ -74,7 +74,7 @@ async fn waiting_for_the_next_attempt_through_many_restarts_is_no_crash_loop() {
     let process = world.open().await;
     process.runtime.start("r", retry_three_times, ()).await.unwrap().id();
     let second = world.clock.now().after(Duration::from_mins(1));
-    world.clock.asked_for(second).await;
+    world.asked_for(second).await;
     process.crash().await;
     for _ in 0..10 {
         let process = world.open().await;
@@ -83,7 +83,7 @@ async fn waiting_for_the_next_attempt_through_many_restarts_is_no_crash_loop() {
     }
     world.clock.advance(Duration::from_mins(1));
     let process = world.open().await;
-    world.clock.asked_for(second.after(Duration::from_mins(1))).await;
+    world.asked_for(second.after(Duration::from_mins(1))).await;
     world.clock.advance(Duration::from_mins(1));
     let result = process.runtime.attach("r", retry_three_times).await.unwrap().await.unwrap();
     assert_eq!(result, Err("attempt 3".to_owned()));
@@ -175,7 +175,7 @@ async fn the_waits_grow_up_to_their_limit() {
     let run = process.runtime.start("r", retry_exponentially, ()).await.unwrap();
     for seconds in [1, 2, 3, 3] {
         let delay = Duration::from_secs(seconds);
-        world.clock.asked_for(world.clock.now().after(delay)).await;
+        world.asked_for(world.clock.now().after(delay)).await;
         world.clock.advance(delay);
     }
     assert_eq!(run.await.unwrap(), Err("attempt 5".to_owned()));
@@ -213,7 +213,7 @@ async fn an_attempt_that_takes_too_long_is_stopped_and_tried_again() {
     let run = process.runtime.start("r", retry_timeout, 2).await.unwrap();
     world.gates.arrived("never", 1).await;
     world.clock.advance(Duration::from_secs(5));
-    world.clock.asked_for(world.clock.now().after(Duration::from_secs(10))).await;
+    world.asked_for(world.clock.now().after(Duration::from_secs(10))).await;
     let step = &process.runtime.get("r").await.unwrap().unwrap().steps[0];
     assert_eq!(step.failed_attempts[0].error, "took too long");
     world.clock.advance(Duration::from_secs(10));
@@ -234,7 +234,7 @@ async fn the_last_timeout_is_the_outcome_and_the_time_runs_anew_after_a_restart(
     yield_often().await;
     assert!(process.runtime.get("r").await.unwrap().unwrap().steps.is_empty(), "stopped before its time");
     world.clock.advance(Duration::from_secs(1));
-    world.clock.asked_for(world.clock.now().after(Duration::from_secs(10))).await;
+    world.asked_for(world.clock.now().after(Duration::from_secs(10))).await;
     world.clock.advance(Duration::from_secs(10));
     world.gates.arrived("never", 3).await;
     world.clock.advance(Duration::from_secs(5));

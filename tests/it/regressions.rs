@@ -213,7 +213,7 @@ async fn a_run_that_is_being_started_begins_no_step_during_a_shutdown() {
         process.handle.held().await;
         let due = world.clock.now().after(deadline);
         let stopping = tokio::spawn(process.runtime.shutdown(deadline));
-        world.clock.asked_for(due).await;
+        world.asked_for(due).await;
         for _ in 0..200 {
             tokio::task::yield_now().await;
         }
@@ -401,7 +401,7 @@ async fn an_attempt_that_falls_due_while_it_is_asked_about_counts_as_a_recovery(
         let process = world.open().await;
         process.runtime.start("r", regression_retried, ()).await.unwrap().id();
         let due = world.clock.now().after(Duration::from_mins(1));
-        world.clock.asked_for(due).await;
+        world.asked_for(due).await;
         process.crash().await;
         let clock = Striking { looks_left: AtomicUsize::new(looks), due };
         let runtime = world.builder().clock(clock).open_store(world.disk.open()).await.unwrap();

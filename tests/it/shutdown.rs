@@ -28,7 +28,7 @@ async fn a_running_step_finishes_within_the_deadline_and_is_recorded() {
     world.gates.arrived("gated", 1).await;
     let deadline = world.clock.now().after(Duration::from_secs(30));
     let stopping_down = tokio::spawn(process.runtime.shutdown(Duration::from_secs(30)));
-    world.clock.asked_for(deadline).await;
+    world.asked_for(deadline).await;
     assert!(!stopping_down.is_finished());
     world.gates.open("gated");
     assert_eq!(stopping_down.await.unwrap().interrupted, 0);
@@ -50,7 +50,7 @@ async fn a_run_whose_last_step_finishes_in_time_finishes() {
     world.gates.arrived("gated", 1).await;
     let deadline = world.clock.now().after(Duration::from_secs(30));
     let stopping_down = tokio::spawn(process.runtime.shutdown(Duration::from_secs(30)));
-    world.clock.asked_for(deadline).await;
+    world.asked_for(deadline).await;
     world.gates.open("gated");
     assert_eq!(stopping_down.await.unwrap().interrupted, 0);
     assert_eq!(run.await.unwrap(), 1);
@@ -66,7 +66,7 @@ async fn a_step_that_takes_longer_than_the_deadline_is_interrupted_and_runs_agai
     world.gates.arrived("gated", 2).await;
     let deadline = world.clock.now().after(Duration::from_secs(30));
     let stopping_down = tokio::spawn(process.runtime.shutdown(Duration::from_secs(30)));
-    world.clock.asked_for(deadline).await;
+    world.asked_for(deadline).await;
     world.clock.advance(Duration::from_secs(30));
     assert_eq!(stopping_down.await.unwrap().interrupted, 2);
     world.gates.open("gated");
@@ -98,7 +98,7 @@ async fn a_shutdown_does_not_wait_for_a_step_that_the_code_leaves_alone() {
     }
     let deadline = world.clock.now().after(Duration::from_secs(30));
     let stopping_down = tokio::spawn(process.runtime.shutdown(Duration::from_secs(30)));
-    world.clock.asked_for(deadline).await;
+    world.asked_for(deadline).await;
     world.gates.open("first");
     while journal(&world.disk.memory, "r").len() < 2 {
         tokio::task::yield_now().await;
@@ -121,7 +121,7 @@ async fn during_and_after_a_shutdown_everything_is_refused_with_an_error() {
     let clone = process.runtime.clone();
     let deadline = world.clock.now().after(Duration::from_secs(30));
     let stopping_down = tokio::spawn(process.runtime.shutdown(Duration::from_secs(30)));
-    world.clock.asked_for(deadline).await;
+    world.asked_for(deadline).await;
     assert!(matches!(clone.start("new", stopping, ()).await, Err(StartError::ShuttingDown { .. })));
     assert!(matches!(clone.resume("new").await, Err(AdminError::ShuttingDown)));
     world.gates.open("gated");

@@ -43,7 +43,7 @@ async fn with_runs() -> World {
     process.runtime.start("halted", kept_panicking, ()).await.unwrap().await.unwrap_err();
     process.runtime.start("retries", kept_waiting, ()).await.unwrap().id();
     let due = Timestamp(1_000_000 + 60_000);
-    world.clock.asked_for(due).await;
+    world.asked_for(due).await;
     process.crash().await;
     world
 }
@@ -205,7 +205,7 @@ async fn runs_that_change_while_the_store_is_verified_are_no_finding() {
     let (world, store) = (World::default(), LossyStore::default());
     let runtime = world.builder().open_store(Arc::new(store.clone())).await.unwrap();
     runtime.start("retries", kept_waiting, ()).await.unwrap().id();
-    world.clock.asked_for(Timestamp(1_000_000 + 60_000)).await;
+    world.asked_for(Timestamp(1_000_000 + 60_000)).await;
     for number in 0..150 {
         runtime.start(format!("r{number}"), kept, number).await.unwrap().id();
     }
@@ -268,7 +268,7 @@ async fn a_timer_that_ends_between_two_looks_at_its_run_is_no_finding() {
     }
     // The runs of this page are listed already, so that it takes a page of its own.
     runtime.start("retries", kept_waiting, ()).await.unwrap().id();
-    world.clock.asked_for(Timestamp(1_000_000 + 60_000)).await;
+    world.asked_for(Timestamp(1_000_000 + 60_000)).await;
     let listing = store.hold(Call::Due);
     drop(reading);
     tokio::select! {

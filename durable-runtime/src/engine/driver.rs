@@ -173,7 +173,6 @@ impl Driver {
         loop {
             if self.committing {
                 let length = self.link.wait().await?;
-                fail_point!("run.append.acknowledged");
                 self.committing = false;
                 self.shared.set_durable(length);
             }

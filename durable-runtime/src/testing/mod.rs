@@ -1,7 +1,9 @@
 //! For tests (feature `testing`). Of durable functions: [`explore`], which crashes them everywhere, [`replay`] and [`golden`]
 //! journals. Of stores: the conformance suite that every store passes, a [store that fails](LossyStore) on command, and
-//! [damage](Damage) to a store's files. Of both: [named places](FAIL_POINTS) to die at.
+//! [damage](Damage) to a store's files. Of both: a [clock](ManualClock) that is moved by hand, and [named
+//! places](FAIL_POINTS) to die at.
 
+mod clock;
 pub mod conformance;
 mod damage;
 mod explore;
@@ -13,6 +15,7 @@ mod lossy;
 mod random;
 mod replay;
 
+pub use clock::ManualClock;
 pub use damage::{Damage, DamageKind};
 pub use explore::{Crash, Exploration, Explored, FakeCall, Timeline, World, explore};
 pub use fail_points::{FAIL_POINTS, on_fail_point};

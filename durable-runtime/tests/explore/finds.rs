@@ -37,7 +37,7 @@ fn a_step_whose_effect_is_repeated() {
             "charges",
             "what goes wrong: 1.6:after-effect\n",
             "life 2",
-            "DURABLE_SEED=1.6:after-effect cargo test finds::",
+            "DURABLE_SEED=1.6:after-effect cargo test -p durable-runtime finds::",
         ],
     );
 }
@@ -96,11 +96,16 @@ async fn takes_one(ctx: Context) -> Result<u32, Failure> {
 fn an_outcome_that_no_run_without_crashes_has() {
     let told = failure(|| {
         let shelf = || Shelf { left: Mutex::new(1) };
-        testing::explore(takes_one, ()).dependency_with(shelf).check(|_| {});
+        testing::explore(takes_one, ()).dependency_with(shelf).check(|world| assert!(world.output().is_ok(), "sold"));
     });
     assert_finds(
         &told,
-        &["returned what it does not return when nothing goes wrong", "sold out", r#"expected: {"Ok":1}"#],
+        &[
+            "returned what it does not return when nothing goes wrong",
+            "sold out",
+            r#"expected: {"Ok":1}"#,
+            "the check says: sold (",
+        ],
     );
 }
 

@@ -45,12 +45,17 @@ impl<F: DurableFunction> Exploration<F> {
         if let Some(broken) = &played.seen.broken {
             return Err(broken.clone());
         }
-        if let End::Returned(output) = &played.end {
-            self.judge_outcome(known, &played, output)?;
-        }
+        let outcome = match &played.end {
+            End::Returned(output) => self.judge_outcome(known, &played, output),
+            End::Halted(_) | End::Stuck(_) => Ok(()),
+        };
         let world = played.world()?;
+        let mut checked = || quietly(|| check(&world)).map_err(|panic| told(&*panic));
+        if let Err(why) = outcome {
+            return Err(checked().err().map_or(why.clone(), |check| format!("{why}\n  the check says: {check}")));
+        }
         judge_journal::<F>(known, &world)?;
-        quietly(|| check(&world)).map_err(|panic| told(&*panic))
+        checked()
     }
 
     /// The outcome is that of a world in which the process does not die, and the steps act and end in the same order.

@@ -125,5 +125,7 @@ impl fmt::Display for Failure {
 fn command(schedule: &str) -> String {
     let thread = std::thread::current();
     let test = thread.name().filter(|name| *name != "main" && !name.starts_with("tokio")).unwrap_or_default();
-    format!("{SEED}={schedule} cargo test {test}").trim_end().to_owned()
+    // Set by cargo for the programs that it runs.
+    let package = std::env::var("CARGO_PKG_NAME").map(|name| format!(" -p {name}")).unwrap_or_default();
+    format!("{SEED}={schedule} cargo test{package} {test}").trim_end().to_owned()
 }
