@@ -87,3 +87,25 @@ pub enum StoreError {
 fn at(position: Option<Position>) -> String {
     position.map_or_else(String::new, |position| format!(" at position {position}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::RunStatus;
+
+    #[test]
+    fn what_is_corrupt_is_told_with_its_position_if_there_is_one() {
+        let told = |position| {
+            let run = RunId::new("ord_1").expect("an id");
+            StoreError::Corrupt { run, position, detail: "its checksum is wrong".to_owned() }.to_string()
+        };
+        assert!(told(Some(Position(3))).contains("run ord_1 is corrupt at position 3: its checksum"));
+        assert!(told(None).contains("run ord_1 is corrupt: its checksum"));
+    }
+
+    #[test]
+    fn statuses_are_told_in_one_word() {
+        let all = [RunStatus::Running, RunStatus::Halted, RunStatus::Completed, RunStatus::Failed];
+        assert_eq!(all.map(|status| status.to_string()), ["running", "halted", "completed", "failed"]);
+    }
+}

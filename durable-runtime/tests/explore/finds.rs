@@ -1,6 +1,6 @@
 //! Functions and fakes with something wrong with them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -282,4 +282,15 @@ fn a_crash_that_does_not_happen() {
     assert_finds(&told, &["paid_order: there was no crash after-effect of charge_crad", "charge_card acts"]);
     // The body of this one waits for nothing.
     assert_finds(&gone_wrong(Crash::WhileWaiting, "price"), &["there was no crash while-waiting of price"]);
+}
+
+#[durable]
+async fn numbers_as_a_set(ctx: Context) -> HashSet<u32> {
+    ctx.run("numbers", async || (0..20).collect::<Vec<u32>>()).await.into_iter().collect()
+}
+
+#[test]
+fn a_result_without_an_order() {
+    let told = failure(|| drop(testing::explore(numbers_as_a_set, ()).check(|_| {})));
+    assert_finds(&told, &["asked again", "as a `HashSet` in it is", "return a `BTreeSet`"]);
 }

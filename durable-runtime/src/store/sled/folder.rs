@@ -292,3 +292,77 @@ fn names(path: &Path) -> Result<Vec<String>, StoreError> {
         |entry: std::io::Result<std::fs::DirEntry>| entry.map(|entry| entry.file_name().to_string_lossy().into());
     entries.map(name).collect::<Result<_, _>>().map_err(|error| io("reading", path, error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(path: &Path) -> Folder {
+        Folder::open(path, Durability::Buffered).expect("the folder opens")
+    }
+
+    /// Writes over a part of the side file.
+    fn spoil(path: &Path, offset: usize, bytes: &[u8]) {
+        let mut side = OpenOptions::new().write(true).open(path.join(SIDE)).expect("the side file");
+        side.seek(SeekFrom::Start(offset as u64)).expect("a place in it");
+        side.write_all(bytes).expect("written");
+    }
+
+    /// The power may fail while a slot is written: then the other one counts.
+    #[test]
+    fn the_slots_are_written_in_turn_and_a_torn_one_leaves_the_other() {
+        for (writes, left) in [(1, 0), (2, 1), (3, 2), (4, 3)] {
+            let temporary = tempfile::tempdir().expect("a temporary folder");
+            let mut folder = opened(temporary.path());
+            for acknowledged in 1..=writes {
+                folder.write(1, acknowledged).expect("written");
+                assert_eq!(folder.current().acknowledged, acknowledged);
+            }
+            drop(folder);
+            assert_eq!(opened(temporary.path()).current().acknowledged, writes, "nothing is torn");
+            let newest = usize::try_from(writes % 2).expect("0 or 1") * SLOT_BYTES;
+            spoil(temporary.path(), newest + FIELDS_BYTES - 8, &[0xff; 4]);
+            assert_eq!(opened(temporary.path()).current().acknowledged, left, "the newest of {writes} is torn");
+        }
+    }
+
+    #[test]
+    fn of_two_torn_slots_none_counts() {
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        opened(temporary.path()).write(1, 7).expect("written");
+        for slot in [0, SLOT_BYTES] {
+            spoil(temporary.path(), slot + FIELDS_BYTES - 8, &[0xff; 4]);
+        }
+        let told = Folder::open(temporary.path(), Durability::Buffered).expect_err("it is damaged");
+        assert!(matches!(told, StoreError::Damaged { .. }), "{told}");
+    }
+
+    #[test]
+    fn what_the_side_file_says_is_kept() {
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        let mut folder = opened(temporary.path());
+        folder.write(3, 1 << 40).expect("written");
+        let written = folder.current();
+        drop(folder);
+        assert_eq!((written.generation, written.acknowledged), (3, 1 << 40));
+        assert_eq!(opened(temporary.path()).current(), written);
+    }
+
+    #[test]
+    fn a_generation_is_removed_and_the_others_are_kept() {
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        let folder = opened(temporary.path());
+        let make = || {
+            for generation in [1, 2, 3] {
+                std::fs::create_dir_all(folder.sled_folder(generation)).expect("a folder");
+            }
+        };
+        let there = || [1, 2, 3].map(|generation| folder.sled_folder(generation).exists());
+        make();
+        folder.remove_generation(2).expect("removed");
+        assert_eq!(there(), [true, false, true]);
+        make();
+        folder.remove_other_generations().expect("removed");
+        assert_eq!(there(), [true, false, false], "the first one is current");
+    }
+}

@@ -155,6 +155,13 @@ impl<F: DurableFunction> Exploration<F> {
         }
     }
 
+    /// Whether a value, recorded and read, is not what it was.
+    fn is_read_otherwise(&self, output: &F::Output) -> bool {
+        let recorded = Payload::encode(self.codec, output, self.limits.payload_bytes);
+        let read = recorded.and_then(|recorded| recorded.decode::<F::Output>());
+        read.is_ok_and(|read| value::digest(&read).ok() != value::digest(output).ok())
+    }
+
     /// A run that has returned is only asked for its result (R1).
     async fn ask_again(&self, runtime: &Runtime, output: F::Output) -> LifeEnd<F::Output> {
         let executed = runtime.stats().steps_executed;
@@ -169,7 +176,13 @@ impl<F: DurableFunction> Exploration<F> {
         if same && runtime.stats().steps_executed == executed {
             return LifeEnd::Over(End::Returned(output));
         }
-        let why = again.err().unwrap_or_else(|| "another result, or it ran again".to_owned());
+        let why = match again {
+            Err(why) => why,
+            Ok(_) if self.is_read_otherwise(&output) => {
+                "what it returns is read otherwise each time, as a `HashSet` in it is, which has no order: return a `BTreeSet`".to_owned()
+            }
+            Ok(_) => "another result, or it ran again".to_owned(),
+        };
         LifeEnd::Over(End::Stuck(format!("asked again, the run that has returned does not give its result: {why}")))
     }
 }
