@@ -246,3 +246,124 @@ impl Index {
         self.live_bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::codec::{COMMIT_HEADER_BYTES, Entry, Moved, put_commit};
+    use super::*;
+
+    type Dues = Vec<(Position, Timestamp)>;
+
+    fn run(id: &str) -> RunId {
+        RunId::new(id).expect("an id")
+    }
+
+    fn append(index: &mut Index, id: &str, commit: u64, status: RunStatus, frames: &[u32], dues: &Dues, base: Base) {
+        index.append(&run(id), base, records(commit, status, &mut frames.iter().copied(), &mut dues.iter().copied()));
+    }
+
+    fn records<'a>(
+        commit: u64,
+        status: RunStatus,
+        frame_bytes: &'a mut dyn Iterator<Item = u32>,
+        dues: &'a mut dyn Iterator<Item = (Position, Timestamp)>,
+    ) -> NewRecords<'a> {
+        NewRecords { commit, offset: 0, status, fence: Fence(u64::MAX), dues, clears: &[], frame_bytes }
+    }
+
+    fn due(timers: u64) -> Dues {
+        (0..timers).map(|timer| (Position(u64::MAX - timer), Timestamp(u64::MAX))).collect()
+    }
+
+    /// What a run would take up if it were written anew, with numbers as long as they can be.
+    fn written(id: &str, frames: &[u32], dues: Dues) -> u64 {
+        let moved = Moved {
+            run: run(id),
+            status: RunStatus::Running,
+            fence: Fence(u64::MAX),
+            first: Position(u64::MAX / 2),
+            dues,
+            frames: frames.iter().map(|bytes| vec![7; *bytes as usize]).collect(),
+        };
+        let mut record = Vec::new();
+        put_commit(&mut record, &[Entry::Moved(&moved)]).expect("it is short");
+        (record.len() - COMMIT_HEADER_BYTES) as u64
+    }
+
+    /// A log that is never small enough would be moved forever.
+    #[test]
+    fn a_run_takes_up_no_more_than_is_reckoned_and_not_much_less() {
+        for (id, frames, settled_dues, dues) in [
+            ("r", &[][..], 0, 0),
+            ("a_longer_id_of_a_run", &[1, 200, 20_000], 0, 2),
+            ("settled", &[3; 50], 7, 0),
+            ("settled, and more", &[3; 50], 9, 30),
+        ] {
+            let mut index = Index::default();
+            let base = Base { records: 5, dues: due(settled_dues) };
+            append(&mut index, id, 1, RunStatus::Running, frames, &due(dues), base);
+            let reckoned = index.get(&run(id)).expect("it was appended").log_bytes();
+            let written = written(id, frames, due(settled_dues + dues));
+            assert!(written <= reckoned, "{id}: {reckoned} reckoned, {written} written");
+            let slack = ENTRY_BYTES + 4 * frames.len() as u64;
+            assert!(reckoned <= written + slack, "{id}: {reckoned} reckoned, {written} written");
+            assert_eq!(index.live_bytes(), reckoned);
+        }
+    }
+
+    #[test]
+    fn what_is_live_is_what_the_live_runs_take_up() {
+        let mut index = Index::default();
+        let live = |index: &Index| index.after(None).map(|(_, live)| live.log_bytes()).sum::<u64>();
+        append(&mut index, "a", 1, RunStatus::Running, &[10, 20], &due(1), Base::default());
+        append(&mut index, "b", 1, RunStatus::Running, &[30], &due(0), Base { records: 4, dues: due(3) });
+        append(&mut index, "a", 2, RunStatus::Running, &[40], &due(2), Base::default());
+        assert_eq!(index.live_bytes(), live(&index));
+        let before = index.live_bytes();
+        let (mut frames, mut dues) = ([5].into_iter(), [].into_iter());
+        index.replace(&run("a"), 3, records(3, RunStatus::Running, &mut frames, &mut dues));
+        assert_eq!(index.get(&run("a")).map(Live::length), Some(Position(4)));
+        assert!(index.live_bytes() < before);
+        assert_eq!(index.live_bytes(), live(&index));
+        let forgotten = index.forget(&run("b")).expect("it is live");
+        assert!(forgotten.log_bytes() > 0);
+        assert_eq!(index.live_bytes(), live(&index));
+        index.forget(&run("a")).expect("it is live");
+        assert_eq!(index.live_bytes(), 0);
+    }
+
+    #[test]
+    fn the_log_is_held_back_by_the_oldest_commit_that_a_run_needs() {
+        let mut index = Index::default();
+        assert_eq!((index.oldest_commit(5), index.oldest_needed(), index.log_bytes()), (5, None, 0));
+        for (commit, id) in [(5, "a"), (6, "b"), (7, "a"), (8, "c")] {
+            append(&mut index, id, commit, RunStatus::Running, &[10], &due(0), Base::default());
+            index.committed(commit, 100 * u32::try_from(commit).expect("small"));
+        }
+        assert_eq!((index.oldest_commit(9), index.newest_commit(), index.oldest_needed()), (5, 8, Some(5)));
+        assert_eq!(index.log_bytes(), 500 + 600 + 700 + 800);
+        assert!(!index.has_removable_commits(8), "a needs the first one");
+        assert_eq!(index.drop_oldest_commit(5), None);
+        index.forget(&run("a"));
+        assert_eq!(index.oldest_needed(), Some(6));
+        assert!(index.has_removable_commits(8));
+        assert!(!index.has_removable_commits(5), "the newest one stays");
+        assert_eq!(index.drop_oldest_commit(6), Some((5, 1)));
+        assert_eq!(index.drop_oldest_commit(6), None);
+        assert_eq!((index.oldest_commit(9), index.log_bytes()), (6, 600 + 700 + 800));
+        index.forget(&run("b"));
+        index.forget(&run("c"));
+        assert_eq!(index.oldest_needed(), None);
+        assert!(index.has_removable_commits(8) && !index.has_removable_commits(6));
+    }
+
+    #[test]
+    fn a_commit_has_as_many_chunks_as_it_fills() {
+        let chunk = u32::try_from(CHUNK_BYTES).expect("small");
+        for (bytes, chunks) in [(1, 1), (chunk, 1), (chunk + 1, 2), (3 * chunk, 3)] {
+            let mut index = Index::default();
+            index.committed(1, bytes);
+            assert_eq!(index.drop_oldest_commit(2), Some((1, chunks)), "{bytes} bytes");
+        }
+    }
+}
