@@ -22,6 +22,9 @@ const OF_HALTS: [&str; 2] = ["run.halt.", "recovery.resume."];
 /// Reached when a runtime shuts down while runs are active.
 const RUN_STOPPED: &str = "run.stop.dropped";
 
+/// Reached by every life that has an order to work on.
+const AT_WORK: &str = "step.body.unbegun";
+
 /// After so many deaths all runs are led to their end and the store is inspected.
 const DEATHS_BETWEEN_INSPECTIONS: usize = 24;
 
@@ -42,6 +45,10 @@ pub(crate) fn a_process_that_dies_at_any_fail_point_loses_and_doubles_nothing() 
         let mut missed = BTreeSet::new();
         while let Some(place) = places.pop() {
             let is_first = place.hit == 1;
+            if missed.contains(&place) {
+                // So that this one finds a run that has not ended.
+                die(&mut trial, &Place { point: AT_WORK.to_owned(), hit: 2 })?;
+            }
             let ended = die(&mut trial, &place)?;
             if ended == End::InOrder && is_first {
                 // What the other lives had left made it unnecessary to come there. Another one will.

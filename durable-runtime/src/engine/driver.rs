@@ -11,7 +11,7 @@ use super::execution::{Execution, RunWaker, Turn};
 use super::registry::Returned;
 use crate::context::{RunShared, Stop, Suspension};
 use crate::halt::{Halt, HaltReason};
-use crate::id::Fence;
+use crate::id::{Fence, Position};
 use crate::journal::{Event, Finished, Halted};
 use crate::store::{Append, RunStatus};
 use crate::sync::atomic::{AtomicU8, Ordering};
@@ -159,22 +159,27 @@ impl Driver {
             control.waker.task.register(task.waker());
             self.link.register(task.waker());
             if let Some(answer) = self.link.take() {
-                fail_point!("run.append.acknowledged");
-                self.committing = false;
-                return Poll::Ready(answer.map(|length| self.shared.set_durable(length)));
+                return Poll::Ready(self.acknowledged(answer));
             }
             if control.waker.is_woken() || !self.shared.wakes.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
         .await
     }
 
+    /// The committer has answered: all up to this length is durable, or it failed.
+    fn acknowledged(&mut self, answer: Result<Position, CommitError>) -> Result<(), CommitError> {
+        fail_point!("run.append.acknowledged");
+        self.committing = false;
+        self.shared.set_durable(answer?);
+        Ok(())
+    }
+
     /// Waits until everything appended is durable; the last append carries `status`.
     async fn flush(&mut self, status: RunStatus) -> Result<(), CommitError> {
         loop {
             if self.committing {
-                let length = self.link.wait().await?;
-                self.committing = false;
-                self.shared.set_durable(length);
+                let answer = self.link.wait().await;
+                self.acknowledged(answer)?;
             }
             self.submit(status);
             if !self.committing {
