@@ -209,3 +209,40 @@ fn guarded<T>(folder: &Path, operation: &str, call: impl FnOnce() -> ::sled::Res
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// sled refuses to open with a torn snapshot, and does without.
+    #[test]
+    fn a_torn_snapshot_is_removed_and_a_whole_one_is_kept() {
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        let body = b"a page table";
+        let end = [&8_u64.to_le_bytes()[..], &crc32fast::hash(body).to_le_bytes()].concat();
+        let whole = [&body[..], &end].concat();
+        let files: [(&str, &[u8], bool); 6] = [
+            ("snap.whole", &whole, true),
+            ("snap.torn", &whole[..whole.len() - 1], false),
+            ("snap.flipped", &[&b"another page table"[..], &end].concat(), false),
+            ("snap.short", b"short", false),
+            ("snap.without_a_body", &[&[0; 8][..], &crc32fast::hash(b"").to_le_bytes()].concat(), false),
+            ("conf", b"no snapshot", true),
+        ];
+        for (name, bytes, _) in files {
+            std::fs::write(temporary.path().join(name), bytes).expect("written");
+        }
+        prepare(temporary.path()).expect("prepared");
+        let kept = files.map(|(name, ..)| temporary.path().join(name).exists());
+        assert_eq!(kept, files.map(|(.., kept)| kept), "{:?}", files.map(|(name, ..)| name));
+    }
+
+    /// It waits for sled's own threads only.
+    #[test]
+    fn what_is_no_lock_is_told_at_once() {
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir_all(temporary.path().join("db")).expect("a folder where a file should be");
+        let opened = Disk::open(temporary.path(), Durability::Buffered);
+        assert!(matches!(opened, Err(StoreError::Io { .. })), "{opened:?}");
+    }
+}

@@ -21,6 +21,8 @@ mod index;
 mod layout;
 mod load;
 mod read;
+#[cfg(test)]
+mod tests;
 mod tidy;
 mod write;
 
@@ -281,40 +283,5 @@ impl Drop for SledStore {
         fail_point!("store.close.begun");
         self.writer.get_mut().close();
         fail_point!("store.close.side_written");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Found with `kill -9` at every system call of a creation: sled writes its file `conf`, and then its checksum.
-    #[test]
-    fn a_creation_killed_while_sled_wrote_its_configuration_is_begun_anew() -> Result<(), Box<dyn std::error::Error>> {
-        let temporary = tempfile::tempdir()?;
-        let path = temporary.path().join("store");
-        let folder = Folder::open(&path, Durability::Sync)?;
-        let sled_folder = folder.sled_folder(folder.current().generation);
-        drop(folder);
-        std::fs::create_dir_all(sled_folder.join("blobs"))?;
-        std::fs::write(sled_folder.join("conf"), "a configuration without its checksum")?;
-
-        let store = SledStore::open(&path, Durability::Sync)?;
-        assert_eq!(store.list(None, None, 10)?, []);
-        Ok(())
-    }
-
-    #[test]
-    fn nobody_reads_what_housekeeping_left_half_done() -> Result<(), Box<dyn std::error::Error>> {
-        let temporary = tempfile::tempdir()?;
-        let store = SledStore::open(temporary.path().join("store"), Durability::Sync)?;
-        let run = RunId::new("ended")?;
-        assert_eq!(store.head(&run)?, None);
-        store.state.write().torn = Some(StoreError::Broken { first: "the disk is full".to_owned() });
-        assert!(matches!(store.head(&run), Err(StoreError::Broken { .. })));
-        assert!(matches!(store.read(&run), Err(StoreError::Broken { .. })));
-        assert!(matches!(store.list(None, None, 10), Err(StoreError::Broken { .. })));
-        assert!(matches!(store.due(Timestamp(0), 10), Err(StoreError::Broken { .. })));
-        Ok(())
     }
 }

@@ -86,8 +86,8 @@ pub(super) fn settled(disk: &Disk, run: &RunId) -> Result<Option<Settled>, Store
             break;
         }
         match disk.get(&settled_more_key(header.through, header.ordinal, chunk))? {
-            Some(more) if !more.is_empty() => bytes.extend_from_slice(&more),
-            _ => return Err(corrupt(run, None, format!("chunk {chunk} of its settled part is missing"))),
+            Some(more) => bytes.extend_from_slice(&more),
+            None => return Err(corrupt(run, None, format!("chunk {chunk} of its settled part is missing"))),
         }
     }
     let settled = codec::read_settled(&bytes);

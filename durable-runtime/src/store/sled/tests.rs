@@ -1,0 +1,279 @@
+//! What no caller sees: how much housekeeping is done at once, what is left behind, and what an opening changes.
+
+use super::layout::{LOG, SETTLED_MORE};
+use super::tidy::Budget;
+use super::*;
+use crate::id::{Fence, Position};
+use crate::store::Record;
+
+type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+const PLENTY: Budget = Budget { settled_runs_max: 1_000, bytes_max: 1 << 30, log_bytes_min: 1 << 30 };
+
+/// Limits that are never reached.
+const LIMITS: Limits = Limits {
+    tidy: PLENTY,
+    in_passing: PLENTY,
+    finished_waiting_max: 1_000,
+    log_to_live_max: 1_000,
+    removed_chunks_max: 1_000,
+    side_file_commits: 1_000,
+};
+
+fn opened(folder: &Path, limits: Limits) -> SledStore {
+    SledStore::open_with(folder, Durability::Buffered, limits).expect("the store opens")
+}
+
+fn run(number: usize) -> RunId {
+    RunId::new(format!("run {number:04}")).expect("an id")
+}
+
+/// A record of so many bytes, by which it is told from others.
+fn append(number: usize, expected: u64, bytes: usize, status: RunStatus) -> Append {
+    let frame = number.to_le_bytes().into_iter().cycle().take(bytes).collect();
+    Append {
+        run: run(number),
+        expected: Position(expected),
+        fence: Fence(1),
+        records: vec![Record { frame, due: None }],
+        clears: Vec::new(),
+        status,
+    }
+}
+
+fn commit(store: &SledStore, appends: &[Append]) {
+    let answers = store.commit(appends).expect("a store that works");
+    assert!(answers.iter().all(std::result::Result::is_ok), "{answers:?}");
+}
+
+fn everything(store: &SledStore) -> Vec<StoredRun> {
+    let heads = store.list(None, None, usize::MAX).expect("a store that works");
+    heads.iter().map(|head| store.read(&head.run).expect("readable").expect("it is listed")).collect()
+}
+
+fn waiting(store: &SledStore) -> usize {
+    store.state.read().index.finished_count()
+}
+
+fn count(store: &SledStore, prefix: &[u8]) -> usize {
+    store.state.read().disk.scan_prefix(prefix).count()
+}
+
+/// Found with `kill -9` at every system call of a creation: sled writes its file `conf`, and then its checksum.
+#[test]
+fn a_creation_killed_while_sled_wrote_its_configuration_is_begun_anew() -> Result<(), Box<dyn std::error::Error>> {
+    let temporary = tempfile::tempdir()?;
+    let path = temporary.path().join("store");
+    let folder = Folder::open(&path, Durability::Sync)?;
+    let sled_folder = folder.sled_folder(folder.current().generation);
+    drop(folder);
+    std::fs::create_dir_all(sled_folder.join("blobs"))?;
+    std::fs::write(sled_folder.join("conf"), "a configuration without its checksum")?;
+
+    let store = SledStore::open(&path, Durability::Sync)?;
+    assert_eq!(store.list(None, None, 10)?, []);
+    Ok(())
+}
+
+#[test]
+fn nobody_reads_what_housekeeping_left_half_done() -> Result<(), Box<dyn std::error::Error>> {
+    let temporary = tempfile::tempdir()?;
+    let store = SledStore::open(temporary.path().join("store"), Durability::Sync)?;
+    let run = RunId::new("ended")?;
+    assert_eq!(store.head(&run)?, None);
+    store.state.write().torn = Some(StoreError::Broken { first: "the disk is full".to_owned() });
+    assert!(matches!(store.head(&run), Err(StoreError::Broken { .. })));
+    assert!(matches!(store.read(&run), Err(StoreError::Broken { .. })));
+    assert!(matches!(store.list(None, None, 10), Err(StoreError::Broken { .. })));
+    assert!(matches!(store.due(Timestamp(0), 10), Err(StoreError::Broken { .. })));
+    Ok(())
+}
+
+/// What can't be opened is left as it is, for whoever can mend it.
+#[test]
+fn a_damaged_store_that_has_commits_is_not_begun_anew() -> Result {
+    let temporary = tempfile::tempdir()?;
+    let path = temporary.path().join("store");
+    let store = SledStore::open(&path, Durability::Sync)?;
+    commit(&store, &[append(1, 0, 9_000, RunStatus::Completed)]);
+    drop(store);
+    let sled_folder = path.join("sled-1");
+    std::fs::write(sled_folder.join("conf"), "not a configuration")?;
+    let length = std::fs::metadata(sled_folder.join("db"))?.len();
+    let error = SledStore::open(&path, Durability::Sync).expect_err("it is damaged");
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert_eq!(std::fs::metadata(sled_folder.join("db"))?.len(), length, "nothing was removed");
+    Ok(())
+}
+
+/// A commit of so many runs that what tells them apart is longer than a chunk.
+#[test]
+fn a_commit_with_a_directory_of_several_chunks_is_read_when_opening() -> Result {
+    let temporary = tempfile::tempdir()?;
+    let store = opened(temporary.path(), LIMITS);
+    let appends: Vec<Append> = (0..3_000).map(|number| append(number, 0, number % 40, RunStatus::Running)).collect();
+    commit(&store, &appends);
+    assert!(count(&store, LOG) > 8, "the directory has several chunks, and the frames, too");
+    let before = everything(&store);
+    drop(store);
+    let store = opened(temporary.path(), LIMITS);
+    assert_eq!(everything(&store), before);
+    assert!(store.corrupt().is_empty());
+    Ok(())
+}
+
+/// Moved and appended in one commit, several of each: each frame is where the index says.
+#[test]
+fn runs_that_are_moved_in_passing_are_found_where_they_went() -> Result {
+    let temporary = tempfile::tempdir()?;
+    let in_passing = Budget { log_bytes_min: 2_000, ..PLENTY };
+    let store = opened(temporary.path(), Limits { in_passing, log_to_live_max: 1, ..LIMITS });
+    for number in 0..6 {
+        commit(&store, &[append(number, 0, 100 + number, RunStatus::Running)]);
+    }
+    // The log grows, and what it has of the first runs holds it back.
+    let mut moved = false;
+    for number in 6..60 {
+        let two = [append(number, 0, 150, RunStatus::Completed), append(number + 100, 0, 50, RunStatus::Completed)];
+        commit(&store, &two);
+        store.tidy()?;
+        moved |= store.state.read().index.oldest_needed() > Some(8);
+        let runs = everything(&store);
+        for stored in &runs {
+            let number: usize = stored.head.run.as_str()[4..].parse()?;
+            let expected = append(number, 0, stored.frames[0].len(), RunStatus::Running);
+            assert_eq!(stored.frames[0], expected.records[0].frame, "{}", stored.head.run);
+        }
+    }
+    assert!(moved, "the first runs were moved to the end of the log");
+    let before = everything(&store);
+    drop(store);
+    assert_eq!(everything(&opened(temporary.path(), LIMITS)), before);
+    Ok(())
+}
+
+#[test]
+fn what_waits_is_settled_in_passing_when_nobody_tidies() -> Result {
+    let temporary = tempfile::tempdir()?;
+    let in_passing = Budget { settled_runs_max: 1, ..PLENTY };
+    let store = opened(temporary.path(), Limits { in_passing, finished_waiting_max: 5, ..LIMITS });
+    for number in 0..5 {
+        commit(&store, &[append(number, 0, 10, RunStatus::Completed)]);
+    }
+    assert_eq!(waiting(&store), 5, "as many as may wait");
+    for round in 1..30 {
+        let three: Vec<Append> = (0..3).map(|nth| append(round * 10 + nth, 0, 10, RunStatus::Completed)).collect();
+        commit(&store, &three);
+        assert!(waiting(&store) <= 8, "{} wait after {round} commits of three", waiting(&store));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_log_is_shortened_in_passing_when_it_is_long() -> Result {
+    let temporary = tempfile::tempdir()?;
+    let in_passing = Budget { log_bytes_min: 5_000, ..PLENTY };
+    let store = opened(temporary.path(), Limits { in_passing, ..LIMITS });
+    for number in 0..100 {
+        commit(&store, &[append(number, 0, 1_000, RunStatus::Completed)]);
+        let log_bytes = store.state.read().index.log_bytes();
+        assert!(log_bytes < 8_000, "{log_bytes} bytes of the log after {number} commits");
+    }
+    Ok(())
+}
+
+#[test]
+fn one_call_of_tidy_does_so_much_and_tells_whether_more_is_left() -> Result {
+    for (settled_runs_max, bytes_max, left) in [(3, 1 << 30, 7), (1_000, 1_000, 6), (1_000, 1 << 30, 0)] {
+        let temporary = tempfile::tempdir()?;
+        let tidy = Budget { settled_runs_max, bytes_max, ..PLENTY };
+        let store = opened(temporary.path(), Limits { tidy, ..LIMITS });
+        for number in 0..10 {
+            commit(&store, &[append(number, 0, 250, RunStatus::Completed)]);
+        }
+        assert_eq!(store.tidy()?, left > 0, "whether more is left");
+        assert_eq!(waiting(&store), left, "of at most {settled_runs_max} runs and {bytes_max} bytes");
+        while store.tidy()? {}
+        assert_eq!(waiting(&store), 0);
+        assert!(count(&store, LOG) <= 2, "the log was shortened");
+        assert!(!store.tidy()?, "nothing is left");
+    }
+    Ok(())
+}
+
+/// Of a run that was settled, has gone on, and is settled again.
+#[test]
+fn the_chunks_of_an_older_settling_are_removed() -> Result {
+    let temporary = tempfile::tempdir()?;
+    let store = opened(temporary.path(), LIMITS);
+    let settle = |store: &SledStore| -> Result {
+        while store.tidy()? {}
+        Ok(())
+    };
+    commit(&store, &[append(1, 0, 30_000, RunStatus::Halted)]);
+    settle(&store)?;
+    assert_eq!(count(&store, SETTLED_MORE), 3);
+    commit(&store, &[append(1, 1, 10, RunStatus::Running)]);
+    commit(&store, &[append(1, 2, 10, RunStatus::Halted)]);
+    settle(&store)?;
+    assert_eq!(count(&store, SETTLED_MORE), 3, "not those of both");
+    assert_eq!(store.read(&run(1))?.map(|stored| stored.frames.len()), Some(3));
+    Ok(())
+}
+
+#[test]
+fn one_commit_removes_so_much_of_the_log() -> Result {
+    let temporary = tempfile::tempdir()?;
+    let store = opened(temporary.path(), Limits { removed_chunks_max: 3, ..LIMITS });
+    for expected in 0..20 {
+        commit(&store, &[append(1, expected, 10, RunStatus::Running)]);
+    }
+    assert_eq!(count(&store, LOG), 21, "one that is empty, and twenty");
+    store.delete(&run(1))?;
+    assert_eq!(count(&store, LOG), 21 + 1 - 3);
+    commit(&store, &[append(2, 0, 10, RunStatus::Running)]);
+    assert_eq!(count(&store, LOG), 21 + 2 - 3, "a commit without housekeeping removes nothing");
+    Ok(())
+}
+
+#[test]
+fn the_side_file_is_written_every_so_many_commits() -> Result {
+    let temporary = tempfile::tempdir()?;
+    let store = opened(temporary.path(), Limits { side_file_commits: 4, ..LIMITS });
+    let acknowledged = || store.writer.lock().folder.current().acknowledged;
+    let at_opening = acknowledged();
+    let told = (0..9).map(|number| {
+        commit(&store, &[append(number, 0, 10, RunStatus::Running)]);
+        acknowledged() - at_opening
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [0, 0, 0, 4, 4, 4, 4, 8, 8]);
+    Ok(())
+}
+
+#[test]
+fn behind_a_failed_write_nothing_is_written() -> Result {
+    let temporary = tempfile::tempdir()?;
+    let store = opened(temporary.path(), LIMITS);
+    let failed: Result<(), StoreError> = Err(StoreError::Broken { first: "the disk is full".to_owned() });
+    assert!(store.writer.lock().noted(failed).is_err());
+    let is_broken =
+        |told: &StoreError| matches!(told, StoreError::Broken { first } if first.contains("the disk is full"));
+    assert!(store.commit(&[append(1, 0, 10, RunStatus::Running)]).is_err_and(|told| is_broken(&told)));
+    assert!(store.delete(&run(1)).is_err_and(|told| is_broken(&told)));
+    assert!(store.tidy().is_err_and(|told| is_broken(&told)));
+    assert!(store.compact().is_err_and(|told| is_broken(&told)));
+    Ok(())
+}
+
+/// Numbers go on: what is settled is known by the number of a commit.
+#[test]
+fn commits_of_a_compaction_are_numbered_on() -> Result {
+    let temporary = tempfile::tempdir()?;
+    let store = opened(temporary.path(), LIMITS);
+    commit(&store, &[append(1, 0, 10, RunStatus::Running)]);
+    while store.tidy()? {}
+    let before = store.writer.lock().last;
+    store.compact()?;
+    assert_eq!(store.writer.lock().last, before + 2, "an empty one, and the one with the run");
+    Ok(())
+}
