@@ -298,6 +298,7 @@ mod tests {
             ("a_longer_id_of_a_run", &[1, 200, 20_000], 0, 2),
             ("settled", &[3; 50], 7, 0),
             ("settled, and more", &[3; 50], 9, 30),
+            ("with many timers", &[], 40, 40),
         ] {
             let mut index = Index::default();
             let base = Base { records: 5, dues: due(settled_dues) };

@@ -43,7 +43,7 @@ pub(super) fn load(disk: &Disk, folder: &Path) -> Result<Loaded, StoreError> {
         let (key, value) = item?;
         let (number, chunk) = parse_log_key(&key).ok_or_else(|| damaged("a key of the log can't be read".into()))?;
         match &mut commit {
-            Some(current) if current.number == number => current.add(chunk, &value),
+            Some(current) if current.number == number => current.add(&value),
             _ => {
                 let expected = commit.as_ref().map_or(number, |current| current.number + 1);
                 if (number, chunk) != (expected, 0) {
@@ -72,19 +72,15 @@ pub(super) fn load(disk: &Disk, folder: &Path) -> Result<Loaded, StoreError> {
 struct Commit {
     number: u64,
     beginning: Vec<u8>,
-    next_chunk: u32,
     bytes: usize,
-    has_gap: bool,
 }
 
 impl Commit {
     fn begin(number: u64, chunk: &[u8]) -> Self {
-        Self { number, beginning: chunk.to_vec(), next_chunk: 1, bytes: chunk.len(), has_gap: false }
+        Self { number, beginning: chunk.to_vec(), bytes: chunk.len() }
     }
 
-    fn add(&mut self, chunk: u32, value: &[u8]) {
-        self.has_gap |= chunk != self.next_chunk;
-        self.next_chunk = chunk.saturating_add(1);
+    fn add(&mut self, value: &[u8]) {
         self.bytes += value.len();
         let needed = codec::read_commit_header(&self.beginning).map_or(0, CommitHeader::frames_start);
         if self.beginning.len() < needed {
@@ -110,7 +106,7 @@ impl Loader<'_> {
         if header.number != commit.number {
             return Ok(None);
         }
-        let is_whole = commit.bytes == header.record_bytes() && !commit.has_gap;
+        let is_whole = commit.bytes == header.record_bytes();
         for entry in entries {
             let Some(next) = offset.checked_add(frames_bytes(&entry)) else { return Ok(None) };
             self.entry(commit.number, offset, entry, is_whole)?;

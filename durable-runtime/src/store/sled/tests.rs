@@ -233,6 +233,10 @@ fn one_commit_removes_so_much_of_the_log() -> Result {
     assert_eq!(count(&store, LOG), 21 + 1 - 3);
     commit(&store, &[append(2, 0, 10, RunStatus::Running)]);
     assert_eq!(count(&store, LOG), 21 + 2 - 3, "a commit without housekeeping removes nothing");
+    while store.tidy()? {}
+    let state = store.state.read();
+    let (oldest, needed) = (state.index.oldest_commit(0), state.index.oldest_needed());
+    assert_eq!((Some(oldest), needed), (needed, Some(23)), "what is left is removed by further calls");
     Ok(())
 }
 
@@ -275,5 +279,46 @@ fn commits_of_a_compaction_are_numbered_on() -> Result {
     let before = store.writer.lock().last;
     store.compact()?;
     assert_eq!(store.writer.lock().last, before + 2, "an empty one, and the one with the run");
+    Ok(())
+}
+
+/// A flipped byte in it could be another time, or cut the frames in other places.
+#[test]
+fn a_settled_run_with_a_wrong_directory_is_refused() {
+    let frames = [vec![1; 20], vec![2; 30]];
+    let dues = [(Position(0), Timestamp(7))];
+    let bytes = codec::put_settled(RunStatus::Halted, Fence(1), (9, 0), &dues, &frames).expect("it is short");
+    let settled = codec::read_settled(&bytes).expect("nothing is wrong with it");
+    assert_eq!((settled.dues, settled.frames), (dues.to_vec(), frames.to_vec()));
+    let directory = codec::SETTLED_HEADER_BYTES..bytes.len() - 50;
+    assert!(directory.len() >= 5, "a count, a position, a time, and two lengths");
+    for byte in directory {
+        for bit in 0..8 {
+            let mut flipped = bytes.clone();
+            flipped[byte] ^= 1 << bit;
+            assert!(codec::read_settled(&flipped).is_none(), "bit {bit} of byte {byte}");
+        }
+    }
+    assert!(codec::read_settled(&bytes[..bytes.len() - 1]).is_none(), "a byte is missing");
+    assert!(codec::read_settled(&[&bytes[..], &[0]].concat()).is_none(), "a byte is left over");
+}
+
+/// Of a commit of several chunks: the run of it is told, and the others go on.
+#[test]
+fn a_commit_without_one_of_its_chunks_costs_its_runs_only() -> Result {
+    for missing in [1, 2] {
+        let temporary = tempfile::tempdir()?;
+        let store = opened(temporary.path(), LIMITS);
+        commit(&store, &[append(1, 0, 20_000, RunStatus::Running)]);
+        commit(&store, &[append(2, 0, 20_000, RunStatus::Running)]);
+        let mut batch = ::sled::Batch::default();
+        batch.remove(layout::log_key(2, missing));
+        store.state.read().disk.apply(batch)?;
+        drop(store);
+        let store = opened(temporary.path(), LIMITS);
+        assert!(matches!(store.read(&run(1)), Err(StoreError::Corrupt { .. })), "without chunk {missing}");
+        assert_eq!(store.corrupt().len(), 1);
+        assert_eq!(everything(&store).len(), 1, "the other run");
+    }
     Ok(())
 }
