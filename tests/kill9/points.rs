@@ -22,6 +22,9 @@ const OF_HALTS: [&str; 2] = ["run.halt.", "recovery.resume."];
 /// Reached when a runtime shuts down while runs are active.
 const RUN_STOPPED: &str = "run.stop.dropped";
 
+/// Reached when the store has nothing else to do, for which a life that is in a hurry may leave no time.
+const OF_IDLENESS: &str = "store.tidy.";
+
 /// Reached by every life that has an order to work on.
 const AT_WORK: &str = "step.body.unbegun";
 
@@ -95,6 +98,7 @@ fn die(trial: &mut Trial, place: &Place) -> Result<End, Violation> {
     trial.live(&Ending::AtPlace(place.clone()), |life| {
         life.orders.1 = life.orders.0 + orders;
         life.facts = facts;
+        life.lingers = place.hit == 1 && place.point.starts_with(OF_IDLENESS);
         // So that each life has something to delete.
         life.deletes = life.deletes.iter().copied().take(2).collect();
     })
