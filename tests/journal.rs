@@ -22,6 +22,10 @@ pub enum Kind {
     Finished,
     /// The run takes the new path of a patch.
     Patched,
+    /// The code waits for a time.
+    TimerSet,
+    /// That time has come.
+    TimerFired,
 }
 
 /// A record of a journal.
@@ -29,7 +33,7 @@ pub enum Kind {
 pub struct Entry {
     /// What it is about.
     pub kind: Kind,
-    /// The step's key, if it is about a step.
+    /// The operation's key, if it is about one.
     pub key: Option<String>,
 }
 
@@ -47,9 +51,13 @@ impl Entry {
             5 => Kind::Resumed,
             6 => Kind::Finished,
             7 => Kind::Patched,
+            8 => Kind::TimerSet,
+            9 => Kind::TimerFired,
             other => panic!("there is no event {other}"),
         };
-        let key = matches!(kind, Kind::AttemptFailed | Kind::StepCompleted).then(|| {
+        let is_operation =
+            matches!(kind, Kind::AttemptFailed | Kind::StepCompleted | Kind::TimerSet | Kind::TimerFired);
+        let key = is_operation.then(|| {
             let (_claim, body) = number(body);
             let (bytes, body) = number(body);
             String::from_utf8(body[..bytes].to_vec()).expect("a key is text")

@@ -17,6 +17,13 @@ pub use effects::Effects;
 pub use gates::Gates;
 pub use journal::{Entry, Kind, contents, copy, frames, journal, patch, write};
 
+/// Lets everything else go on that can.
+pub async fn yield_often() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// What outlives a process: its disk, the clock, and the outside world its steps have effects on.
 #[derive(Debug, Default)]
 pub struct World {

@@ -147,6 +147,9 @@ refusals! {
     RunInsideStep =>
         "a step is one unit of work and can't run other steps: end this step first, or use the closure's own \
          StepContext (`async |step| …`) for what a step needs",
+    OperationInsideStep { method } =>
+        "a step is one unit of work of which only the outcome is recorded, and does not run on replay: call `{method}` \
+         outside of it, and inside what is usual, such as tokio's timers and the machine's clock",
     AssignedInsideStep { variable } =>
         "`{variable}` is assigned inside a step, but on replay the step does not run and the assignment would be \
          lost: return the value and assign it outside, `{variable} = ctx.run(…).await`",
@@ -165,19 +168,17 @@ refusals! {
 
     // Named nondeterminism.
     ClockInBody { call, context } =>
-        "`{call}` gives another value on every replay: read it in a step, \
-         `let now = {context}.run(\"now\", async || {call}()).await`",
+        "`{call}` gives another value on every replay: use `{context}.now()`, which is read from the journal; or read \
+         the clock in a step, `let now = {context}.run(\"now\", async || {call}()).await`",
     InstantInBody { call, context } =>
-        "`{call}` gives another value on every replay, and an Instant can't be stored: read a SystemTime in a step, \
-         `let now = {context}.run(\"now\", async || std::time::SystemTime::now()).await`, or limit a step with \
-         `.timeout(…)`",
+        "`{call}` gives another value on every replay, and an Instant can't be stored: use `{context}.now()`, which is \
+         read from the journal; to limit what takes long, `{context}.timeout(limit, …)`",
     ElapsedInBody { call, context } =>
-        "`{call}` reads the clock, which gives another value on every replay: read it in a step, \
-         `let now = {context}.run(\"now\", async || std::time::SystemTime::now()).await`, and compare with that, \
-         `now.duration_since(start)`",
+        "`{call}` reads the clock, which gives another value on every replay: compare times from the journal, \
+         `{context}.now().since(start)`",
     RandomInBody { call, context } =>
-        "`{call}` gives another value on every replay: draw the value in a step, which is recorded, \
-         `let value = {context}.run(\"value\", async || …).await`",
+        "`{call}` gives another value on every replay: draw it from the run's own chance, `{context}.rng()` or \
+         `{context}.uuid()`; or in a step, which is recorded, `let value = {context}.run(\"value\", async || …).await`",
     EnvironmentInBody { call, context } =>
         "`{call}` may give another value on a replay, after a restart or on another machine: read it in a step, \
          `let value = {context}.run(\"environment\", async || …).await`, or pass it as input",
@@ -194,8 +195,8 @@ refusals! {
         "`{call}` has an effect or a value that no replay repeats: do it in a step, \
          `{context}.run(\"process\", async || …).await`; to end the run, return",
     TimerInBody { call, context } =>
-        "`{call}` is not recorded, and a replay would wait again: wait in a step, \
-         `{context}.run(\"wait\", async || …).await`, or limit a step with `.timeout(…)`",
+        "`{call}` is not recorded, and a replay would wait again: use `{context}.sleep(duration)`, \
+         `{context}.sleep_until(time)`, or `{context}.timeout(limit, future)`, which last over restarts",
     NetworkInBody { call, context } =>
         "`{call}` would talk to the network again on every replay: do it in a step, and return what was answered, \
          `let answer = {context}.run(\"request\", async || …).await`",

@@ -579,6 +579,7 @@ fn inline_steps_that_are_none_are_refused() {
     check_refused(r#"ctx.run(f).retry::<u8>(3).named("  ").await"#, &[EmptyName]);
     check_refused(r#"other.named("")"#, &[]);
     check_refused(r#"ctx.run("x", async || ctx.run(f).await)"#, &[RunInsideStep]);
+    check_refused(r#"ctx.run("x", async || ctx.sleep(d).await)"#, &[OperationInsideStep { method: "sleep".into() }]);
     check_refused(r#"ctx.run("x", async || { join!(ctx.run(f), ctx.run(g)) })"#, &[RunInsideStep, RunInsideStep]);
     check_refused(r#"ctx.run("x", async || n += 1)"#, &[AssignedInsideStep { variable: "n".into() }]);
     check_refused("futures::select! { a = f() => a }", &[RandomSelect]);

@@ -4,6 +4,8 @@ use std::fmt;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
+
 /// A moment, in milliseconds since 1970-01-01T00:00:00Z.
 ///
 /// ```
@@ -11,8 +13,32 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// use std::time::Duration;
 /// assert_eq!(Timestamp(1_000).after(Duration::from_secs(2)), Timestamp(3_000));
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+///
+/// As a value of a function or a step it is that number. It can be made of a `SystemTime`, and into one:
+///
+/// ```
+/// use durable_runtime::Timestamp;
+/// use std::time::{Duration, SystemTime, UNIX_EPOCH};
+/// assert_eq!(SystemTime::from(Timestamp(1_500)), UNIX_EPOCH + Duration::from_millis(1_500));
+/// assert_eq!(Timestamp::from(UNIX_EPOCH + Duration::from_millis(1_500)), Timestamp(1_500));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Timestamp(pub u64);
+
+impl From<SystemTime> for Timestamp {
+    /// Rounded down to a millisecond; 1970 for times before it.
+    fn from(time: SystemTime) -> Self {
+        let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    /// The epoch for a time that a `SystemTime` can't hold.
+    fn from(timestamp: Timestamp) -> Self {
+        UNIX_EPOCH.checked_add(Duration::from_millis(timestamp.0)).unwrap_or(UNIX_EPOCH)
+    }
+}
 
 impl Timestamp {
     /// The moment `duration` later, rounded up to a millisecond; the end of time if there is none.
@@ -62,8 +88,7 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+        SystemTime::now().into()
     }
 
     fn sleep_until(&self, due: Timestamp) -> Sleep {

@@ -53,7 +53,8 @@
 //! | run | one execution of it, known by its [`RunId`]: usually the business id |
 //! | step | a recorded unit of outside work |
 //! | attempt | one try of a step, from 1 |
-//! | operation | what the code asks the runtime for; today, a step. Each has a *key* |
+//! | operation | what the code asks the runtime for: a step, a timer. Each has a *key* |
+//! | timer | a recorded wait for a time |
 //! | event | one fact in the journal |
 //! | journal | a run's events, in order |
 //! | checkpoint | the event that holds an operation's outcome |
@@ -176,10 +177,13 @@
 //!
 //! | instead of, in a durable function | write |
 //! |---|---|
-//! | the clock, randomness, environment, files, network | `ctx.run("now", async \|\| …)` |
+//! | the clock | `ctx.now()` |
+//! | `rand`, `Uuid::new_v4` | `ctx.rng()`, `ctx.uuid()` |
+//! | `tokio::time::sleep`, `timeout` | `ctx.sleep`, `ctx.timeout` |
+//! | environment, files, network | `ctx.run("name", async \|\| …)` |
 //! | looping over a `HashMap` or `HashSet` | `BTreeMap`, `BTreeSet`, or sort first |
 //! | `tokio::spawn` | `join!`, `select!`, `FuturesUnordered` inside the function |
-//! | awaiting a channel, a lock, `tokio::time::sleep` | do it inside a step |
+//! | awaiting a channel or a lock | do it inside a step |
 //! | `println!`, a metric | a step. `tracing` is fine: it is silent while code is repeated |
 //! | changing a captured variable in an inline step | return the value from the step |
 //!
@@ -316,7 +320,7 @@
 //!
 //! # Not yet
 //!
-//! Durable timers, signals, child runs, cancellation, steps that run at most once, `PostgreSQL` and several
+//! Signals, child runs, cancellation, steps that run at most once, `PostgreSQL` and several
 //! workers.
 
 // `#[durable]` names this crate by its path; inside it, that path is this.
@@ -330,6 +334,7 @@ mod admin;
 mod clock;
 mod context;
 mod engine;
+mod entropy;
 mod error;
 mod failure;
 mod function;
@@ -354,10 +359,12 @@ pub use durable_macros::durable;
 
 pub use admin::{
     AttemptInfo, CHECK_LIST_MAX, Check, Finding, LIST_MAX, RunInfo, RunSummary, StepInfo, StepStatus, StoreReport,
-    Stranded,
+    Stranded, TimerInfo,
 };
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};
-pub use context::{Context, PATCH_ID_BYTES_MAX, STEP_NAME_BYTES_MAX, Step, StepContext};
+pub use context::{
+    Context, Elapsed, PATCH_ID_BYTES_MAX, RunRng, STEP_NAME_BYTES_MAX, Step, StepContext, Timeout, Timer,
+};
 pub use engine::{Flaw, Limits, Recovery, Stats, Verification};
 pub use error::{AdminError, JournalError, OpenError, RunError, StartError};
 pub use failure::{FAILURE_CAUSES_MAX, FAILURE_MESSAGE_BYTES_MAX, Failure, ResultExt};

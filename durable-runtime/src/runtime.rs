@@ -9,9 +9,10 @@ use tokio::sync::OnceCell;
 
 use crate::clock::{Clock, SystemClock};
 use crate::context::{Dependencies, Environment};
-#[cfg(feature = "testing")]
 use crate::engine::Commits;
 use crate::engine::{Committer, Counters, Engine, Limits, Loaded, Recovery, Registration, Registry, Stats, Tasks};
+#[cfg(feature = "testing")]
+use crate::entropy::SystemEntropy;
 use crate::error::{AdminError, OpenError, StartError};
 use crate::function::DurableFunction;
 use crate::id::RunId;
@@ -444,6 +445,7 @@ impl RuntimeBuilder {
     fn environment(self) -> Environment {
         Environment {
             clock: self.clock,
+            entropy: Arc::new(SystemEntropy),
             dependencies: Arc::new(self.dependencies),
             codec: self.codec,
             limits: self.limits,

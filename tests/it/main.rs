@@ -29,6 +29,8 @@ mod shutdown;
 mod verify;
 mod verify_store;
 
+mod time;
+
 mod concurrency;
 mod explored;
 mod lost_writes;

@@ -1,7 +1,7 @@
 //! R5: nothing that depends on a completion is seen outside before the completion is durable.
 
 use durable_runtime::{AdminError, Context, HaltReason, RunStatus, durable};
-use durable_tests::{Kind, Loss, World, is_left_out, journal};
+use durable_tests::{Kind, Loss, World, is_left_out, journal, yield_often};
 use futures::future::try_join_all;
 
 use crate::steps::{gated, halted, note};
@@ -22,12 +22,6 @@ async fn commit_one(ctx: Context, value: u32) -> u32 {
 async fn commit_two_branches(ctx: Context) -> u32 {
     let (a, b) = tokio::join!(ctx.run(gated, 1).named("left"), ctx.run(gated, 2).named("right"));
     a + b
-}
-
-async fn yield_often() {
-    for _ in 0..200 {
-        tokio::task::yield_now().await;
-    }
 }
 
 #[tokio::test]

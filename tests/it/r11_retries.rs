@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use durable_runtime::{Clock, Context, Failure, Retry, StepContext, StepStatus, TimedOut, durable};
-use durable_tests::{Effects, Gates, Kind, World, journal};
+use durable_tests::{Effects, Gates, Kind, World, journal, yield_often};
 
 async fn failing(step: StepContext) -> Result<u32, String> {
     step.dependency::<Effects>().note(&step);
@@ -13,12 +13,6 @@ async fn failing(step: StepContext) -> Result<u32, String> {
 #[durable]
 async fn retry_three_times(ctx: Context) -> Result<u32, String> {
     ctx.run(failing).retry(Retry::fixed(Duration::from_mins(1)).max_attempts(3)).await
-}
-
-async fn yield_often() {
-    for _ in 0..200 {
-        tokio::task::yield_now().await;
-    }
 }
 
 #[tokio::test]

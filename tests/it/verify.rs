@@ -168,7 +168,7 @@ async fn changed_code_differs_as_a_replay_would() {
         ),
         ("panics", HaltReason::Panic, ["the function panicked", "not finished"]),
         ("spins", divergence, ["wakes itself", "move what it waits for into a step"]),
-        ("misnamed", HaltReason::Misuse, ["no#good", "can't be the name of a step"]),
+        ("misnamed", HaltReason::Misuse, ["no#good", "can't be the name of an operation"]),
     ] {
         deploy("changed", change);
         differs(verify(&world, &process, "changed").await, reason, &words);

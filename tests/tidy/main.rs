@@ -22,8 +22,12 @@ const LONG_FILES: &[(&str, usize, &str)] =
 /// Where library code may panic, each with what is panicked about.
 const PANICS: &[(&str, &str)] = &[
     ("durable-runtime/src/context/director.rs", "a test's fake returned what the step does not"),
-    ("durable-runtime/src/context/shared.rs", "a misused operation has no value to return (R10); the run is halted"),
+    (
+        "durable-runtime/src/context/shared/place.rs",
+        "a misused operation has no value to return (R10); the run is halted",
+    ),
     ("durable-runtime/src/context/step_context.rs", "a missing dependency; the step's panic halts the run (R8)"),
+    ("durable-runtime/src/entropy.rs", "a machine without random numbers runs nothing"),
     ("durable-runtime/src/store/sled/disk.rs", "the database is there until the store is dropped"),
     ("durable-runtime/src/store/sled/fuzz.rs", "a target for fuzzing reports by panicking"),
     ("durable-runtime/src/store/sled/write.rs", "a commit record just made has less than 4 GiB"),

@@ -73,6 +73,9 @@ struct Rewriter<'a> {
     elsewhere: Diagnostics,
 }
 
+/// What a context gives that is only for the code between steps. `ctx.run` and patches have refusals of their own.
+const NOT_IN_STEPS: [&str; 6] = ["sleep", "sleep_until", "timeout", "now", "rng", "uuid"];
+
 impl<'a> Rewriter<'a> {
     fn new(context: Option<&'a Ident>, runtime: &'a Runtime, place: Place) -> Self {
         Self {
@@ -144,6 +147,15 @@ impl<'a> Rewriter<'a> {
         }
         if let Some(length) = self.patch(&tokens[index..], is_member(&tokens[..index]), rewritten) {
             return length;
+        }
+        if self.place == Place::Step
+            && let [context @ TokenTree::Ident(name), dot, TokenTree::Ident(method), ..] = &tokens[index..]
+            && (Some(name) == self.context && is_punct(dot, '.') && !is_member(&tokens[..index]))
+            && NOT_IN_STEPS.iter().any(|known| method == known)
+        {
+            self.elsewhere.refuse(method, &Refusal::OperationInsideStep { method: method.to_string() });
+            rewritten.extend([context.clone(), dot.clone(), tokens[index + 2].clone()]);
+            return 3;
         }
         if self.place == Place::Body
             && let Some((refused, length)) = random_select(&tokens[index..])

@@ -9,7 +9,7 @@ use crate::engine::{Loaded, halt_of};
 use crate::halt::Halt;
 use crate::id::RunId;
 use crate::journal::event::AttemptError;
-use crate::journal::{Event, Operation, Outcome};
+use crate::journal::{Event, Operation, OperationKind, Outcome, TimerSet};
 use crate::payload::Payload;
 use crate::store::{RunHead, RunStatus};
 
@@ -69,6 +69,8 @@ pub struct RunInfo {
     pub input: Payload,
     /// Its steps, in the order of their first record.
     pub steps: Vec<StepInfo>,
+    /// The times it has waited for, in the order in which they were set.
+    pub timers: Vec<TimerInfo>,
     /// What the function returned, if it has.
     pub result: Option<Payload>,
     /// Why it is halted, or why this process can't continue it.
@@ -106,6 +108,22 @@ pub struct StepInfo {
     pub took: Option<Duration>,
     /// When its newest event was recorded.
     pub updated_at: Timestamp,
+}
+
+/// What is recorded of a timer: a `ctx.sleep`, the limit of a `ctx.timeout` ….
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TimerInfo {
+    /// Its key: `sleep`, `sleep#2` ….
+    pub key: String,
+    /// Where in the source it was asked for: file, line and column.
+    pub site: String,
+    /// When it was recorded.
+    pub set_at: Timestamp,
+    /// The time it waits, or waited, for.
+    pub due: Timestamp,
+    /// When it fired. `None` if the run still waits for it, or has stopped waiting for it.
+    pub fired_at: Option<Timestamp>,
 }
 
 /// What became of a step.
@@ -148,6 +166,7 @@ impl RunInfo {
             version: started.version,
             input: started.input.clone(),
             steps: Vec::new(),
+            timers: Vec::new(),
             result: None,
             halt: None,
             recoveries: 0,
@@ -158,7 +177,9 @@ impl RunInfo {
         let mut by_key: BTreeMap<Arc<str>, usize> = BTreeMap::new();
         for event in &loaded.events {
             info.updated_at = Timestamp(event.at());
-            if let Some(operation) = event.operation() {
+            if let Some(operation) = event.operation()
+                && operation.kind == OperationKind::Step
+            {
                 let index = *by_key.entry(operation.key.clone()).or_insert_with(|| {
                     info.steps.push(StepInfo::new(operation, event.at()));
                     info.steps.len() - 1
@@ -172,6 +193,13 @@ impl RunInfo {
                 Event::Halted(halted) => info.halt = Some(halt_of(halted)),
                 Event::Resumed { .. } => info.halt = None,
                 Event::Finished(finished) => info.result = Some(finished.result.clone()),
+                Event::TimerSet(set) => info.timers.push(TimerInfo::new(set)),
+                Event::TimerFired(fired) => {
+                    let timer = info.timers.iter_mut().rfind(|timer| *timer.key == *fired.operation.key);
+                    if let Some(timer) = timer {
+                        timer.fired_at = Some(Timestamp(fired.at));
+                    }
+                }
                 Event::Started(_) | Event::AttemptFailed(_) | Event::StepCompleted(_) | Event::Patched(_) => {}
             }
         }
@@ -223,7 +251,17 @@ impl StepInfo {
             | Event::Halted(_)
             | Event::Resumed { .. }
             | Event::Finished(_)
-            | Event::Patched(_) => {}
+            | Event::Patched(_)
+            | Event::TimerSet(_)
+            | Event::TimerFired(_) => {}
         }
+    }
+}
+
+impl TimerInfo {
+    fn new(set: &TimerSet) -> Self {
+        let Operation { key, site, .. } = &set.operation;
+        let (set_at, due) = (Timestamp(set.at), Timestamp(set.due));
+        Self { key: key.to_string(), site: site.to_string(), set_at, due, fired_at: None }
     }
 }

@@ -2,13 +2,12 @@
 
 use crate::clock::Timestamp;
 use crate::halt::Halt;
-use crate::journal::Outcome;
-use crate::replay::Divergence;
+use crate::replay::{Answer, Divergence};
 
 /// What a step that is polled is told.
 pub(crate) enum Arrival {
-    /// Its outcome.
-    Delivered(Outcome),
+    /// What it resolves to.
+    Delivered(Answer),
     /// To wait; it will be woken.
     Wait,
     /// To begin this attempt; if there is a time, to sleep until then and ask again.

@@ -54,8 +54,10 @@ pub(crate) trait Director: fmt::Debug + Send + Sync {
     fn returned(&self, attempt: &Attempt, output: &Payload) -> Cue;
     /// What it returned is on its way: it arrives when this resolves.
     fn answers(&self, attempt: &Attempt) -> Sleep;
-    /// The outcome of the step with this key is appended.
+    /// The outcome of the operation with this key is appended.
     fn ended(&self, key: &str);
+    /// Whether the timer with this key, which is the next one, may fire. If so, it may be due now.
+    fn may_fire(&self, key: &str) -> bool;
     /// How long an attempt may take that has this limit.
     fn limit(&self, limit: Option<Duration>) -> Option<Duration>;
     /// Whether the process is dead.
@@ -80,8 +82,10 @@ pub(super) fn directed<'a, O: Recorded>(
 
 /// Tells the process's director, if it has one, of an outcome.
 pub(super) fn recorded(environment: &Environment, event: &Event) {
-    if let (Some(director), Event::StepCompleted(completed)) = (&environment.director, event) {
-        director.ended(&completed.operation.key);
+    if let (Some(director), Event::StepCompleted(_) | Event::TimerFired(_), Some(operation)) =
+        (&environment.director, event, event.operation())
+    {
+        director.ended(&operation.key);
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod answers;
 pub(crate) mod callee;
+mod chance;
 #[cfg(feature = "testing")]
 mod director;
 pub(crate) mod patch;
@@ -11,28 +12,36 @@ mod shared;
 mod step;
 mod step_context;
 mod suspension;
+mod timer;
 mod wakes;
 mod work;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
+use uuid::Uuid;
 
 pub(crate) use answers::{Stop, Wants};
+pub use chance::RunRng;
 #[cfg(feature = "testing")]
 pub(crate) use director::{Attempt, Cue, Director};
 pub use patch::PATCH_ID_BYTES_MAX;
 pub(crate) use scope::Scope;
+pub use shared::STEP_NAME_BYTES_MAX;
 pub(crate) use shared::{Environment, RunShared};
-pub use step::{STEP_NAME_BYTES_MAX, Step};
+pub use step::Step;
 pub(crate) use step_context::Dependencies;
 pub use step_context::StepContext;
 #[cfg(feature = "testing")]
 pub(crate) use step_context::idempotency_key;
 pub(crate) use suspension::{Origin, Suspension};
+pub use timer::{Elapsed, Timeout, Timer};
 pub(crate) use wakes::BodyWakes;
 
+use crate::clock::Timestamp;
+use crate::future::DurableFuture;
 use crate::{Recorded, RunId};
 
 /// A durable function's hold on its run: the first parameter of every `#[durable]` function.
@@ -85,6 +94,142 @@ impl Context {
     /// ```
     pub fn run_id(&self) -> &RunId {
         &self.shared.id
+    }
+
+    /// The time, as far as the run knows it: when the newest outcome that the code was told was recorded, or when the run
+    /// was started.
+    ///
+    /// It is read from the journal, so a replay sees the same, and it never goes back. It stands still between one
+    /// outcome and the next; what the clock says while a step runs is for the step to read.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use durable_runtime::{Context, Runtime, durable};
+    ///
+    /// #[durable]
+    /// async fn sleeps_and_looks(ctx: Context) -> Duration {
+    ///     let before = ctx.now();
+    ///     ctx.sleep(Duration::from_millis(20)).await;
+    ///     ctx.now().since(before)
+    /// }
+    ///
+    /// let runtime = Runtime::builder().in_memory().await?;
+    /// let slept = runtime.start("s-1", sleeps_and_looks, ()).await?.await?;
+    /// assert!(slept >= Duration::from_millis(20));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn now(&self) -> Timestamp {
+        self.shared.check_place(&"`ctx.now()`");
+        self.shared.now()
+    }
+
+    /// Random numbers that a replay repeats: another sequence with each call.
+    ///
+    /// Nothing is recorded for it. Which sequence it is, is told by the run's seed and by how many calls of `rng` and
+    /// [`uuid`](Self::uuid) were before this one: a call that is inserted before others changes what those draw, so
+    /// insert it behind [`patched`](Self::patched) where runs are under way.
+    ///
+    /// ```
+    /// use durable_runtime::{Context, durable};
+    /// use rand::RngExt as _;
+    ///
+    /// #[durable]
+    /// async fn rolls_a_die(ctx: Context) -> u32 {
+    ///     ctx.rng().random_range(1..=6)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn rng(&self) -> RunRng {
+        self.shared.check_place(&"`ctx.rng()`");
+        let (seed, call) = self.shared.draw();
+        RunRng::new(seed, call)
+    }
+
+    /// A random id (version 4) that a replay repeats; as [`rng`](Self::rng) is.
+    ///
+    /// ```
+    /// use durable_runtime::{Context, durable};
+    ///
+    /// #[durable]
+    /// async fn names_an_order(ctx: Context) -> String {
+    ///     ctx.uuid().to_string()
+    /// }
+    /// ```
+    #[must_use]
+    pub fn uuid(&self) -> Uuid {
+        self.shared.check_place(&"`ctx.uuid()`");
+        let (seed, call) = self.shared.draw();
+        RunRng::new(seed, call).uuid()
+    }
+
+    /// Waits so long, counted from [`now`](Self::now), across restarts.
+    ///
+    /// Its key is `sleep`. The time is rounded up to a millisecond. See [`Timer`] for what it promises.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use durable_runtime::{Context, durable};
+    ///
+    /// async fn remind(user: &str) {
+    ///     println!("dear {user}");
+    /// }
+    ///
+    /// #[durable]
+    /// async fn reminds_after_a_week(ctx: Context, user: String) {
+    ///     ctx.sleep(Duration::from_secs(7 * 86_400)).await;
+    ///     ctx.run(remind, &user).await;
+    /// }
+    /// ```
+    #[track_caller]
+    pub fn sleep(&self, duration: Duration) -> Timer {
+        Timer::claim(&self.shared, "sleep", self.shared.now().after(duration), &duration, &duration)
+    }
+
+    /// Waits until then, across restarts; not at all if that is past.
+    ///
+    /// Its key is `sleep_until`. See [`Timer`] for what it promises.
+    ///
+    /// ```
+    /// use durable_runtime::{Context, Timestamp, durable};
+    ///
+    /// #[durable]
+    /// async fn waits_for_the_sale(ctx: Context, begins_at_millis: u64) {
+    ///     ctx.sleep_until(Timestamp(begins_at_millis)).await;
+    /// }
+    /// ```
+    #[track_caller]
+    pub fn sleep_until(&self, due: Timestamp) -> Timer {
+        Timer::claim(&self.shared, "sleep_until", due, &due.0, &due.0)
+    }
+
+    /// Awaits a durable future for so long at the most, counted from [`now`](Self::now), across restarts: what it
+    /// yields, or [`Elapsed`] if it took longer.
+    ///
+    /// The limit is a [`Timer`] with the key `timeout`. The future may be anything that is durable, such as an `async`
+    /// block with several steps; when the time is up, it is dropped where it is. To stop single attempts of a step, and
+    /// try again, there is [`Step::timeout`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use durable_runtime::{Context, Elapsed, durable};
+    ///
+    /// async fn fetch(part: u32) -> String {
+    ///     format!("part {part}")
+    /// }
+    ///
+    /// #[durable]
+    /// async fn both_within_an_hour(ctx: Context) -> Result<String, Elapsed> {
+    ///     let both = async { ctx.run(fetch, 1).await + &ctx.run(fetch, 2).await };
+    ///     ctx.timeout(Duration::from_secs(3_600), both).await
+    /// }
+    /// ```
+    #[track_caller]
+    pub fn timeout<F: DurableFuture>(&self, limit: Duration, future: F) -> Timeout<F> {
+        let timer = Timer::claim(&self.shared, "timeout", self.shared.now().after(limit), &limit, &limit);
+        Timeout::new(future, timer, limit)
     }
 
     /// What `#[durable]` makes of `ctx.run(…)`.

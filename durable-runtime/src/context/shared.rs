@@ -1,6 +1,9 @@
 //! What a run's code and its driver share: the [`Replay`], the slots of claimed operations, and the
 //! records on their way to the committer.
 
+mod place;
+mod timers;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,6 +12,7 @@ use std::task::Waker;
 
 use parking_lot::Mutex;
 
+use self::timers::Timers;
 use super::answers::{Arrival, Stop, Wants};
 use super::scope::{Place, Scope};
 use super::step_context::Dependencies;
@@ -16,20 +20,25 @@ use super::suspension::{Origin, Progress, Suspending, Suspension};
 use super::wakes::{BodyWaker, BodyWakes};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::{Counters, Limits};
+use crate::entropy::Entropy;
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Position, RunId};
-use crate::journal::{self, Arguments, CodeId, Event, Operation, Outcome, Patched};
+use crate::journal::{self, Arguments, CodeId, Event, Operation, Patched};
 use crate::payload::Codec;
-use crate::replay::{Begin, ClaimNumber, Delivery, Path, Replay, Request};
+use crate::replay::{Answer, Begin, ClaimNumber, Delivery, Path, Replay, Request};
 use crate::store::Record;
 
 /// An append is closed when its frames have this many bytes; the last one may go beyond.
 const APPEND_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 
+/// The longest name of an operation, in bytes: it is in every record of it.
+pub const STEP_NAME_BYTES_MAX: usize = 1_024;
+
 /// What all runs of a runtime share.
 #[derive(Debug)]
 pub(crate) struct Environment {
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) dependencies: Arc<Dependencies>,
     pub(crate) codec: Codec,
     pub(crate) limits: Limits,
@@ -60,6 +69,10 @@ struct State {
     slots: Vec<Slot>,
     /// Steps that wait for permission to begin, each behind how many records must be durable before.
     waiting: BTreeSet<(Position, ClaimNumber)>,
+    /// Timers that are awaited and have not fired.
+    timers: Timers,
+    /// How often the code has asked for chance.
+    draws: u64,
     outbox: Outbox,
     /// How many records are durable.
     durable: Position,
@@ -67,7 +80,7 @@ struct State {
     recovered_mark_missing: Option<CodeId>,
     /// How many records must be durable before any step may begin.
     required: Position,
-    /// Steps polled at least once and neither delivered nor dropped.
+    /// Operations polled at least once and neither delivered nor dropped.
     awaited: usize,
     stopping: bool,
     /// The bodies of steps that are running, by claim.
@@ -87,7 +100,7 @@ pub(crate) struct Outbox {
 #[derive(Default)]
 struct Slot {
     waker: Option<Waker>,
-    delivered: Option<Outcome>,
+    delivered: Option<Answer>,
     /// How many records must be durable before the step may begin (R5).
     required: Position,
     polled: bool,
@@ -115,6 +128,8 @@ impl RunShared {
             replay,
             slots: Vec::new(),
             waiting: BTreeSet::new(),
+            timers: Timers::default(),
+            draws: 0,
             outbox: Outbox::default(),
             durable,
             recovered_mark_missing: recovered_by,
@@ -156,10 +171,17 @@ impl RunShared {
         self.state.lock().replay.is_recorded(claim)
     }
 
-    /// Renames the newest claim; a sealed one is a misuse that halts the run.
-    pub(crate) fn rename(&self, claim: ClaimNumber, name: Cow<'static, str>) {
+    /// Gives the newest claim another name. One that can't be, and another claim, are a misuse that halts the run.
+    pub(crate) fn name(&self, claim: ClaimNumber, name: Cow<'static, str>) {
         let mut state = self.state.lock();
-        if !state.replay.rename(claim, name) {
+        if name.is_empty() || name.len() > STEP_NAME_BYTES_MAX || name.contains('#') {
+            let beginning = &name[..name.floor_char_boundary(100)];
+            let bytes = name.len();
+            let message = format!(
+                "{beginning:?} ({bytes} bytes) can't be the name of an operation: it must have 1 to {STEP_NAME_BYTES_MAX} bytes, and `#` is kept for counting"
+            );
+            state.halt(Halt::new(HaltReason::Misuse, None, message));
+        } else if !state.replay.rename(claim, name) {
             let key = state.replay.key(claim);
             state.halt(Halt::new(
                 HaltReason::Misuse,
@@ -178,18 +200,12 @@ impl RunShared {
     pub(crate) fn arrive(&self, claim: ClaimNumber, waker: &Waker) -> Arrival {
         let mut state = self.state.lock();
         state.replay.seal();
-        let delivered = state.replay.delivered();
         let Some(slot) = state.slots.get_mut(claim as usize) else { return Arrival::Wait };
-        if let Some(outcome) = slot.delivered.take() {
+        if let Some(answer) = slot.delivered.take() {
             state.replay.progress(claim);
-            return Arrival::Delivered(outcome);
+            return Arrival::Delivered(answer);
         }
-        if !slot.polled {
-            slot.polled = true;
-            slot.required = slot.required.max(delivered);
-            state.awaited += 1;
-            state.replay.progress(claim);
-        }
+        state.is_polled(claim);
         let now = self.environment.clock.now();
         if let Some((attempt, not_before)) = state.permission(claim, now) {
             // By the same look at the clock: what is not due yet was permitted to sleep only.
@@ -199,17 +215,21 @@ impl RunShared {
         Arrival::Wait
     }
 
+    /// The code asks for chance: the run's seed, and how often it has asked before.
+    pub(crate) fn draw(&self) -> (u128, u64) {
+        let mut state = self.state.lock();
+        let call = state.draws;
+        state.draws += 1;
+        (state.replay.seed(), call)
+    }
+
     /// The step's present attempt is over: records the fact. The step is then to arrive again.
     pub(crate) fn record(&self, claim: ClaimNumber, event: Event) {
-        let due = match &event {
-            Event::AttemptFailed(event) => Some(Timestamp(event.retry_at)),
-            _ => None,
-        };
         #[cfg(feature = "testing")]
         super::director::recorded(&self.environment, &event);
         let mut state = self.state.lock();
         let timer = state.replay.timer(claim);
-        if let Some(position) = state.append(event, due) {
+        if let Some(position) = state.append(event) {
             state.outbox.clears.extend(timer);
             if let Some(slot) = state.slots.get_mut(claim as usize) {
                 slot.required = position.next();
@@ -231,7 +251,7 @@ impl RunShared {
             }
             Path::NewIfRecorded => {
                 let event = Event::Patched(Patched { id: id.into(), at: self.environment.clock.now().0 });
-                let recorded = state.append(event, None);
+                let recorded = state.append(event);
                 if let Some(position) = recorded {
                     // What begins from here on may be on the new path, which a crash must not take back.
                     state.required = state.required.max(position.next());
@@ -274,40 +294,9 @@ impl RunShared {
         self.state.lock().halt(halt);
     }
 
-    /// Refuses an operation that is used outside its run's own code (R10).
-    ///
-    /// # Panics
-    /// If it is: there is no value that such a call could return.
-    #[track_caller]
-    pub(crate) fn check_place(&self, what: &dyn fmt::Display) {
-        let message = match Scope::current() {
-            Place::Run(instance) if instance == self.instance => return,
-            Place::Step(instance) if instance == self.instance => {
-                let message = format!(
-                    "{what} is called inside the body of a step: a step is one unit of work and has no steps of its own. Call it from the durable function, before or after this step"
-                );
-                self.halt(Halt::new(HaltReason::Misuse, None, message.clone()));
-                message
-            }
-            Place::Run(_) | Place::Step(_) => {
-                let message = format!(
-                    "{what} belongs to run {}, but is used by the code of another run: pass values between runs, not contexts",
-                    self.id
-                );
-                // The run that is at fault is not this one.
-                Scope::misused(message.clone());
-                message
-            }
-            Place::Outside => format!(
-                "{what} belongs to run {}, but is used outside its code (in a spawned task, or after the run ended), where it can't be recorded in order: use join!, select! or FuturesUnordered inside the durable function instead of spawning",
-                self.id
-            ),
-        };
-        panic!("[{}] {message}", HaltReason::Misuse.code());
-    }
-
     /// The driver: the code makes no more progress by itself. Delivers the next completion, if there is one (R2, R3).
     pub(crate) fn settle(&self) -> Wants {
+        let now = self.environment.clock.now();
         let mut state = self.state.lock();
         if let Some(halt) = state.halt.take() {
             return Wants::Stop(Stop::Halt(halt));
@@ -315,17 +304,32 @@ impl RunShared {
         if state.is_to_replay_next() {
             return Wants::Suspend;
         }
-        match state.replay.next_delivery() {
+        let mut delivery = state.replay.next_delivery();
+        if matches!(delivery, Delivery::Nothing) {
+            if state.awaited == 0 {
+                return Wants::Stop(Stop::Diverged(Box::new(state.replay.waits_for_nothing())));
+            }
+            if state.is_to_leave() {
+                return Wants::Suspend;
+            }
+            if state.tend_timers(&self.environment, now) {
+                if state.is_to_replay_next() {
+                    return Wants::Suspend;
+                }
+                delivery = state.replay.next_delivery();
+            }
+        }
+        match delivery {
             Delivery::Diverged(divergence) => Wants::Stop(Stop::Diverged(divergence)),
-            Delivery::Deliver { claim, outcome, replayed } => {
-                if replayed && !self.is_back {
+            Delivery::Deliver { claim, answer, replayed } => {
+                if replayed && !self.is_back && matches!(answer, Answer::Step(_)) {
                     self.environment.counters.replayed();
                 }
                 let mut waker = None;
                 if let Some(slot) = state.slots.get_mut(claim as usize)
                     && !slot.closed
                 {
-                    slot.delivered = Some(outcome);
+                    slot.delivered = Some(answer);
                     waker = slot.waker.take();
                 }
                 state.close(claim);
@@ -333,12 +337,8 @@ impl RunShared {
                 waker.inspect(Waker::wake_by_ref);
                 Wants::Poll
             }
-            Delivery::Nothing if state.awaited == 0 => {
-                Wants::Stop(Stop::Diverged(Box::new(state.replay.waits_for_nothing())))
-            }
-            Delivery::Nothing if state.is_to_leave() => Wants::Suspend,
             Delivery::Nothing => {
-                let woken = state.open_gates(self.environment.clock.now());
+                let woken = state.open_gates(now);
                 drop(state);
                 for waker in woken {
                     waker.wake();
@@ -359,7 +359,7 @@ impl RunShared {
 
     /// The driver: appends a fact of the run itself. `None`, and the run is to be halted, if it can't be.
     pub(crate) fn append(&self, event: Event) -> Option<Position> {
-        self.state.lock().append(event, None)
+        self.state.lock().append(event)
     }
 
     /// The driver: what is to be committed next, in one append of bounded size, and the position of its
@@ -394,12 +394,12 @@ impl RunShared {
     }
 
     /// The driver: the code of a recovered run is about to be polled. Records that, unless the run only waits
-    /// for the time of a next attempt: then it is recorded when that time has come. Both the code and the steps
-    /// can take the process down, and it must be known afterwards that they were at work (R12).
+    /// for a timer or the time of a next attempt: then it is recorded when that time has come. Both the code and the
+    /// steps can take the process down, and it must be known afterwards that they were at work (R12).
     pub(crate) fn mark_recovered(&self) {
         let now = self.environment.clock.now();
         let mut state = self.state.lock();
-        if state.recovered_mark_missing.is_some() && state.halt.is_none() && !state.replay.is_backing_off(now.0) {
+        if state.recovered_mark_missing.is_some() && state.halt.is_none() && !state.replay.waits_for_a_time(now.0) {
             state.mark_recovered(now);
         }
     }
@@ -481,12 +481,34 @@ impl State {
         self.may_leave() && self.replay.is_next_live()
     }
 
+    /// An operation is polled: whether that is for the first time.
+    fn is_polled(&mut self, claim: ClaimNumber) -> bool {
+        let delivered = self.replay.delivered();
+        let Some(slot) = self.slots.get_mut(claim as usize) else { return false };
+        let is_first = !slot.polled;
+        if is_first {
+            slot.polled = true;
+            slot.required = slot.required.max(delivered);
+            self.awaited += 1;
+            self.replay.progress(claim);
+        }
+        is_first
+    }
+
     fn park(&mut self, claim: ClaimNumber, waker: &Waker) {
-        let Some(slot) = self.slots.get_mut(claim as usize) else { return };
         // A step with an outcome waits for its delivery only, which wakes it directly.
-        if slot.waker.is_none() && !self.replay.is_completed(claim) {
+        let is_completed = self.replay.is_completed(claim);
+        if let Some(slot) = self.slots.get(claim as usize)
+            && (slot.waker.is_none() && !is_completed)
+        {
             self.waiting.insert((slot.required, claim));
         }
+        self.wakes_with(claim, waker);
+    }
+
+    /// What the operation's delivery wakes.
+    fn wakes_with(&mut self, claim: ClaimNumber, waker: &Waker) {
+        let Some(slot) = self.slots.get_mut(claim as usize) else { return };
         match &mut slot.waker {
             Some(present) => present.clone_from(waker),
             None => slot.waker = Some(waker.clone()),
@@ -496,7 +518,7 @@ impl State {
     fn mark_recovered(&mut self, now: Timestamp) {
         let code = self.recovered_mark_missing.take();
         fail_point!("recovery.mark.unwritten");
-        if let Some(position) = self.append(Event::Recovered { code, at: now.0 }, None) {
+        if let Some(position) = self.append(Event::Recovered { code, at: now.0 }) {
             fail_point!("recovery.mark.appended");
             self.required = self.required.max(position.next());
         }
@@ -529,7 +551,8 @@ impl State {
         woken
     }
 
-    fn append(&mut self, event: Event, due: Option<Timestamp>) -> Option<Position> {
+    fn append(&mut self, event: Event) -> Option<Position> {
+        let due = event.due();
         let frame = match journal::encode(&event) {
             Ok(frame) => frame,
             Err(error) => {
@@ -555,6 +578,7 @@ impl State {
         {
             slot.closed = true;
             slot.waker = None;
+            self.timers.remove(claim);
             if slot.polled {
                 self.awaited -= 1;
             }

@@ -27,13 +27,10 @@ use crate::journal::event::AttemptError;
 use crate::journal::{Arguments, AttemptFailed, Event, OperationKind, Outcome, StepCompleted};
 use crate::panics::message_of;
 use crate::payload::{Codec, Payload, PayloadError};
-use crate::replay::{ClaimNumber, Request};
+use crate::replay::{Answer, ClaimNumber, Request};
 use crate::retry::{Retry, RetryOn};
 use crate::timed_out::TimedOut;
 use crate::value::{self, Recorded};
-
-/// The longest name of a step, in bytes: it is in every record of the step.
-pub const STEP_NAME_BYTES_MAX: usize = 1_024;
 
 /// A step that was asked for with `ctx.run(…)`; await it for what the step returns.
 ///
@@ -143,7 +140,7 @@ impl<'a, O> Step<'a, O> {
     /// such as a generic function, or several of one name that are to be told apart.
     ///
     /// Write it directly behind `ctx.run(…)`. A name that was claimed before gets `#2`, `#3` ….
-    /// A name that is empty, longer than [`STEP_NAME_BYTES_MAX`], or contains `#`, halts the run with
+    /// A name that is empty, longer than [`STEP_NAME_BYTES_MAX`](crate::STEP_NAME_BYTES_MAX), or contains `#`, halts the run with
     /// [`HaltReason::Misuse`].
     ///
     /// ```
@@ -159,20 +156,7 @@ impl<'a, O> Step<'a, O> {
     /// }
     /// ```
     pub fn named(self, name: impl Into<Cow<'static, str>>) -> Self {
-        let name = name.into();
-        if name.is_empty() || name.len() > STEP_NAME_BYTES_MAX || name.contains('#') {
-            let beginning = &name[..name.floor_char_boundary(100)];
-            self.shared.halt(Halt::new(
-                HaltReason::Misuse,
-                None,
-                format!(
-                    "{beginning:?} ({} bytes) can't be the name of a step: it must have 1 to {STEP_NAME_BYTES_MAX} bytes, and `#` is kept for counting",
-                    name.len()
-                ),
-            ));
-        } else {
-            self.shared.rename(self.claim, name);
-        }
+        self.shared.name(self.claim, name.into());
         self
     }
 }
@@ -259,7 +243,9 @@ impl<O> Future for Step<'_, O> {
                 Stage::Over => return Poll::Pending,
                 Stage::Waiting => match step.shared.arrive(step.claim, task.waker()) {
                     Arrival::Wait => return Poll::Pending,
-                    Arrival::Delivered(outcome) => return step.resolve(outcome),
+                    Arrival::Delivered(Answer::Step(outcome)) => return step.resolve(outcome),
+                    // Not for a step: of which kind an operation is was compared (R9).
+                    Arrival::Delivered(Answer::Fired) => step.stage = Stage::Over,
                     Arrival::Begin { attempt, not_before } => match not_before {
                         Some(due) => {
                             let sleep = step.shared.environment.clock.sleep_until(due);

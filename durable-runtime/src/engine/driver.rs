@@ -1,7 +1,7 @@
 //! The driver of one run: polls its code, delivers completions one by one, and commits what it did.
 
 use std::sync::Arc;
-use std::task::{Poll, Wake as _};
+use std::task::{Poll, Wake as _, ready};
 
 use tracing::Instrument as _;
 
@@ -9,6 +9,7 @@ use super::active::Outcome;
 use super::committer::{CommitError, Commits, Link};
 use super::execution::{Execution, RunWaker, Turn};
 use super::registry::Returned;
+use crate::clock::{Sleep, Timestamp};
 use crate::context::{RunShared, Stop, Suspension};
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Fence, Position};
@@ -71,13 +72,15 @@ pub(crate) struct Driver {
     fence: Fence,
     link: Arc<Link>,
     committing: bool,
+    /// What wakes it for the run's next timer.
+    alarm: Option<(Timestamp, Sleep)>,
 }
 
 impl Driver {
     /// A driver that writes under this fence, and is told to stop through this control.
     pub(super) fn new(execution: Execution, control: Arc<Control>, committer: Arc<dyn Commits>, fence: Fence) -> Self {
         let shared = Arc::clone(&execution.shared);
-        Self { execution, shared, control, committer, fence, link: Arc::default(), committing: false }
+        Self { execution, shared, control, committer, fence, link: Arc::default(), committing: false, alarm: None }
     }
 
     /// Drives the run to its end, to a halt, or until it is told to stop.
@@ -152,18 +155,33 @@ impl Driver {
         }
     }
 
-    /// Waits until the code wants to be polled, the committer answers, or somebody wants the run to stop.
+    /// Waits until the code wants to be polled, the committer answers, a timer is due, or somebody wants the run to stop.
     async fn wait(&mut self) -> Result<(), CommitError> {
         let control = Arc::clone(&self.control);
+        self.set_alarm();
         std::future::poll_fn(|task| {
             control.waker.task.register(task.waker());
             self.link.register(task.waker());
             if let Some(answer) = self.link.take() {
                 return Poll::Ready(self.acknowledged(answer));
             }
-            if control.waker.is_woken() || !self.shared.wakes.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
+            if control.waker.is_woken() || !self.shared.wakes.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let Some((_, sleep)) = &mut self.alarm else { return Poll::Pending };
+            ready!(sleep.as_mut().poll(task));
+            self.alarm = None;
+            Poll::Ready(Ok(()))
         })
         .await
+    }
+
+    fn set_alarm(&mut self) {
+        let due = self.shared.alarm();
+        if self.alarm.as_ref().map(|(due, _)| *due) != due {
+            let clock = &self.shared.environment.clock;
+            self.alarm = due.map(|due| (due, clock.sleep_until(due)));
+        }
     }
 
     /// The committer has answered: all up to this length is durable, or it failed.

@@ -107,6 +107,7 @@ impl Engine {
             input_digest,
             at: self.environment.clock.now().0,
             patches: self.registry.patches().map(Into::into).collect(),
+            seed: self.environment.entropy.seed(),
         };
         let ended = StoreError::Broken { first: "the tokio runtime it was opened in has ended".to_owned() };
         let not_started = StartError::Store { run: active.id.clone(), source: ended };

@@ -148,13 +148,16 @@ pub(crate) async fn verify(
             | Event::StepCompleted(_)
             | Event::Recovered { .. }
             | Event::Resumed { .. }
-            | Event::Patched(_),
+            | Event::Patched(_)
+            | Event::TimerSet(_)
+            | Event::TimerFired(_),
         )
         | None => {}
     }
     let records = events.len();
     let environment = Environment {
         clock: Arc::clone(&environment.clock),
+        entropy: Arc::clone(&environment.entropy),
         dependencies: Arc::clone(&environment.dependencies),
         // What is returned is compared with what is recorded.
         codec: finished.as_ref().map_or(environment.codec, |finished| finished.result.codec()),

@@ -11,10 +11,14 @@ use futures::stream::{self, TryStream};
 use futures::{Future, Stream};
 
 use super::{DurableFuture, DurableStream};
-use crate::Step;
+use crate::{Step, Timeout, Timer};
 
 #[diagnostic::do_not_recommend]
 impl<O> DurableFuture for Step<'_, O> {}
+#[diagnostic::do_not_recommend]
+impl DurableFuture for Timer {}
+#[diagnostic::do_not_recommend]
+impl<F: DurableFuture> DurableFuture for Timeout<F> {}
 
 #[diagnostic::do_not_recommend]
 impl<F: DurableFuture + Unpin + ?Sized> DurableFuture for &mut F {}

@@ -18,7 +18,8 @@ use pin_project_lite::pin_project;
 ///
 /// It is implemented for
 ///
-/// * [`Step`](crate::Step), what `ctx.run(…)` yields;
+/// * [`Step`](crate::Step), what `ctx.run(…)` yields; [`Timer`](crate::Timer) and [`Timeout`](crate::Timeout), what
+///   `ctx.sleep(…)` and `ctx.timeout(…)` yield;
 /// * `#[durable]` helpers and the `async` blocks inside durable functions: what they await is checked where it is awaited;
 /// * references, `Box`, `Pin` and `Option` ([`OptionFuture`](futures::future::OptionFuture)) of durable futures;
 /// * the combinators of the `futures` crate over durable futures: `join_all`, `select`, `FuturesUnordered`,
@@ -52,7 +53,7 @@ use pin_project_lite::pin_project;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is awaited inside a `#[durable]` function, but it is not durable: a replay could not repeat when it resolves",
     label = "not a durable future",
-    note = "let a step wait for it: `ctx.run(function, arguments…).await`, or `ctx.run(\"name\", async || ….await).await`",
+    note = "let a step wait for it: `ctx.run(function, arguments…).await`, or `ctx.run(\"name\", async || ….await).await`; for a time there are `ctx.sleep` and `ctx.timeout`",
     note = "an `async fn` of your own that uses `ctx` becomes a helper with `#[durable]` and `ctx: &Context`; one that does not is a step",
     note = "a boxed future is durable as `BoxDurableFuture<'_, T>`, a generic one with the bound `DurableFuture`; an async closure given to a combinator as `|x| async move {{ … }}`",
     note = "if a replay does see it resolve at the same place, say why above the statement: `#[durable(unchecked = \"…\")]`"

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::arguments::Arguments;
 use super::spelling;
 use super::text::Text;
+use crate::clock::Timestamp;
 use crate::halt::HaltReason;
 use crate::payload::Payload;
 
@@ -45,6 +46,10 @@ pub(crate) enum Event {
     Finished(Finished),
     /// The run takes the new path of a patch that the program that started it did not have.
     Patched(Patched),
+    /// The code waits for a time.
+    TimerSet(TimerSet),
+    /// That time has come: the timer's one outcome.
+    TimerFired(TimerFired),
 }
 
 impl Event {
@@ -57,6 +62,8 @@ impl Event {
             Self::Halted(event) => event.at,
             Self::Finished(event) => event.at,
             Self::Patched(event) => event.at,
+            Self::TimerSet(event) => event.at,
+            Self::TimerFired(event) => event.at,
             Self::Recovered { at, .. } | Self::Resumed { at } => *at,
         }
     }
@@ -66,6 +73,8 @@ impl Event {
         match self {
             Self::AttemptFailed(event) => Some(&event.operation),
             Self::StepCompleted(event) => Some(&event.operation),
+            Self::TimerSet(event) => Some(&event.operation),
+            Self::TimerFired(event) => Some(&event.operation),
             Self::Started(_)
             | Self::Recovered { .. }
             | Self::Halted(_)
@@ -81,6 +90,8 @@ impl Event {
         match self {
             Self::AttemptFailed(event) => Some(&mut event.operation),
             Self::StepCompleted(event) => Some(&mut event.operation),
+            Self::TimerSet(event) => Some(&mut event.operation),
+            Self::TimerFired(event) => Some(&mut event.operation),
             Self::Started(_)
             | Self::Recovered { .. }
             | Self::Halted(_)
@@ -90,17 +101,35 @@ impl Event {
         }
     }
 
-    /// Gives all times of the event this one value.
+    /// Gives all times of the event this one value, and takes its seed: what differs from one run to the next.
     #[cfg(feature = "testing")]
-    pub(crate) fn set_times(&mut self, time: u64) {
+    pub(crate) fn set_what_differs(&mut self, time: u64) {
         match self {
-            Self::Started(event) => event.at = time,
+            Self::Started(event) => (event.at, event.seed) = (time, 0),
             Self::AttemptFailed(event) => (event.retry_at, event.at) = (time, time),
             Self::StepCompleted(event) => (event.began_at, event.at) = (time, time),
             Self::Halted(event) => event.at = time,
             Self::Finished(event) => event.at = time,
             Self::Patched(event) => event.at = time,
+            Self::TimerSet(event) => (event.due, event.at) = (time, time),
+            Self::TimerFired(event) => event.at = time,
             Self::Recovered { at, .. } | Self::Resumed { at } => *at = time,
+        }
+    }
+
+    /// When the run wants to be woken because of the event, if it does.
+    pub(crate) fn due(&self) -> Option<Timestamp> {
+        match self {
+            Self::AttemptFailed(event) => Some(Timestamp(event.retry_at)),
+            Self::TimerSet(event) => Some(Timestamp(event.due)),
+            Self::Started(_)
+            | Self::StepCompleted(_)
+            | Self::Recovered { .. }
+            | Self::Halted(_)
+            | Self::Resumed { .. }
+            | Self::Finished(_)
+            | Self::Patched(_)
+            | Self::TimerFired(_) => None,
         }
     }
 
@@ -115,6 +144,8 @@ impl Event {
             Self::Resumed { .. } => "Resumed",
             Self::Finished(_) => "Finished",
             Self::Patched(_) => "Patched",
+            Self::TimerSet(_) => "TimerSet",
+            Self::TimerFired(_) => "TimerFired",
         }
     }
 }
@@ -136,6 +167,13 @@ pub(crate) struct Started {
     /// crash between a branch's record and the marker of another branch's patch would send that one down the old path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) patches: Vec<Text>,
+    /// What the run's random numbers and ids are made of.
+    #[serde(with = "spelling::hex", default, skip_serializing_if = "is_zero")]
+    pub(crate) seed: u128,
+}
+
+fn is_zero(seed: &u128) -> bool {
+    *seed == 0
 }
 
 /// Which code of a function.
@@ -227,6 +265,24 @@ pub(crate) struct Patched {
     pub(crate) at: u64,
 }
 
+/// See [`Event::TimerSet`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TimerSet {
+    pub(crate) operation: Operation,
+    /// The time it waits for. Restarts do not change it.
+    pub(crate) due: u64,
+    pub(crate) at: u64,
+}
+
+/// See [`Event::TimerFired`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TimerFired {
+    pub(crate) operation: Operation,
+    pub(crate) at: u64,
+}
+
 /// What the code asked for, with all that replay compares (R4, R9).
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -253,17 +309,15 @@ pub(crate) struct Operation {
 pub(crate) enum OperationKind {
     /// `ctx.run` of a function or an inline body.
     Step,
-    /// Another one, until there is: that a changed kind is noticed (R9) must not wait for it to be tested.
-    #[cfg(test)]
-    Other,
+    /// `ctx.sleep` and the like.
+    Timer,
 }
 
 impl fmt::Display for OperationKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Step => f.write_str("step"),
-            #[cfg(test)]
-            Self::Other => f.write_str("other operation"),
+            Self::Timer => f.write_str("timer"),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::journal::arguments::Arguments;
 use crate::journal::event::AttemptError;
 use crate::journal::{
     AttemptFailed, CodeId, Finished, Halted, Operation, OperationKind, Outcome, Patched, Site, Started, StepCompleted,
+    TimerFired, TimerSet,
 };
 use crate::payload::{Codec, Payload};
 
@@ -41,11 +42,12 @@ fn arguments() -> impl Strategy<Value = Option<Arguments>> {
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
-    (any::<u32>(), text(), any::<u64>(), (text(), any::<u32>(), any::<u32>()), arguments()).prop_map(
-        |(claim, key, digest, (file, line, column), arguments)| Operation {
+    let kind = prop::sample::select(vec![OperationKind::Step, OperationKind::Timer]);
+    (any::<u32>(), text(), kind, any::<u64>(), (text(), any::<u32>(), any::<u32>()), arguments()).prop_map(
+        |(claim, key, kind, digest, (file, line, column), arguments)| Operation {
             claim,
             key: key.into(),
-            kind: OperationKind::Step,
+            kind,
             digest,
             site: Site { file: file.into(), line, column },
             arguments,
@@ -55,8 +57,8 @@ fn operation() -> impl Strategy<Value = Operation> {
 
 fn started() -> impl Strategy<Value = Started> {
     let patches = prop::collection::vec(text().prop_map(Into::into), 0..3);
-    (text(), any::<u32>(), any::<u64>(), payload(), any::<u64>(), any::<u64>(), patches).prop_map(
-        |(function, version, fingerprint, input, input_digest, at, patches)| Started {
+    (text(), any::<u32>(), any::<u64>(), payload(), any::<u64>(), any::<u64>(), patches, any::<u128>()).prop_map(
+        |(function, version, fingerprint, input, input_digest, at, patches, seed)| Started {
             function: function.into(),
             version,
             fingerprint,
@@ -64,6 +66,7 @@ fn started() -> impl Strategy<Value = Started> {
             input_digest,
             at,
             patches,
+            seed,
         },
     )
 }
@@ -119,6 +122,12 @@ fn event() -> impl Strategy<Value = Event> {
         }),
         any::<u64>().prop_map(|at| Event::Resumed { at }),
         (text(), any::<u64>()).prop_map(|(id, at)| Event::Patched(Patched { id: id.into(), at })),
+        (operation(), any::<u64>(), any::<u64>()).prop_map(|(operation, due, at)| Event::TimerSet(TimerSet {
+            operation,
+            due,
+            at
+        })),
+        (operation(), any::<u64>()).prop_map(|(operation, at)| Event::TimerFired(TimerFired { operation, at })),
         (payload(), any::<bool>(), any::<u64>()).prop_map(|(result, failed, at)| Event::Finished(Finished {
             result,
             failed,
@@ -238,7 +247,7 @@ fn what_is_refused_is_told_with_its_line() {
         [D0170] line 1 is not that of a journal: [D0101] a run id must not be empty: use the business id the run is about, such as the order id. Take the text as `Journal::to_lines` wrote it
         [D0170] line 1 is not that of a journal: unknown field `more`, expected `journal` or `run` (column 29). Take the text as `Journal::to_lines` wrote it
         [D0170] line 2 is not that of a journal: EOF while parsing a value (column 0). Take the text as `Journal::to_lines` wrote it
-        [D0170] line 3 is not that of a journal: unknown variant `Stopped`, expected one of `Started`, `AttemptFailed`, `StepCompleted`, `Recovered`, `Halted`, `Resumed`, `Finished`, `Patched` (column 10). Take the text as `Journal::to_lines` wrote it
+        [D0170] line 3 is not that of a journal: unknown variant `Stopped`, expected one of `Started`, `AttemptFailed`, `StepCompleted`, `Recovered`, `Halted`, `Resumed`, `Finished`, `Patched`, `TimerSet`, `TimerFired` (column 10). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: unknown field `by`, expected `code` or `at` (column 25). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: missing field `at` (column 15). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: invalid value: integer `-7`, expected u64 (column 21). Take the text as `Journal::to_lines` wrote it

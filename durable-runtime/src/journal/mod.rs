@@ -15,7 +15,7 @@ mod text;
 pub(crate) use arguments::Arguments;
 pub(crate) use event::{
     AttemptFailed, CodeId, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, Site, Started,
-    StepCompleted,
+    StepCompleted, TimerFired, TimerSet,
 };
 pub(crate) use frame::{decode, encode};
 pub use lines::Journal;

@@ -74,6 +74,8 @@ fn line(event: &Event) -> String {
         Event::Resumed { .. } => "resumed".to_owned(),
         Event::Finished(finished) => format!("finished {}", finished.result.excerpt()),
         Event::Patched(patched) => format!("patched {}", patched.id),
+        Event::TimerSet(set) => format!("{}: set", step(&set.operation)),
+        Event::TimerFired(fired) => format!("{} has fired", fired.operation.key),
     }
 }
 

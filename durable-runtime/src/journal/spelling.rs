@@ -155,18 +155,47 @@ pub(super) mod hex {
     use super::{Deserialize, Deserializer, Serialize, Serializer};
     use serde::de::Error as _;
 
-    /// A digest: always 16 digits.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it like this")]
-    pub(in crate::journal) fn serialize<S: Serializer>(digest: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-        format!("{digest:016x}").serialize(serializer)
+    /// A number that is always written with all its digits.
+    pub(crate) trait Digits: Copy + Sized {
+        fn to_digits(self) -> String;
+        fn of_bytes(bytes: &[u8]) -> Option<Self>;
     }
 
-    pub(in crate::journal) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    /// A digest: 16 digits.
+    impl Digits for u64 {
+        fn to_digits(self) -> String {
+            of_bytes(&self.to_be_bytes())
+        }
+
+        fn of_bytes(bytes: &[u8]) -> Option<Self> {
+            bytes.try_into().ok().map(Self::from_be_bytes)
+        }
+    }
+
+    /// A seed: 32 digits.
+    impl Digits for u128 {
+        fn to_digits(self) -> String {
+            of_bytes(&self.to_be_bytes())
+        }
+
+        fn of_bytes(bytes: &[u8]) -> Option<Self> {
+            bytes.try_into().ok().map(Self::from_be_bytes)
+        }
+    }
+
+    pub(in crate::journal) fn serialize<T: Digits, S: Serializer>(
+        number: &T,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        number.to_digits().serialize(serializer)
+    }
+
+    pub(in crate::journal) fn deserialize<'de, T: Digits, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
         let digits = String::deserialize(deserializer)?;
-        to_bytes(&digits)
-            .and_then(|bytes| bytes.try_into().map_err(|_| format!("{digits:?} is not a digest of 16 digits")))
-            .map(u64::from_be_bytes)
-            .map_err(D::Error::custom)
+        let wrong = || format!("{digits:?} does not have {} hexadecimal digits", 2 * size_of::<T>());
+        to_bytes(&digits).and_then(|bytes| T::of_bytes(&bytes).ok_or_else(wrong)).map_err(D::Error::custom)
     }
 
     pub(super) fn of_bytes(bytes: &[u8]) -> String {

@@ -2,7 +2,7 @@
 
 use super::tests::{completed, delivers, diverges, replay, request, started};
 use super::*;
-use crate::journal::StepCompleted;
+use crate::journal::{Outcome, StepCompleted};
 use crate::payload::{Codec, Payload};
 
 /// Branches that are joined, each a list of steps one after the other.
@@ -74,9 +74,13 @@ impl<'a> Life<'a> {
                 return true;
             }
             match self.replay.next_delivery() {
-                Delivery::Deliver { claim, outcome, .. } => {
+                Delivery::Deliver { claim, answer, .. } => {
                     let key = self.replay.key(claim).expect("it was claimed");
-                    assert_eq!(Some(&outcome), recorded(self.journal, &key), "the recorded outcome of {key}");
+                    assert_eq!(
+                        Some(answer),
+                        recorded(self.journal, &key).cloned().map(Answer::Step),
+                        "the recorded outcome of {key}"
+                    );
                     self.trace.push(format!("deliver {key}"));
                     let branch = branches.iter_mut().find(|branch| branch.0 == Some(claim)).expect("someone waits");
                     *branch = (None, branch.1 + 1);
@@ -217,7 +221,7 @@ fn new_operations_are_numbered_behind_all_recorded_ones() {
 #[test]
 fn a_recorded_step_of_another_kind_diverges_by_key_as_well() {
     let mut replay = by_key([completed(0, "a"), completed(1, "b")]);
-    replay.claim(Request { kind: OperationKind::Other, ..request("b") });
+    replay.claim(Request { kind: OperationKind::Timer, ..request("b") });
     diverges(&mut replay, Difference::Kind);
 }
 

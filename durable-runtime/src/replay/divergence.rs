@@ -88,7 +88,7 @@ pub(crate) fn went_on_since(events: &[Event], present: CodeId) -> Option<CodeId>
                 first = Some(CodeId { version: started.version, fingerprint: started.fingerprint });
             }
             Event::Recovered { code, .. } => writing = *code,
-            Event::AttemptFailed(_) | Event::StepCompleted(_) => {
+            Event::AttemptFailed(_) | Event::StepCompleted(_) | Event::TimerSet(_) | Event::TimerFired(_) => {
                 latest = writing.filter(|code| *code != present && Some(*code) != first).or(latest);
             }
             Event::Halted(_) | Event::Resumed { .. } | Event::Finished(_) | Event::Patched(_) => {}

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::ClaimNumber;
 use crate::id::Position;
-use crate::journal::Event;
+use crate::journal::{Event, OperationKind};
 
 /// The highest number that an operation of a journal may have. Above it is room for those that changed code asks for
 /// newly: a number that is used twice would give one operation the outcome of another.
@@ -39,6 +39,8 @@ pub(crate) struct Illegal {
 pub(super) struct OperationFacts {
     pub(super) key_of_claim: Option<Arc<str>>,
     pub(super) claim_of_key: Option<ClaimNumber>,
+    /// `None` if nothing is recorded of it.
+    pub(super) kind_of_claim: Option<OperationKind>,
     pub(super) failed_attempts: u32,
     pub(super) completed: bool,
 }
@@ -89,7 +91,12 @@ impl Legality {
             | (Stage::Halted, Event::Resumed { .. })
             | (
                 Stage::Running,
-                Event::AttemptFailed(_) | Event::StepCompleted(_) | Event::Recovered { .. } | Event::Patched(_),
+                Event::AttemptFailed(_)
+                | Event::StepCompleted(_)
+                | Event::Recovered { .. }
+                | Event::Patched(_)
+                | Event::TimerSet(_)
+                | Event::TimerFired(_),
             ) => Stage::Running,
             (Stage::Running, Event::Halted(_)) => Stage::Halted,
             (Stage::Running, Event::Finished(_)) => Stage::Finished,
@@ -115,11 +122,19 @@ impl Legality {
             if facts.completed {
                 return illegal(format!("{key} has its one outcome already"));
             }
-            let attempt = match event {
-                Event::AttemptFailed(event) => Some(event.attempt),
-                Event::StepCompleted(event) => Some(event.attempts),
-                _ => None,
+            let (kind, attempt) = match event {
+                Event::AttemptFailed(event) => (OperationKind::Step, Some(event.attempt)),
+                Event::StepCompleted(event) => (OperationKind::Step, Some(event.attempts)),
+                _ => (OperationKind::Timer, None),
             };
+            if let Some(other) = facts.kind_of_claim.into_iter().chain([operation.kind]).find(|other| *other != kind) {
+                return illegal(format!("{key} is a {other}, not a {kind}"));
+            }
+            match (event, facts.kind_of_claim) {
+                (Event::TimerSet(_), Some(_)) => return illegal(format!("{key} is set already")),
+                (Event::TimerFired(_), None) => return illegal(format!("{key} was never set")),
+                _ => {}
+            }
             if let Some(attempt) = attempt.filter(|attempt| *attempt != facts.failed_attempts.saturating_add(1)) {
                 return illegal(format!("attempt {attempt} of {key} follows {} failed ones", facts.failed_attempts));
             }
@@ -129,7 +144,12 @@ impl Legality {
             // A patch is recorded once, which is no progress of the run.
             Event::Halted(_) | Event::Finished(_) | Event::Patched(_) => self.recoveries,
             // Progress, or an operator's word, starts the count anew.
-            Event::Started(_) | Event::AttemptFailed(_) | Event::StepCompleted(_) | Event::Resumed { .. } => 0,
+            Event::Started(_)
+            | Event::AttemptFailed(_)
+            | Event::StepCompleted(_)
+            | Event::Resumed { .. }
+            | Event::TimerSet(_)
+            | Event::TimerFired(_) => 0,
         };
         self.stage = next;
         self.length = position.next();

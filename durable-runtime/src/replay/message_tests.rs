@@ -10,7 +10,7 @@ use super::tests::{delivers, request, started};
 use super::*;
 use crate::function::{CallSite, OnChange};
 use crate::id::RunId;
-use crate::journal::{CodeId, StepCompleted};
+use crate::journal::{CodeId, Outcome, StepCompleted};
 use crate::payload::{Codec, Payload};
 
 const UNCHANGED: CodeChange = CodeChange {
@@ -437,15 +437,15 @@ fn waiting_for_what_is_no_operation() {
 fn another_kind() {
     let mut replay = run_behind_the_first_step();
     let site = Site { file: "src/checkout.rs".into(), line: 20, column: 9 };
-    replay.claim(Request { kind: OperationKind::Other, digest: digest(&("u_1", 750)), site, ..request("charge") });
+    replay.claim(Request { kind: OperationKind::Timer, digest: digest(&("u_1", 750)), site, ..request("charge") });
     check(
         &diverged(&mut replay),
         &CHANGED,
         &expect![[r#"
-            run `ord_abc123` of `checkout` can't go on: its code asks for other operation `charge`, which is recorded as step `charge`
+            run `ord_abc123` of `checkout` can't go on: its code asks for timer `charge`, which is recorded as step `charge`
               recorded: step `charge` at src/checkout.rs:11:9, record 3 of 4
                         arguments: ["u_1",750]
-              current:  other operation `charge` at src/checkout.rs:20:9
+              current:  timer `charge` at src/checkout.rs:20:9
               cause:    the code of checkout has changed since the run was started (fingerprint 000000000000aaaa then, 000000000000bbbb now; version 1 both times)
               do this:  one of these, deploy that, then resume the run:
                         1. go back to the code that started the run (version 1)

@@ -5,6 +5,7 @@
 //! what the code is to be told next ([`Replay::next_delivery`]). Live execution and replay differ only
 //! in when facts arrive: all at once from the journal, or one by one as steps end.
 
+mod answers;
 mod by_key;
 #[cfg(test)]
 mod by_key_tests;
@@ -24,6 +25,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub(crate) use answers::{Answer, Begin, Delivery};
 pub(crate) use divergence::{CodeChange, Difference, Divergence, went_on_since};
 pub(crate) use legality::{Illegal, Legality, Stage};
 pub(crate) use patches::Path;
@@ -35,7 +37,7 @@ use patches::Patches;
 
 use crate::clock::Timestamp;
 use crate::id::Position;
-use crate::journal::{Arguments, Event, Operation, OperationKind, Outcome, Site};
+use crate::journal::{Arguments, Event, Operation, OperationKind, Site};
 
 /// The number of a claim: how many the code made before it in this life.
 pub(crate) type ClaimNumber = u32;
@@ -65,6 +67,10 @@ pub(crate) struct Replay {
     patches: Patches,
     /// How many records are behind what the code knows: the position after the last delivered completion.
     delivered: Position,
+    /// What the run's chance is made of.
+    seed: u128,
+    /// The time that the code knows: of the newest record that it was told.
+    now: u64,
     /// How many records were in the journal at the start.
     replayed: Position,
     /// Whether everything that was in the journal at the start, and is asked for, has been delivered.
@@ -83,8 +89,9 @@ struct Recorded {
     position: Position,
     operation: Operation,
     failed_attempts: u32,
-    retry_at: Option<u64>,
-    /// The record that carries the timer of the next attempt.
+    /// The time of the next attempt, or of the timer.
+    due: Option<u64>,
+    /// The record that says so.
     timer: Option<Position>,
     completed: bool,
 }
@@ -93,7 +100,8 @@ struct Recorded {
 struct Completion {
     position: Position,
     operation: OperationNumber,
-    outcome: Outcome,
+    answer: Answer,
+    at: u64,
 }
 
 #[derive(Debug)]
@@ -110,41 +118,6 @@ pub(crate) struct Request {
     pub(crate) site: Site,
 }
 
-/// What the code is to be told next.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Delivery {
-    /// Resolve this claim with this outcome, then let the code run until it makes no more progress.
-    Deliver {
-        claim: ClaimNumber,
-        outcome: Outcome,
-        /// Whether it was in the journal at the start.
-        replayed: bool,
-    },
-    /// Nothing is recorded that was not delivered.
-    Nothing,
-    /// Code and journal disagree.
-    Diverged(Box<Divergence>),
-}
-
-/// How a claimed step is to go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Begin {
-    /// Not now: its outcome is recorded, or the journal is not yet replayed.
-    Wait,
-    /// Begin this attempt, not before this time.
-    Attempt { attempt: u32, not_before: Option<u64> },
-}
-
-impl Begin {
-    /// Whether an attempt would begin right now.
-    pub(crate) fn is_due(self, now: Timestamp) -> bool {
-        match self {
-            Self::Wait => false,
-            Self::Attempt { not_before, .. } => not_before.is_none_or(|due| due <= now.0),
-        }
-    }
-}
-
 impl Replay {
     /// A run that has no facts yet.
     pub(crate) fn new() -> Self {
@@ -159,6 +132,8 @@ impl Replay {
             unsealed: None,
             patches: Patches::default(),
             delivered: Position(0),
+            seed: 0,
+            now: 0,
             replayed: Position(0),
             live: true,
             at_rest: false,
@@ -189,27 +164,33 @@ impl Replay {
     /// [`Illegal`]: the fact can't follow those before it; nothing was changed.
     pub(crate) fn apply(&mut self, event: Event) -> Result<Position, Illegal> {
         let position = self.legality.admit(&event, &self.facts(&event))?;
+        let (at, due) = (event.at(), event.due().map(|due| due.0));
         match event {
             Event::AttemptFailed(event) => {
                 let recorded = self.recorded_entry(position, event.operation);
                 recorded.failed_attempts = event.attempt;
-                recorded.retry_at = Some(event.retry_at);
-                recorded.timer = Some(position);
+                (recorded.due, recorded.timer) = (due, Some(position));
             }
-            Event::StepCompleted(event) => {
-                let operation = event.operation.claim;
+            Event::TimerSet(event) => {
                 let recorded = self.recorded_entry(position, event.operation);
-                recorded.completed = true;
-                recorded.timer = None;
-                self.undelivered.insert(position, Completion { position, operation, outcome: event.outcome });
+                (recorded.due, recorded.timer) = (due, Some(position));
             }
-            Event::Started(event) => self.patches.known = event.patches,
+            Event::StepCompleted(event) => self.completed(position, event.operation, Answer::Step(event.outcome), at),
+            Event::TimerFired(event) => self.completed(position, event.operation, Answer::Fired, at),
+            Event::Started(event) => (self.patches.known, self.seed, self.now) = (event.patches, event.seed, at),
             Event::Patched(event) => {
                 self.patches.recorded.insert(event.id.to_string());
             }
             Event::Recovered { .. } | Event::Halted(_) | Event::Resumed { .. } | Event::Finished(_) => {}
         }
         Ok(position)
+    }
+
+    fn completed(&mut self, position: Position, operation: Operation, answer: Answer, at: u64) {
+        let number = operation.claim;
+        let recorded = self.recorded_entry(position, operation);
+        (recorded.completed, recorded.timer) = (true, None);
+        self.undelivered.insert(position, Completion { position, operation: number, answer, at });
     }
 
     fn recorded_entry(&mut self, position: Position, operation: Operation) -> &mut Recorded {
@@ -221,7 +202,7 @@ impl Replay {
             // What is compared already need not be shown any more, and a long journal's would fill the memory.
             operation: if is_sealed { Operation { arguments: None, ..operation } } else { operation },
             failed_attempts: 0,
-            retry_at: None,
+            due: None,
             timer: None,
             completed: false,
         })
@@ -236,6 +217,7 @@ impl Replay {
         Facts::Operation(OperationFacts {
             key_of_claim: same_claim.map(|recorded| recorded.operation.key.clone()),
             claim_of_key: self.recorded_keys.get(&operation.key).copied(),
+            kind_of_claim: same_claim.map(|recorded| recorded.operation.kind),
             failed_attempts: same_claim.map_or(0, |recorded| recorded.failed_attempts),
             completed: same_claim.is_some_and(|recorded| recorded.completed),
         })
@@ -420,14 +402,14 @@ impl Replay {
         }
         match self.recorded_of(claim) {
             Some(recorded) if recorded.completed => Begin::Wait,
-            Some(recorded) => Begin::Attempt { attempt: recorded.failed_attempts + 1, not_before: recorded.retry_at },
+            Some(recorded) => Begin::Attempt { attempt: recorded.failed_attempts + 1, not_before: recorded.due },
             None => Begin::Attempt { attempt: 1, not_before: None },
         }
     }
 
-    /// Whether a step waits for the time of its next attempt, so that the run may have nothing to do now.
-    pub(crate) fn is_backing_off(&self, now: u64) -> bool {
-        self.recorded.values().any(|recorded| !recorded.completed && recorded.retry_at.is_some_and(|due| due > now))
+    /// Whether a timer or the next attempt of a step is to come, so that the run may have nothing to do now.
+    pub(crate) fn waits_for_a_time(&self, now: u64) -> bool {
+        self.recorded.values().any(|recorded| !recorded.completed && recorded.due.is_some_and(|due| due > now))
     }
 
     /// Whether anything is recorded of the claim.
@@ -438,6 +420,11 @@ impl Replay {
     /// Whether the claim's outcome is recorded.
     pub(crate) fn is_completed(&self, claim: ClaimNumber) -> bool {
         self.recorded_of(claim).is_some_and(|recorded| recorded.completed)
+    }
+
+    /// When the claim's timer, or the next attempt of its step, is due, if that is recorded.
+    pub(crate) fn due(&self, claim: ClaimNumber) -> Option<Timestamp> {
+        self.recorded_of(claim).and_then(|recorded| recorded.due).map(Timestamp)
     }
 
     /// The record whose timer ends when the claim's next fact is recorded.
@@ -463,7 +450,9 @@ impl Replay {
             self.at_rest = false;
             // By key, an earlier record can be delivered after a later one.
             self.delivered = self.delivered.max(position.next());
-            return Delivery::Deliver { claim, outcome: next.outcome, replayed: position < self.replayed };
+            // A clock may have been set back meanwhile.
+            self.now = self.now.max(next.at);
+            return Delivery::Deliver { claim, answer: next.answer, replayed: position < self.replayed };
         }
         if !self.live {
             if let Some(unclaimed) = self.first_left_over() {
@@ -526,6 +515,16 @@ impl Replay {
     /// Whether the code is at a place it has passed before: recorded facts are still ahead of it.
     pub(crate) fn is_repeating(&self) -> bool {
         !self.live && (!self.undelivered.is_empty() || self.first_unclaimed().is_some())
+    }
+
+    /// What the run's chance is made of.
+    pub(crate) fn seed(&self) -> u128 {
+        self.seed
+    }
+
+    /// The time, as far as the code can know it: that of the newest record that it was told.
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp(self.now)
     }
 
     /// How many records the code's present knowledge rests on: they must be durable before anything that

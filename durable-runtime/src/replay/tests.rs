@@ -6,7 +6,9 @@ use super::legality::CLAIM_NUMBER_MAX;
 use super::*;
 use crate::halt::HaltReason;
 use crate::journal::event::AttemptError;
-use crate::journal::{AttemptFailed, CodeId, Finished, Halted, Patched, Started, StepCompleted};
+use crate::journal::{
+    AttemptFailed, CodeId, Finished, Halted, Outcome, Patched, Started, StepCompleted, TimerFired, TimerSet,
+};
 use crate::payload::{Codec, Payload};
 
 fn payload(value: u32) -> Payload {
@@ -22,6 +24,7 @@ pub(super) fn started() -> Event {
         input_digest: 0,
         at: 0,
         patches: Vec::new(),
+        seed: 0,
     })
 }
 
@@ -51,6 +54,18 @@ pub(super) fn attempt_failed(claim: u32, key: &str, attempt: u32) -> Event {
         retry_at: 7,
         at: 0,
     })
+}
+
+fn timer(claim: u32, key: &str) -> Operation {
+    Operation { kind: OperationKind::Timer, ..operation(claim, key, 0) }
+}
+
+fn timer_set(claim: u32, key: &str, due: u64) -> Event {
+    Event::TimerSet(TimerSet { operation: timer(claim, key), due, at: 0 })
+}
+
+fn timer_fired(claim: u32, key: &str, at: u64) -> Event {
+    Event::TimerFired(TimerFired { operation: timer(claim, key), at })
 }
 
 fn halted() -> Event {
@@ -214,13 +229,13 @@ fn code_repeats_until_it_has_come_to_what_is_not_recorded() {
 
 #[test]
 fn r11_a_run_backs_off_until_its_next_attempt_is_due() {
-    let is_backing_off = |events: &[Event]| [6, 7, 8].map(|now| replay(events.iter().cloned()).is_backing_off(now));
-    assert_eq!(is_backing_off(&[]), [false, false, false]);
+    let waits_for_a_time = |events: &[Event]| [6, 7, 8].map(|now| replay(events.iter().cloned()).waits_for_a_time(now));
+    assert_eq!(waits_for_a_time(&[]), [false, false, false]);
     let failed = attempt_failed(0, "a", 1);
-    assert_eq!(is_backing_off(std::slice::from_ref(&failed)), [true, false, false]);
+    assert_eq!(waits_for_a_time(std::slice::from_ref(&failed)), [true, false, false]);
     let Event::StepCompleted(event) = completed(0, "a") else { panic!("a completion") };
     let ended = Event::StepCompleted(StepCompleted { attempts: 2, ..event });
-    assert_eq!(is_backing_off(&[failed, ended]), [false, false, false]);
+    assert_eq!(waits_for_a_time(&[failed, ended]), [false, false, false]);
 }
 
 /// A thousand steps' arguments would fill the memory (R14).
@@ -263,7 +278,7 @@ fn r9_other_arguments() {
 #[test]
 fn r9_another_kind() {
     let mut replay = replay([completed(0, "a")]);
-    replay.claim(Request { kind: OperationKind::Other, ..request("a") });
+    replay.claim(Request { kind: OperationKind::Timer, ..request("a") });
     diverges(&mut replay, Difference::Kind);
 }
 
@@ -347,6 +362,7 @@ fn the_legality_table() {
         Event::Resumed { at: 0 },
         finished(),
         Event::Patched(Patched { id: "p".into(), at: 0 }),
+        timer_set(0, "sleep", 7),
     ];
     let mut table = Vec::new();
     for (stage, before) in &stages {
@@ -366,6 +382,7 @@ fn the_legality_table() {
         Running + Halted = Halted
         Running + Finished = Finished
         Running + Patched = Running
+        Running + TimerSet = Running
         Halted + Resumed = Running
     "#]]
     .assert_eq(&table.concat());
@@ -385,6 +402,12 @@ fn a_journal_that_contradicts_itself_is_refused() {
         refused(vec![attempt_failed(0, "a", 2)]),
         refused(vec![attempt_failed(0, "a", 1), completed(0, "a")]),
         refused(vec![completed(CLAIM_NUMBER_MAX, "a"), completed(CLAIM_NUMBER_MAX + 1, "b")]),
+        refused(vec![timer_fired(0, "sleep", 0)]),
+        refused(vec![timer_set(0, "sleep", 7), timer_set(0, "sleep", 8)]),
+        refused(vec![timer_set(0, "sleep", 7), timer_fired(0, "sleep", 7), timer_fired(0, "sleep", 7)]),
+        refused(vec![timer_set(0, "sleep", 7), completed(0, "sleep")]),
+        refused(vec![attempt_failed(0, "a", 1), timer_fired(0, "a", 7)]),
+        refused(vec![Event::TimerSet(TimerSet { operation: operation(0, "a", 0), due: 7, at: 0 })]),
     ]
     .join("\n");
     expect_test::expect![[r#"
@@ -394,8 +417,51 @@ fn a_journal_that_contradicts_itself_is_refused() {
         event StepCompleted at position 2 can't stand there: the key a belongs to claim 0, not 1
         event AttemptFailed at position 1 can't stand there: attempt 2 of a follows 0 failed ones
         event StepCompleted at position 2 can't stand there: attempt 1 of a follows 1 failed ones
-        event StepCompleted at position 2 can't stand there: claim 2147483648 of b is beyond the highest, 2147483647"#]]
+        event StepCompleted at position 2 can't stand there: claim 2147483648 of b is beyond the highest, 2147483647
+        event TimerFired at position 1 can't stand there: sleep was never set
+        event TimerSet at position 2 can't stand there: sleep is set already
+        event TimerFired at position 3 can't stand there: sleep has its one outcome already
+        event StepCompleted at position 2 can't stand there: sleep is a timer, not a step
+        event TimerFired at position 2 can't stand there: a is a step, not a timer
+        event TimerSet at position 1 can't stand there: a is a step, not a timer"#]]
     .assert_eq(&told);
+}
+
+/// R11: a timer begins when it is recorded, and is due when it was.
+#[test]
+fn r11_a_timer_that_is_set_keeps_its_time() {
+    let mut unset = replay([]);
+    let claim = unset.claim(Request { kind: OperationKind::Timer, ..request("sleep") });
+    assert_eq!((unset.next_delivery(), unset.due(claim)), (Delivery::Nothing, None));
+
+    let mut set = replay([timer_set(0, "sleep", 7)]);
+    assert!(set.waits_for_a_time(6) && !set.waits_for_a_time(7));
+    let claim = set.claim(Request { kind: OperationKind::Timer, ..request("sleep") });
+    assert_eq!((set.next_delivery(), set.due(claim)), (Delivery::Nothing, Some(Timestamp(7))));
+    assert_eq!(set.timer(claim), Some(Position(1)));
+    assert_eq!(set.begin(claim), Begin::Attempt { attempt: 1, not_before: Some(7) });
+
+    set.apply(timer_fired(0, "sleep", 9)).expect("legal");
+    let fired = Delivery::Deliver { claim, answer: Answer::Fired, replayed: false };
+    assert_eq!((set.next_delivery(), set.timer(claim)), (fired, None));
+    assert!(!set.waits_for_a_time(0));
+}
+
+/// The time that the code is told is that of the newest record that it was told, and never goes back.
+#[test]
+fn the_time_is_read_from_the_journal() {
+    let at = |claim, key: &str, at| match completed(claim, key) {
+        Event::StepCompleted(event) => Event::StepCompleted(StepCompleted { at, ..event }),
+        other => other,
+    };
+    let mut replay = replay([at(0, "a", 30), at(1, "b", 20), at(2, "c", 40)]);
+    assert_eq!(replay.now(), Timestamp(0), "of `Started`");
+    let _ = ["a", "b", "c"].map(|name| replay.claim(request(name)));
+    let told = [(); 3].map(|()| {
+        assert!(matches!(replay.next_delivery(), Delivery::Deliver { .. }));
+        replay.now().0
+    });
+    assert_eq!(told, [30, 30, 40]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::legality::{Facts, OperationFacts};
 use super::{Illegal, Legality, OperationNumber, Stage};
 use crate::clock::Timestamp;
 use crate::id::Position;
-use crate::journal::Event;
+use crate::journal::{Event, OperationKind};
 
 /// What a journal says that can be that of one run.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,13 +15,14 @@ pub(crate) struct Whole {
     pub(crate) stage: Stage,
     /// Whether the function's result is an `Err`.
     pub(crate) failed: bool,
-    /// The attempts that are to come, by the records that say so.
+    /// The attempts and timers that are to come, by the records that say so.
     pub(crate) timers: BTreeMap<Position, Timestamp>,
 }
 
 #[derive(Debug)]
 struct Known {
     key: Arc<str>,
+    kind: OperationKind,
     failed_attempts: u32,
     completed: bool,
     timer: Option<Position>,
@@ -46,6 +47,7 @@ impl Whole {
                     Facts::Operation(OperationFacts {
                         key_of_claim: known.map(|known| Arc::clone(&known.key)),
                         claim_of_key: claims.get(&operation.key).copied(),
+                        kind_of_claim: known.map(|known| known.kind),
                         failed_attempts: known.map_or(0, |known| known.failed_attempts),
                         completed: known.is_some_and(|known| known.completed),
                     })
@@ -57,6 +59,7 @@ impl Whole {
                 claims.entry(Arc::clone(&operation.key)).or_insert(operation.claim);
                 let known = operations.entry(operation.claim).or_insert_with(|| Known {
                     key: Arc::clone(&operation.key),
+                    kind: operation.kind,
                     failed_attempts: 0,
                     completed: false,
                     timer: None,
@@ -64,19 +67,20 @@ impl Whole {
                 if let Some(over) = known.timer.take() {
                     timers.remove(&over);
                 }
+                if let Some(due) = event.due() {
+                    known.timer = Some(position);
+                    timers.insert(position, due);
+                }
                 match event {
-                    Event::AttemptFailed(event) => {
-                        known.failed_attempts = event.attempt;
-                        known.timer = Some(position);
-                        timers.insert(position, Timestamp(event.retry_at));
-                    }
-                    Event::StepCompleted(_) => known.completed = true,
+                    Event::AttemptFailed(event) => known.failed_attempts = event.attempt,
+                    Event::StepCompleted(_) | Event::TimerFired(_) => known.completed = true,
                     Event::Started(_)
                     | Event::Recovered { .. }
                     | Event::Halted(_)
                     | Event::Resumed { .. }
                     | Event::Finished(_)
-                    | Event::Patched(_) => {}
+                    | Event::Patched(_)
+                    | Event::TimerSet(_) => {}
                 }
             }
             match event {
@@ -87,7 +91,9 @@ impl Whole {
                 | Event::StepCompleted(_)
                 | Event::Recovered { .. }
                 | Event::Halted(_)
-                | Event::Resumed { .. } => {}
+                | Event::Resumed { .. }
+                | Event::TimerSet(_)
+                | Event::TimerFired(_) => {}
             }
         }
         Ok(Self { stage: legality.stage(), failed, timers })

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::clock::SystemClock;
 use crate::context::{Dependencies, Environment};
 use crate::engine::{Counters, Limits, Registration, Verification, verify};
+use crate::entropy::FixedEntropy;
 use crate::function::DurableFunction;
 use crate::journal::{Event, Journal};
 use crate::payload::{Codec, PAYLOAD_BYTES_MAX};
@@ -65,6 +66,7 @@ pub(super) async fn replay_with(journal: &Journal, registration: &Registration) 
     };
     let environment = Environment {
         clock: Arc::new(SystemClock),
+        entropy: Arc::new(FixedEntropy),
         dependencies: Arc::new(Dependencies::default()),
         codec,
         limits,

@@ -21,6 +21,7 @@ use crate::engine::driver::{Control, Driven, Driver};
 use crate::engine::execution::Execution;
 use crate::engine::registry::{Registration, Returned};
 use crate::engine::{Counters, Limits, Outcome};
+use crate::entropy::SystemEntropy;
 use crate::function::OnChange;
 use crate::id::{Fence, Position, RunId};
 use crate::journal::{Event, Started};
@@ -81,6 +82,7 @@ fn run_of(code: impl FnOnce(Context) -> Written + 'static) -> (Driver, Arc<Contr
     IS_DONE.set(false);
     let environment = Environment {
         clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
         dependencies: Arc::new(Dependencies::default()),
         codec: Codec::Json,
         limits: Limits::default(),
@@ -97,6 +99,7 @@ fn run_of(code: impl FnOnce(Context) -> Written + 'static) -> (Driver, Arc<Contr
         input_digest: 0,
         at: 0,
         patches: Vec::new(),
+        seed: 0,
     };
     let control = Arc::<Control>::default();
     let id = RunId::new("run").expect("a valid id");

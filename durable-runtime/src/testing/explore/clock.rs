@@ -10,6 +10,21 @@ use crate::clock::{Clock, Sleep, Timestamp};
 /// When simulated time begins: 2027-01-01T00:00:00Z.
 pub(super) const BEGINNING: Timestamp = Timestamp(1_798_761_600_000);
 
+/// tokio's timers go to a little more than two years.
+const SLICE: Duration = Duration::from_hours(24 * 365);
+
+/// A wait of any length.
+pub(super) fn sleep(duration: Duration) -> Sleep {
+    Box::pin(async move {
+        let mut left = duration;
+        while !left.is_zero() {
+            let slice = left.min(SLICE);
+            tokio::time::sleep(slice).await;
+            left -= slice;
+        }
+    })
+}
+
 /// tokio's paused time, as one process sees it.
 #[derive(Debug, Clone)]
 pub(super) struct VirtualClock {
@@ -37,6 +52,12 @@ impl VirtualClock {
         *self.stopped.insert(self.elapsed())
     }
 
+    /// Sets the clock to this time.
+    pub(super) fn set(&self, now: Timestamp) {
+        let millis = |time: Timestamp| i64::try_from(time.0).unwrap_or(i64::MAX);
+        self.jump(millis(now) - millis(self.now()));
+    }
+
     /// Sets the clock, as an operator or a time server does.
     pub(super) fn jump(&self, millis: i64) {
         self.shift.send_modify(|shift| *shift = shift.saturating_add(millis));
@@ -50,8 +71,6 @@ impl Clock for VirtualClock {
     }
 
     fn sleep_until(&self, due: Timestamp) -> Sleep {
-        // tokio's timers go to a little more than two years.
-        const SLICE: Duration = Duration::from_hours(24 * 365);
         let clock = self.clone();
         Box::pin(async move {
             let mut shift = clock.shift.subscribe();
@@ -68,6 +87,6 @@ impl Clock for VirtualClock {
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {
-        Box::pin(tokio::time::sleep(duration))
+        sleep(duration)
     }
 }

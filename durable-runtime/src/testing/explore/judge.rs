@@ -118,10 +118,10 @@ fn judge_journal<F: DurableFunction>(known: &mut Known, world: &World<F::Output>
     let journal = &world.journal;
     let mut outcomes = BTreeSet::new();
     for event in &journal.events {
-        if let Event::StepCompleted(completed) = event
-            && !outcomes.insert(&completed.operation.key)
+        if let (Event::StepCompleted(_) | Event::TimerFired(_), Some(operation)) = (event, event.operation())
+            && !outcomes.insert(&operation.key)
         {
-            return Err(format!("{} has two recorded outcomes (R6)", completed.operation.key));
+            return Err(format!("{} has two recorded outcomes (R6)", operation.key));
         }
     }
     if !known.replayed.insert(hash(journal)) {
@@ -168,7 +168,7 @@ fn hash(journal: &Journal) -> u64 {
             continue;
         }
         let mut event = event.clone();
-        event.set_times(0);
+        event.set_what_differs(0);
         // Encoded, because what is printed for people leaves out the values.
         let frame = journal::encode(&event).unwrap_or_else(|error| panic!("a record can't be encoded again: {error}"));
         hash.update(&frame);

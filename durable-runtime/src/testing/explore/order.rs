@@ -1,10 +1,11 @@
-//! The order in which steps act and end: taken from one world, and given to another in which the process does not die.
+//! The order in which steps act and end, and timers fire: taken from one world, and given to another in which the process does not die.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::mishap::Boundary;
 use super::stage::Seen;
+use crate::clock::Timestamp;
 use crate::journal::{Event, Journal};
 
 /// The most orders of acts that a result is looked for in.
@@ -13,14 +14,24 @@ const ACTS_MAX: usize = 24;
 /// What a world is given of another one: the order in which its steps act and end, and which attempts fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Order {
-    /// In which order steps end, each with its last attempt.
-    pub(super) ends: Arc<[String]>,
+    /// When the run was started.
+    pub(super) began: Timestamp,
+    /// In which order steps end, each with its last attempt, and timers fire.
+    pub(super) ends: Arc<[End]>,
     /// In which order the bodies of steps are called, one after the other; if there is none, as it comes.
     pub(super) acts: Option<Arc<[Turn]>>,
     /// Which attempts are made to fail.
     pub(super) fails: Arc<BTreeMap<(String, u32), FailsAt>>,
     /// Whether attempts have the time that their limits say. One that waits until it is its turn may need more.
     pub(super) has_limits: bool,
+}
+
+/// A step that ends, or a timer that fires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) key: String,
+    /// What the clock says then: it is what the code may ask for.
+    pub(super) at: Timestamp,
 }
 
 /// A step in the order of acts.
@@ -80,6 +91,7 @@ impl Order {
 /// tried, for one step at a time.
 pub(super) fn orders(seen: &Seen, journal: &Journal) -> Vec<Order> {
     let ends = ends(seen, journal);
+    let began = Timestamp(journal.events.first().map_or(0, Event::at));
     let failed: BTreeMap<_, _> = injected(seen, journal);
     let mut fails = vec![Arc::default()];
     if !failed.is_empty() {
@@ -93,20 +105,25 @@ pub(super) fn orders(seen: &Seen, journal: &Journal) -> Vec<Order> {
         for acts in &acts {
             for has_limits in limits.iter().copied() {
                 let (ends, acts, fails) = (Arc::clone(&ends), acts.clone(), Arc::clone(&fails));
-                orders.push(Order { ends, acts, fails, has_limits });
+                orders.push(Order { began, ends, acts, fails, has_limits });
             }
         }
     }
     orders
 }
 
-/// The keys of the steps whose last attempt returned, in the order in which they ended.
-fn ends(seen: &Seen, journal: &Journal) -> Arc<[String]> {
-    let ended = journal.events.iter().filter_map(|event| match event {
-        Event::StepCompleted(completed) => Some((completed.operation.key.to_string(), completed.attempts)),
-        _ => None,
+/// The steps whose last attempt returned, and the timers that fired, in the order in which they did.
+fn ends(seen: &Seen, journal: &Journal) -> Arc<[End]> {
+    let ended = journal.events.iter().filter_map(|event| {
+        let key = event.operation()?.key.to_string();
+        let is_end = match event {
+            Event::StepCompleted(completed) => seen.returned.contains(&(key.clone(), completed.attempts)),
+            Event::TimerFired(_) => true,
+            _ => false,
+        };
+        is_end.then(|| End { key, at: Timestamp(event.at()) })
     });
-    ended.filter(|attempt| seen.returned.contains(attempt)).map(|(key, _)| key).collect()
+    ended.collect()
 }
 
 /// The attempts that were made to fail, and whose failure is recorded.
@@ -189,7 +206,7 @@ mod tests {
     #[test]
     fn turns_wait_for_each_other() {
         let acts = acts(&points("a b b.")).into_iter().next();
-        let order = Order { ends: Arc::from([]), acts, fails: Arc::default(), has_limits: true };
+        let order = Order { began: Timestamp(0), ends: Arc::from([]), acts, fails: Arc::default(), has_limits: true };
         assert!(order.may_act("a", 0) && !order.may_act("b", 0) && !order.may_act("c", 0));
         let [called, returned] = [false, true].map(|returned| move |key: &str| Point { key: key.to_owned(), returned });
         // `a` never returned: it is only waited for to be called.

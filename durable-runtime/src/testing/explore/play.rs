@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 
-use super::clock::VirtualClock;
+use super::clock::{self, VirtualClock};
 use super::disk::Disk;
 use super::mishap::Crash;
 use super::schedule::Schedule;
@@ -13,6 +13,7 @@ use super::stage::{Death, Seen, Stage};
 use super::{Exploration, World};
 use crate::context::{Dependencies, Environment};
 use crate::engine::{Counters, Limits, load};
+use crate::entropy::FixedEntropy;
 use crate::error::{RunError, StartError};
 use crate::function::DurableFunction;
 use crate::halt::{Halt, HaltReason};
@@ -25,7 +26,7 @@ use crate::testing::LossyStore;
 use crate::value;
 
 /// How long a process may wait for nothing but time; a run that waits longer never ends.
-const PATIENCE: Duration = Duration::from_hours(24 * 366);
+const PATIENCE: Duration = Duration::from_hours(24 * 366 * 100);
 
 /// The most processes of one world.
 const LIVES_MAX: u32 = 200;
@@ -89,7 +90,7 @@ impl<F: DurableFunction> Exploration<F> {
             let ended = {
                 let over = Box::pin(self.process(clock, stage, store, dependencies));
                 let death = Box::pin(stage.death());
-                let time_is_up = Box::pin(tokio::time::sleep(PATIENCE));
+                let time_is_up = clock::sleep(PATIENCE);
                 match select(death, select(over, time_is_up)).await {
                     Either::Left((death, _)) => LifeEnd::Died(death),
                     Either::Right((Either::Left((over, _)), _)) => over,
@@ -112,6 +113,7 @@ impl<F: DurableFunction> Exploration<F> {
     ) -> LifeEnd<F::Output> {
         let environment = Environment {
             clock: Arc::new(clock),
+            entropy: Arc::new(FixedEntropy),
             dependencies: Arc::clone(dependencies),
             codec: self.codec,
             limits: self.world_limits(),

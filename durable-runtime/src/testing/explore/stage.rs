@@ -58,8 +58,8 @@ struct State {
     life: u32,
     boundary: u32,
     seen: Seen,
-    /// What is durable of each step.
-    steps: BTreeMap<(RunId, String), Durable>,
+    /// What is durable of each operation.
+    operations: BTreeMap<(RunId, String), Durable>,
     /// By which key each step made itself known, and with which arguments.
     identities: BTreeMap<(RunId, String), (String, Result<serde_json::Value, String>)>,
 }
@@ -68,6 +68,8 @@ struct State {
 struct Durable {
     completed: bool,
     failed_attempts: u32,
+    /// Of a timer.
+    due: u64,
 }
 
 /// What was seen of a world.
@@ -108,7 +110,8 @@ impl Stage {
     /// A process begins to live. Call within its tokio runtime.
     pub(super) fn be_born(&self) -> VirtualClock {
         let mut state = self.state.lock();
-        let clock = VirtualClock::starting_at(state.clock.as_ref().map_or(BEGINNING, Clock::now));
+        let beginning = self.schedule.order.as_ref().map_or(BEGINNING, |order| order.began);
+        let clock = VirtualClock::starting_at(state.clock.as_ref().map_or(beginning, Clock::now));
         state.clock = Some(clock.clone());
         state.life += 1;
         state.boundary = 0;
@@ -173,7 +176,7 @@ impl Stage {
             for record in &append.records {
                 let Ok(event) = journal::decode(&record.frame) else { continue };
                 let Some(operation) = event.operation() else { continue };
-                let durable = state.steps.entry((append.run.clone(), operation.key.to_string())).or_default();
+                let durable = state.operations.entry((append.run.clone(), operation.key.to_string())).or_default();
                 match &event {
                     Event::StepCompleted(_) if durable.completed => {
                         let key = &operation.key;
@@ -181,6 +184,18 @@ impl Stage {
                     }
                     Event::StepCompleted(_) => durable.completed = true,
                     Event::AttemptFailed(event) => durable.failed_attempts = event.attempt,
+                    Event::TimerSet(event) => durable.due = event.due,
+                    Event::TimerFired(_) if durable.completed => {
+                        let key = &operation.key;
+                        state.break_rule(format!("{key} has fired twice (R6)"));
+                    }
+                    Event::TimerFired(event) => {
+                        durable.completed = true;
+                        if event.at < durable.due {
+                            let (key, early) = (&operation.key, durable.due - event.at);
+                            state.break_rule(format!("{key} fires {early} ms before its time (R11)"));
+                        }
+                    }
                     _ => {}
                 }
             }
@@ -320,7 +335,7 @@ impl State {
         ));
         let id = (step.run_id().clone(), key.clone());
         let (completed, failed) =
-            self.steps.get(&id).map_or((false, 0), |durable| (durable.completed, durable.failed_attempts));
+            self.operations.get(&id).map_or((false, 0), |durable| (durable.completed, durable.failed_attempts));
         if completed {
             self.break_rule(format!("{key} is executed although its outcome is recorded (R6)"));
         } else if number != failed + 1 {
@@ -397,10 +412,16 @@ impl Director for Stage {
     fn answers(&self, attempt: &Attempt) -> Sleep {
         let key = attempt.step.key().to_owned();
         if let Some(order) = &self.schedule.order {
-            let (keys, mut ended) = (Arc::clone(&order.ends), self.ended.subscribe());
+            let (ends, mut ended) = (Arc::clone(&order.ends), self.ended.subscribe());
+            let clock = self.state.lock().clock.clone();
             return Box::pin(async move {
                 // The stage holds the sender.
-                let _ = ended.wait_for(|ended| keys.get(*ended).is_some_and(|next| *next == key)).await;
+                let is_next = |ended: &usize| ends.get(*ended).is_some_and(|next| next.key == key);
+                if let (Ok(ended), Some(clock)) = (ended.wait_for(is_next).await, clock)
+                    && let Some(end) = ends.get(*ended)
+                {
+                    clock.set(end.at);
+                }
             });
         }
         if let Some(takes) = self.script.takes(&key) {
@@ -413,11 +434,20 @@ impl Director for Stage {
     fn ended(&self, key: &str) {
         if let Some(order) = &self.schedule.order {
             self.ended.send_if_modified(|ended| {
-                let is_next = order.ends.get(*ended).is_some_and(|next| next == key);
+                let is_next = order.ends.get(*ended).is_some_and(|next| next.key == key);
                 *ended += usize::from(is_next);
                 is_next
             });
         }
+    }
+
+    fn may_fire(&self, key: &str) -> bool {
+        let Some(order) = &self.schedule.order else { return true };
+        let Some(next) = order.ends.get(*self.ended.borrow()).filter(|next| next.key == key) else { return false };
+        if let Some(clock) = &self.state.lock().clock {
+            clock.set(next.at);
+        }
+        true
     }
 
     fn limit(&self, limit: Option<Duration>) -> Option<Duration> {
@@ -437,7 +467,7 @@ fn has_outcome(appends: &[Append], key: &str) -> bool {
     let records = appends.iter().flat_map(|append| &append.records);
     let mut events = records.filter_map(|record| journal::decode(&record.frame).ok());
     events.any(|event| match &event {
-        Event::StepCompleted(completed) => *completed.operation.key == *key,
+        Event::StepCompleted(_) | Event::TimerFired(_) => event.operation().is_some_and(|of| *of.key == *key),
         other => other.name() == key,
     })
 }

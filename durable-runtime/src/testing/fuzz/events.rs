@@ -5,7 +5,7 @@ use crate::halt::HaltReason;
 use crate::journal::event::{AttemptError, CodeId};
 use crate::journal::{
     Arguments, AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, Site, Started,
-    StepCompleted, Text,
+    StepCompleted, Text, TimerFired, TimerSet,
 };
 use crate::payload::{Codec, Payload};
 
@@ -48,11 +48,11 @@ fn arguments(choices: &mut Choices<'_>) -> Option<Arguments> {
 }
 
 /// Any operation of this claim and key.
-pub(super) fn operation(choices: &mut Choices<'_>, claim: u32, key: &str) -> Operation {
+pub(super) fn operation(choices: &mut Choices<'_>, kind: OperationKind, claim: u32, key: &str) -> Operation {
     Operation {
         claim,
         key: key.into(),
-        kind: OperationKind::Step,
+        kind,
         digest: choices.number(),
         site: Site { file: text(choices).into(), line: choices.number_u32(), column: choices.number_u32() },
         arguments: arguments(choices),
@@ -62,7 +62,8 @@ pub(super) fn operation(choices: &mut Choices<'_>, claim: u32, key: &str) -> Ope
 fn any_operation(choices: &mut Choices<'_>) -> Operation {
     let claim = choices.number_u32();
     let key = text(choices);
-    operation(choices, claim, &key)
+    let kind = choices.one(&[OperationKind::Step, OperationKind::Timer]);
+    operation(choices, kind, claim, &key)
 }
 
 /// Any event, whether it can follow another or not.
@@ -79,7 +80,7 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
         HaltReason::Unregistered,
     ];
     let at = choices.number();
-    match choices.below(8) {
+    match choices.below(10) {
         0 => Event::Started(Started {
             function: text(choices).into(),
             version: choices.number_u32(),
@@ -88,6 +89,7 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
             input_digest: choices.number(),
             at,
             patches: (0..choices.below(4)).map(|_| Text::from(text(choices))).collect(),
+            seed: u128::from(choices.number()) << choices.below(64),
         }),
         1 => Event::AttemptFailed(AttemptFailed {
             operation: any_operation(choices),
@@ -123,6 +125,8 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
         }),
         5 => Event::Resumed { at },
         6 => Event::Finished(Finished { result: payload(choices), failed: choices.flag(), at }),
+        7 => Event::TimerSet(TimerSet { operation: any_operation(choices), due: choices.number(), at }),
+        8 => Event::TimerFired(TimerFired { operation: any_operation(choices), at }),
         _ => Event::Patched(Patched { id: text(choices).into(), at }),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{Choices, text};
 use crate::context::idempotency_key;
 use crate::id::{InvalidRunId, RUN_ID_BYTES_MAX, RunId};
+use crate::journal::OperationKind;
 use crate::replay::{Replay, Request};
 
 pub(super) fn check(bytes: &[u8]) {
@@ -61,5 +62,5 @@ fn reverses(run: &RunId, key: &str) {
 }
 
 fn request(name: String) -> Request {
-    Request { name: name.into(), ..super::replay::request("", 0) }
+    Request { name: name.into(), ..super::replay::request("", OperationKind::Step, 0) }
 }

@@ -6,9 +6,10 @@ use crate::halt::HaltReason;
 use crate::journal::event::AttemptError;
 use crate::journal::{
     AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, Site, Started, StepCompleted,
+    TimerFired, TimerSet,
 };
 use crate::payload::{Codec, Payload};
-use crate::replay::{Begin, Delivery, Difference, Replay, Request};
+use crate::replay::{Answer, Begin, Delivery, Difference, Replay, Request};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const PATCHES: [&str; 3] = ["p", "q", "r"];
@@ -27,9 +28,9 @@ pub(super) fn check(bytes: &[u8]) {
     }
 }
 
-pub(super) fn request(name: &'static str, digest: u64) -> Request {
+pub(super) fn request(name: &'static str, kind: OperationKind, digest: u64) -> Request {
     let site = Site { file: "f.rs".into(), line: 1, column: 1 };
-    Request { name: name.into(), kind: OperationKind::Step, digest, site }
+    Request { name: name.into(), kind, digest, site }
 }
 
 fn number() -> Payload {
@@ -45,6 +46,7 @@ fn started(patches: &[&'static str]) -> Event {
         input_digest: 0,
         at: 0,
         patches: patches.iter().map(|id| (*id).into()).collect(),
+        seed: 0,
     })
 }
 
@@ -56,6 +58,18 @@ fn completed(operation: Operation, attempts: u32) -> Event {
 
 fn attempt_failed(operation: Operation, attempt: u32, retry_at: u64) -> Event {
     Event::AttemptFailed(AttemptFailed { operation, attempt, error: AttemptError::TimedOut, retry_at, at: 0 })
+}
+
+fn timer_set(operation: Operation, due: u64) -> Event {
+    Event::TimerSet(TimerSet { operation, due, at: 0 })
+}
+
+fn timer_fired(operation: Operation) -> Event {
+    Event::TimerFired(TimerFired { operation, at: 0 })
+}
+
+fn kind(choices: &mut Choices<'_>) -> OperationKind {
+    choices.one(&[OperationKind::Step, OperationKind::Step, OperationKind::Timer])
 }
 
 fn halted() -> Event {
@@ -71,11 +85,16 @@ fn event(choices: &mut Choices<'_>, of: impl FnOnce(&mut Choices<'_>) -> Operati
         3 => Event::Finished(Finished { result: number(), failed: false, at: 0 }),
         4 => Event::Patched(Patched { id: choices.one(&PATCHES).into(), at: 0 }),
         5 => started(&[choices.one(&PATCHES)]),
-        6..=9 => {
+        _ => {
             let operation = of(choices);
-            attempt_failed(operation, attempt(choices), choices.number())
+            // Mostly one that the operation can have.
+            match (operation.kind, choices.below(8)) {
+                (OperationKind::Step, 2..=4) | (_, 0) => attempt_failed(operation, attempt(choices), choices.number()),
+                (OperationKind::Step, _) | (_, 1) => completed(operation, attempt(choices)),
+                (OperationKind::Timer, 2..=4) => timer_set(operation, choices.number()),
+                (OperationKind::Timer, _) => timer_fired(operation),
+            }
         }
-        _ => completed(of(choices), attempt(choices)),
     }
 }
 
@@ -92,7 +111,8 @@ fn any_operation(choices: &mut Choices<'_>) -> Operation {
         0 | 1 => name.to_owned(),
         count => format!("{name}#{count}"),
     };
-    Operation { digest: u64::from(choices.byte() / 128), ..events::operation(&mut Choices::new(&[]), claim, &key) }
+    let digest = u64::from(choices.byte() / 128);
+    Operation { digest, ..events::operation(&mut Choices::new(&[]), kind(choices), claim, &key) }
 }
 
 fn answers_as_the_model(choices: &mut Choices<'_>, by_key: bool) {
@@ -134,9 +154,9 @@ fn acts(choices: &mut Choices<'_>, replay: &mut Replay, model: &mut Model, by_ke
     let claim_number = u32::try_from(claim).expect("few claims");
     match choices.below(16) {
         0..=4 => {
-            let (name, digest) = (choices.one(&NAMES), u64::from(choices.byte() / 128));
-            assert_eq!(replay.claim(request(name, digest)) as usize, model.claims());
-            model.claim(name, digest);
+            let (name, kind, digest) = (choices.one(&NAMES), kind(choices), u64::from(choices.byte() / 128));
+            assert_eq!(replay.claim(request(name, kind, digest)) as usize, model.claims());
+            model.claim(name, kind, digest);
         }
         5 if model.claims() > 0 => {
             let name = choices.one(&NAMES);
@@ -177,11 +197,10 @@ fn acts(choices: &mut Choices<'_>, replay: &mut Replay, model: &mut Model, by_ke
 
 fn delivers(replay: &mut Replay, model: &mut Model) -> bool {
     match (replay.next_delivery(), model.next()) {
-        (Delivery::Deliver { claim, outcome, replayed }, next) => {
+        (Delivery::Deliver { claim, answer, replayed }, next) => {
             let Next::Deliver { position, .. } = next else { panic!("claim {claim}, not {next:?}") };
             assert_eq!(next, Next::Deliver { claim, position, is_replayed: replayed });
-            let Event::StepCompleted(completed) = &model.events[position] else { panic!("a completion is delivered") };
-            assert_eq!(outcome, completed.outcome);
+            assert_eq!(Some(answer), answer_of(&model.events[position]), "a completion is delivered");
             true
         }
         (Delivery::Nothing, next) => {
@@ -195,6 +214,15 @@ fn delivers(replay: &mut Replay, model: &mut Model) -> bool {
     }
 }
 
+/// What the operation resolves to that the event is about, if it is its completion.
+fn answer_of(event: &Event) -> Option<Answer> {
+    match event {
+        Event::StepCompleted(completed) => Some(Answer::Step(completed.outcome.clone())),
+        Event::TimerFired(_) => Some(Answer::Fired),
+        _ => None,
+    }
+}
+
 fn knows_the_same(replay: &Replay, model: &Model) {
     assert_eq!(replay.stage(), model.stage());
     assert_eq!(replay.length().0, model.events.len() as u64);
@@ -203,7 +231,7 @@ fn knows_the_same(replay: &Replay, model: &Model) {
     assert_eq!(replay.delivered().0, model.delivered() as u64);
     assert_eq!(replay.is_repeating(), model.is_repeating());
     assert_eq!(replay.is_diverged(), model.is_diverged());
-    assert_eq!(replay.is_backing_off(7), model.is_backing_off(7));
+    assert_eq!(replay.waits_for_a_time(7), model.waits_for_a_time(7));
     for (claim, claim_number) in (0..model.claims()).zip(0..) {
         assert_eq!(replay.key(claim_number).as_deref(), Some(&*model.key(claim)));
         assert_eq!(replay.begin(claim_number), model.begin(claim));
@@ -219,11 +247,14 @@ fn knows_the_same(replay: &Replay, model: &Model) {
 }
 
 /// Code that asks for this at its start, and then behind each delivery.
-type Script = Vec<Vec<(&'static str, u64)>>;
+type Script = Vec<Vec<(&'static str, OperationKind, u64)>>;
 
 fn every_prefix_replays_the_same(choices: &mut Choices<'_>) {
     let script: Script = (0..=choices.below(8))
-        .map(|_| (0..choices.below(4)).map(|_| (choices.one(&NAMES), u64::from(choices.byte()))).collect())
+        .map(|_| {
+            let asked = 0..choices.below(4);
+            asked.map(|_| (choices.one(&NAMES), kind(choices), u64::from(choices.byte()))).collect()
+        })
         .collect();
     let live = lives(choices, &script);
     let asked: usize = script.iter().map(Vec::len).sum();
@@ -234,7 +265,7 @@ fn every_prefix_replays_the_same(choices: &mut Choices<'_>) {
             replays(journal, &live, &script, by_key);
             // The code passes another argument, in one place.
             let mut script = script.clone();
-            let Some((_, digest)) = script.iter_mut().flatten().nth(changed) else { continue };
+            let Some((_, _, digest)) = script.iter_mut().flatten().nth(changed) else { continue };
             *digest += 1;
             let is_recorded = journal.iter().filter_map(Event::operation).any(|of| of.claim as usize == changed);
             let (replay, difference) = replays_script(journal, &script, by_key, |_, _| {});
@@ -256,8 +287,8 @@ struct Life {
 
 /// Claims what the script asks for behind so many deliveries.
 fn turns(replay: &mut Replay, script: &Script, deliveries: usize) {
-    for (name, digest) in script.get(deliveries).into_iter().flatten() {
-        replay.claim(request(name, *digest));
+    for (name, kind, digest) in script.get(deliveries).into_iter().flatten() {
+        replay.claim(request(name, *kind, *digest));
     }
 }
 
@@ -287,13 +318,19 @@ fn lives(choices: &mut Choices<'_>, script: &Script) -> Life {
                 let open = (0..).map_while(|claim| replay.key(claim).map(|_| claim));
                 let open: Vec<_> = open.filter(|claim| !replay.is_completed(*claim)).collect();
                 let Some(claim) = open.get(choices.below(open.len().max(1))).copied() else { break };
-                let Begin::Attempt { attempt, .. } = replay.begin(claim) else { panic!("an open step may begin") };
+                let Begin::Attempt { attempt, .. } = replay.begin(claim) else { panic!("an open operation may begin") };
                 let operation = replay.operation(claim).expect("it was claimed").clone();
                 match choices.below(8) {
                     0 => record(&mut replay, Event::Recovered { code: None, at: 0 }),
                     1 => {
                         record(&mut replay, halted());
                         record(&mut replay, Event::Resumed { at: 0 });
+                    }
+                    _ if operation.kind == OperationKind::Timer => {
+                        let is_set = replay.is_recorded(claim);
+                        let event =
+                            if is_set { timer_fired(operation) } else { timer_set(operation, choices.number()) };
+                        record(&mut replay, event);
                     }
                     2 | 3 => record(&mut replay, attempt_failed(operation, attempt, choices.number())),
                     _ => record(&mut replay, completed(operation, attempt)),
@@ -311,7 +348,7 @@ fn replays_script(
     journal: &[Event],
     script: &Script,
     by_key: bool,
-    mut delivered: impl FnMut(u32, Outcome),
+    mut delivered: impl FnMut(u32, Answer),
 ) -> (Replay, Option<Difference>) {
     let mut replay = Replay::of_journal(journal.iter().cloned()).expect("a prefix of what is legal is legal");
     if by_key {
@@ -321,9 +358,9 @@ fn replays_script(
     turns(&mut replay, script, 0);
     loop {
         match replay.next_delivery() {
-            Delivery::Deliver { claim, outcome, replayed } => {
+            Delivery::Deliver { claim, answer, replayed } => {
                 assert!(replayed);
-                delivered(claim, outcome);
+                delivered(claim, answer);
                 deliveries += 1;
                 turns(&mut replay, script, deliveries);
             }
@@ -336,12 +373,9 @@ fn replays_script(
 /// A replay tells the code what was recorded, in that order, and goes on with the same operations and attempts.
 fn replays(journal: &[Event], live: &Life, script: &Script, by_key: bool) {
     let mut told = Vec::new();
-    let (replay, difference) = replays_script(journal, script, by_key, |claim, outcome| told.push((claim, outcome)));
+    let (replay, difference) = replays_script(journal, script, by_key, |claim, answer| told.push((claim, answer)));
     assert_eq!(difference, None, "unchanged code and a prefix of its journal");
-    let recorded = journal.iter().filter_map(|event| match event {
-        Event::StepCompleted(event) => Some((event.operation.claim, event.outcome.clone())),
-        _ => None,
-    });
+    let recorded = journal.iter().filter_map(|event| Some((event.operation()?.claim, answer_of(event)?)));
     assert_eq!(told, recorded.collect::<Vec<_>>());
     let asked: usize = script.iter().take(told.len() + 1).map(Vec::len).sum();
     assert_eq!(replay.claims(), asked);
@@ -354,7 +388,11 @@ fn replays(journal: &[Event], live: &Life, script: &Script, by_key: bool) {
         let last = failed.max_by_key(|failed| failed.attempt);
         let is_completed = told.iter().any(|(completed, _)| *completed == claim);
         let attempt = last.map_or(1, |last| last.attempt + 1);
-        let begin = Begin::Attempt { attempt, not_before: last.map(|last| last.retry_at) };
+        let set = journal.iter().find_map(|event| match event {
+            Event::TimerSet(event) if *event.operation.key == **key => Some(event.due),
+            _ => None,
+        });
+        let begin = Begin::Attempt { attempt, not_before: set.or(last.map(|last| last.retry_at)) };
         assert_eq!(replay.begin(claim), if is_completed { Begin::Wait } else { begin });
     }
 }

@@ -1,12 +1,13 @@
 //! What `replay` is to answer, told once more: from the whole list of events and claims each time, with no state
 //! that could be wrong.
 
-use crate::journal::{Event, Operation};
+use crate::journal::{Event, Operation, OperationKind};
 use crate::replay::{Begin, Difference, Path, Stage};
 
 /// One claim of the code.
 struct Claim {
     name: String,
+    kind: OperationKind,
     digest: u64,
     is_sealed: bool,
     /// The number that it is recorded with, if that is known. Wider than any that can be recorded.
@@ -42,7 +43,7 @@ pub(super) enum Next {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Recorded {
     failed_attempts: u32,
-    retry_at: Option<u64>,
+    due: Option<u64>,
     pub(super) timer: Option<usize>,
     pub(super) is_completed: bool,
 }
@@ -75,6 +76,14 @@ impl Model {
             }
             Event::AttemptFailed(new) => self.admits_attempt(&new.operation, new.attempt),
             Event::StepCompleted(new) => self.admits_attempt(&new.operation, new.attempts),
+            Event::TimerSet(new) => {
+                self.admits_operation(&new.operation, OperationKind::Timer)
+                    && self.recorded(new.operation.claim).is_none()
+            }
+            Event::TimerFired(new) => {
+                self.admits_operation(&new.operation, OperationKind::Timer)
+                    && self.recorded(new.operation.claim).is_some_and(|recorded| !recorded.is_completed)
+            }
             _ => true,
         };
         is_in_place && agrees
@@ -82,10 +91,16 @@ impl Model {
 
     fn admits_attempt(&self, new: &Operation, attempt: u32) -> bool {
         let recorded = self.recorded(new.claim).unwrap_or_default();
-        self.operations().all(|(_, old)| (old.claim == new.claim) == (old.key == new.key))
-            && new.claim <= u32::MAX / 2
+        self.admits_operation(new, OperationKind::Step)
             && !recorded.is_completed
             && attempt.checked_sub(1) == Some(recorded.failed_attempts)
+    }
+
+    fn admits_operation(&self, new: &Operation, kind: OperationKind) -> bool {
+        let is_same = |old: &Operation| (old.claim == new.claim, old.claim == new.claim && old.kind != new.kind);
+        self.operations().all(|(_, old)| is_same(old) == (old.key == new.key, false))
+            && new.claim <= u32::MAX / 2
+            && new.kind == kind
     }
 
     pub(super) fn stage(&self) -> Stage {
@@ -100,9 +115,7 @@ impl Model {
 
     /// R12: recoveries since the last progress.
     pub(super) fn recoveries(&self) -> usize {
-        let progress = |event: &&Event| {
-            !matches!(event, Event::AttemptFailed(_) | Event::StepCompleted(_) | Event::Resumed { .. })
-        };
+        let progress = |event: &&Event| event.operation().is_none() && !matches!(event, Event::Resumed { .. });
         let since = self.events.iter().rev().take_while(progress);
         since.filter(|event| matches!(event, Event::Recovered { .. })).count()
     }
@@ -114,11 +127,13 @@ impl Model {
                 continue;
             }
             let known: &mut Recorded = recorded.get_or_insert_default();
-            if let Event::AttemptFailed(event) = event {
-                known.failed_attempts += 1;
-                (known.retry_at, known.timer) = (Some(event.retry_at), Some(position));
-            } else {
-                (known.is_completed, known.timer) = (true, None);
+            match event {
+                Event::AttemptFailed(event) => {
+                    known.failed_attempts += 1;
+                    (known.due, known.timer) = (Some(event.retry_at), Some(position));
+                }
+                Event::TimerSet(event) => (known.due, known.timer) = (Some(event.due), Some(position)),
+                _ => (known.is_completed, known.timer) = (true, None),
             }
         }
         recorded
@@ -129,10 +144,10 @@ impl Model {
         self.recorded(self.claims.get(claim)?.number?.try_into().ok()?)
     }
 
-    pub(super) fn is_backing_off(&self, now: u64) -> bool {
+    pub(super) fn waits_for_a_time(&self, now: u64) -> bool {
         self.operations()
             .filter_map(|(_, operation)| self.recorded(operation.claim))
-            .any(|recorded| !recorded.is_completed && recorded.retry_at.is_some_and(|due| due > now))
+            .any(|recorded| !recorded.is_completed && recorded.due.is_some_and(|due| due > now))
     }
 
     /// R4: the name, and the how-manieth of this name it is.
@@ -148,10 +163,10 @@ impl Model {
         self.claims.len()
     }
 
-    pub(super) fn claim(&mut self, name: &str, digest: u64) {
+    pub(super) fn claim(&mut self, name: &str, kind: OperationKind, digest: u64) {
         self.seal();
         let number = if self.free.is_some() { None } else { Some(self.claims.len() as u64) };
-        self.claims.push(Claim { name: name.to_owned(), digest, is_sealed: false, number });
+        self.claims.push(Claim { name: name.to_owned(), kind, digest, is_sealed: false, number });
         self.progress();
     }
 
@@ -173,20 +188,28 @@ impl Model {
             return;
         };
         self.claims[index].is_sealed = true;
-        let (key, digest) = (self.key(index), self.claims[index].digest);
+        let key = self.key(index);
+        let Claim { kind, digest, .. } = self.claims[index];
         let with = |wanted: &dyn Fn(&Operation) -> bool| {
             let found = self.operations().find(|(_, operation)| wanted(operation));
-            found.map(|(_, operation)| (operation.claim, *operation.key == *key, operation.digest == digest))
+            found.map(|(_, operation)| {
+                let differs = match (operation.kind == kind, operation.digest == digest) {
+                    (false, _) => Some(Difference::Kind),
+                    (true, false) => Some(Difference::Arguments),
+                    (true, true) => None,
+                };
+                (operation.claim, *operation.key == *key, differs)
+            })
         };
         let with_key = with(&|operation| *operation.key == *key);
         let (number, difference) = match (self.free, self.claims[index].number) {
             (Some(free), _) => match with_key {
-                Some((number, _, is_same)) => (Some(number.into()), (!is_same).then_some(Difference::Arguments)),
+                Some((number, _, differs)) => (Some(number.into()), differs),
                 None => (Some(self.newest().filter(|newest| *newest >= free).map_or(free, |newest| newest + 1)), None),
             },
             (None, number) => match with(&|operation| Some(u64::from(operation.claim)) == number) {
                 Some((_, false, _)) => (number, Some(Difference::Key)),
-                Some((_, true, is_same)) => (number, (!is_same).then_some(Difference::Arguments)),
+                Some((_, true, differs)) => (number, differs),
                 None => (number, with_key.map(|_| Difference::Order)),
             },
         };
@@ -206,7 +229,8 @@ impl Model {
     /// Completions that are to be delivered, or stand in the way.
     fn ahead(&self) -> impl Iterator<Item = (usize, &Operation)> {
         let completions = self.operations().filter(|(position, _)| {
-            matches!(self.events[*position], Event::StepCompleted(_)) && !self.delivered.contains(position)
+            matches!(self.events[*position], Event::StepCompleted(_) | Event::TimerFired(_))
+                && !self.delivered.contains(position)
         });
         // By key, what was recorded before and is not asked for is passed over.
         completions.filter(|(position, operation)| {
@@ -275,7 +299,7 @@ impl Model {
         }
         match self.recorded_of(claim).unwrap_or_default() {
             recorded if recorded.is_completed => Begin::Wait,
-            recorded => Begin::Attempt { attempt: recorded.failed_attempts + 1, not_before: recorded.retry_at },
+            recorded => Begin::Attempt { attempt: recorded.failed_attempts + 1, not_before: recorded.due },
         }
     }
 

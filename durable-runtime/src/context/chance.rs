@@ -1,0 +1,77 @@
+//! Chance that a replay repeats: `ctx.rng()` and `ctx.uuid()`.
+
+use std::convert::Infallible;
+
+use chacha20::ChaCha8Rng;
+use rand_core::{Rng as _, SeedableRng as _, TryRng};
+use uuid::Uuid;
+
+/// Random numbers that are the same whenever the run is replayed, from [`Context::rng`](crate::Context::rng).
+///
+/// A generator of `rand`'s: with `rand` 0.10, `use rand::RngExt` for `random_range` and the like.
+///
+/// It is `ChaCha8`, as RFC 8439 has it with eight rounds instead of twenty and a nonce of 64 bits. The key is the run's
+/// seed, 16 bytes, little endian, and 16 bytes of zero; the nonce is the number of the call of `ctx.rng()` or
+/// `ctx.uuid()`, from 0. The seed is chosen by the operating system when the run is started, and recorded: whoever can
+/// read the store knows all that the run will draw.
+#[derive(Debug)]
+pub struct RunRng(ChaCha8Rng);
+
+impl RunRng {
+    pub(super) fn new(seed: u128, call: u64) -> Self {
+        let mut key = [0; 32];
+        key[..16].copy_from_slice(&seed.to_le_bytes());
+        let mut numbers = ChaCha8Rng::from_seed(key);
+        numbers.set_stream(call);
+        Self(numbers)
+    }
+
+    pub(super) fn uuid(mut self) -> Uuid {
+        let mut bytes = [0; 16];
+        self.0.fill_bytes(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
+}
+
+impl TryRng for RunRng {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        self.0.try_next_u32()
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        self.0.try_next_u64()
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.0.try_fill_bytes(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run goes on for years: what it draws is a part of its journal.
+    #[test]
+    fn what_is_drawn_is_the_same_in_every_version() {
+        let mut first = RunRng::new(0x0123_4567_89ab_cdef_0011_2233_4455_6677, 0);
+        let mut second = RunRng::new(0x0123_4567_89ab_cdef_0011_2233_4455_6677, 1);
+        let drawn = [first.next_u64(), first.next_u64(), second.next_u64()];
+        let drawn: Vec<String> = drawn.map(|number| format!("{number:016x}")).into();
+        expect_test::expect!["4f80ae7b7500e6f9 00531a83e8cafb65 888571e185096f48"].assert_eq(&drawn.join(" "));
+        let uuid = RunRng::new(0, 0).uuid();
+        assert_eq!(uuid.get_version_num(), 4);
+        expect_test::expect!["3e00ef2f-895f-40d6-bf5b-b8e81f09a5a1"].assert_eq(&uuid.to_string());
+    }
+
+    /// The key stream of `ChaCha8` with a key and a nonce of zeros, from draft-strombergson-chacha-test-vectors-01, TC1.
+    #[test]
+    fn it_is_chacha8() {
+        let mut stream = [0; 16];
+        RunRng::new(0, 0).0.fill_bytes(&mut stream);
+        let expected = [0x3e, 0x00, 0xef, 0x2f, 0x89, 0x5f, 0x40, 0xd6, 0x7f, 0x5b, 0xb8, 0xe8, 0x1f, 0x09, 0xa5, 0xa1];
+        assert_eq!(stream, expected);
+    }
+}

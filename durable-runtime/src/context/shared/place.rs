@@ -1,0 +1,41 @@
+//! Where an operation is used: only the run's own code may.
+
+use std::fmt;
+
+use super::RunShared;
+use crate::context::scope::{Place, Scope};
+use crate::halt::{Halt, HaltReason};
+
+impl RunShared {
+    /// Refuses an operation that is used outside its run's own code (R10).
+    ///
+    /// # Panics
+    /// If it is: there is no value that such a call could return.
+    #[track_caller]
+    pub(crate) fn check_place(&self, what: &dyn fmt::Display) {
+        let message = match Scope::current() {
+            Place::Run(instance) if instance == self.instance => return,
+            Place::Step(instance) if instance == self.instance => {
+                let message = format!(
+                    "{what} is called inside the body of a step: a step is one unit of work and has no steps of its own. Call it from the durable function, before or after this step"
+                );
+                self.halt(Halt::new(HaltReason::Misuse, None, message.clone()));
+                message
+            }
+            Place::Run(_) | Place::Step(_) => {
+                let message = format!(
+                    "{what} belongs to run {}, but is used by the code of another run: pass values between runs, not contexts",
+                    self.id
+                );
+                // The run that is at fault is not this one.
+                Scope::misused(message.clone());
+                message
+            }
+            Place::Outside => format!(
+                "{what} belongs to run {}, but is used outside its code (in a spawned task, or after the run ended), where it can't be recorded in order: use join!, select! or FuturesUnordered inside the durable function instead of spawning",
+                self.id
+            ),
+        };
+        panic!("[{}] {message}", HaltReason::Misuse.code());
+    }
+}

@@ -1,0 +1,49 @@
+//! What a replay answers those who ask it.
+
+use super::{ClaimNumber, Divergence};
+use crate::clock::Timestamp;
+use crate::journal::Outcome;
+
+/// What an operation resolves to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The outcome of a step.
+    Step(Outcome),
+    /// The time of a timer has come.
+    Fired,
+}
+
+/// What the code is to be told next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// Resolve this claim with this answer, then let the code run until it makes no more progress.
+    Deliver {
+        claim: ClaimNumber,
+        answer: Answer,
+        /// Whether it was in the journal at the start.
+        replayed: bool,
+    },
+    /// Nothing is recorded that was not delivered.
+    Nothing,
+    /// Code and journal disagree.
+    Diverged(Box<Divergence>),
+}
+
+/// How a claimed operation is to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// Not now: its outcome is recorded, or the journal is not yet replayed.
+    Wait,
+    /// Begin this attempt, not before this time. A timer fires then, once it is set.
+    Attempt { attempt: u32, not_before: Option<u64> },
+}
+
+impl Begin {
+    /// Whether an attempt would begin right now.
+    pub(crate) fn is_due(self, now: Timestamp) -> bool {
+        match self {
+            Self::Wait => false,
+            Self::Attempt { not_before, .. } => not_before.is_none_or(|due| due <= now.0),
+        }
+    }
+}
