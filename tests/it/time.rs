@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use durable_runtime::testing::{self, Crash};
 use durable_runtime::{Clock, Context, Elapsed, Failure, Halt, HaltReason, RunError, Timestamp, durable};
-use durable_tests::{Effects, Gates, Kind, Process, World, journal, patiently, yield_often};
+use durable_tests::{Effects, Gates, Kind, Process, World, is_left_out, journal, patiently, yield_often};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 
@@ -258,6 +258,9 @@ thread_local! {
 
 #[tokio::test]
 async fn r09_a_sleep_of_another_length_diverges() {
+    if is_left_out("code that differs each time diverges before the crash") {
+        return;
+    }
     let world = World::default();
     let process = world.open().await;
     process.runtime.start("r", sleeps_otherwise_each_time, ()).await.unwrap().id();
@@ -305,6 +308,9 @@ async fn step_then_sleep(ctx: Context) -> String {
 
 #[tokio::test]
 async fn r05_a_timer_shares_the_sync_of_the_checkpoint_before_it() {
+    if is_left_out("it counts commits") {
+        return;
+    }
     let world = World::default();
     let process = world.open().await;
     let run = process.runtime.start("r", step_then_sleep, ()).await.unwrap();
