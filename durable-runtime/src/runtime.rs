@@ -9,9 +9,9 @@ use tokio::sync::OnceCell;
 
 use crate::clock::{Clock, SystemClock};
 use crate::context::{Dependencies, Environment};
+#[cfg(feature = "testing")]
 use crate::engine::Commits;
 use crate::engine::{Committer, Counters, Engine, Limits, Loaded, Recovery, Registration, Registry, Stats, Tasks};
-#[cfg(feature = "testing")]
 use crate::entropy::SystemEntropy;
 use crate::error::{AdminError, OpenError, StartError};
 use crate::function::DurableFunction;
