@@ -1,4 +1,4 @@
-//! Chance, injected: nothing else in this crate asks the machine for random numbers.
+//! Chance, injected: no run gets any from elsewhere.
 
 use std::fmt;
 

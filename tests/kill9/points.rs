@@ -49,7 +49,9 @@ pub(crate) fn a_process_that_dies_at_any_fail_point_loses_and_doubles_nothing() 
         while let Some(place) = places.pop() {
             let is_first = place.hit == 1;
             if missed.contains(&place) {
-                // So that this one finds a run that has not ended.
+                // So that this one finds runs that were inspected and may be deleted, and one that has not ended.
+                trial.live_to_the_end()?;
+                inspect(&mut trial)?;
                 die(&mut trial, &Place { point: AT_WORK.to_owned(), hit: 2 })?;
             }
             let ended = die(&mut trial, &place)?;
