@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use durable_runtime::store::MemoryStore;
 pub use durable_runtime::testing::ManualClock;
-use durable_runtime::{Limits, Runtime, RuntimeBuilder, Timestamp};
+use durable_runtime::{Limits, RunStatus, Runtime, RuntimeBuilder, Timestamp};
 
 pub use disk::{Disk, Handle, Loss};
 pub use effects::Effects;
@@ -120,6 +120,20 @@ pub fn is_left_out(why: &str) -> bool {
 pub async fn patiently<T>(what: impl std::fmt::Debug, happening: impl Future<Output = T>) -> T {
     let patience = tokio::time::timeout(Duration::from_mins(1), happening);
     patience.await.unwrap_or_else(|_| panic!("waited in vain for {what:?}"))
+}
+
+/// Waits until the store says that the run is suspended.
+///
+/// # Panics
+/// If it never is.
+pub async fn suspended(runtime: &Runtime, run: &str) {
+    let status = async || runtime.get(run).await.ok().flatten().map(|info| info.status);
+    patiently("a suspended run", async {
+        while status().await != Some(RunStatus::Suspended) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 #[cfg(doctest)]

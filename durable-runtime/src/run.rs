@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use crate::engine::{Active, Outcome, Phase};
+use crate::engine::{Outcome, Phase, Watched};
 use crate::error::RunError;
 use crate::id::RunId;
 
@@ -48,8 +48,8 @@ enum Source {
 }
 
 impl<T> Run<T> {
-    pub(crate) fn of_active(active: &Arc<Active>) -> Self {
-        Self { id: active.id.clone(), source: Source::Active(active.phase.subscribe()), result: PhantomData }
+    pub(crate) fn of_watched(watched: Watched) -> Self {
+        Self { id: watched.active.id.clone(), source: Source::Active(watched.phases), result: PhantomData }
     }
 
     pub(crate) fn over(id: RunId, outcome: Outcome) -> Self {
@@ -79,7 +79,7 @@ impl<T: DeserializeOwned> Run<T> {
                 result.decode().map_err(|error| RunError::Result { run, source: Arc::new(error) })
             }
             Outcome::Halted(halt) => Err(RunError::Halted { run, halt }),
-            Outcome::Stopped | Outcome::NotStarted(_) => Err(RunError::Stopped { run }),
+            Outcome::Stopped | Outcome::Suspended { .. } | Outcome::NotStarted(_) => Err(RunError::Stopped { run }),
         }
     }
 }

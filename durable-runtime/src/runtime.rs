@@ -156,14 +156,13 @@ impl Runtime {
             .0;
         drop(input);
         loop {
-            let active = match engine.start(id.clone(), registration, payload.clone(), digest) {
+            let watched = match engine.start(id.clone(), registration, payload.clone(), digest) {
                 // Attaching to what is recorded takes no place (R1).
                 Err(refused @ StartError::TooManyActiveRuns { .. }) => engine.recorded(&id).await?.ok_or(refused)?,
                 started => started?,
             };
-            let run = Run::of_active(&active);
-            if active.attached(F::NAME, Some((&payload, digest))).await? {
-                return Ok(run);
+            if watched.active.attached(F::NAME, Some((&payload, digest))).await? {
+                return Ok(Run::of_watched(watched));
             }
             // A run of this id was being deleted; now it is gone, and another one can be started.
         }
@@ -186,13 +185,17 @@ impl Runtime {
         let failed = |source| StartError::Store { run: id.clone(), source };
         let mut looked_again = false;
         let loaded = loop {
-            if let Some(active) = engine.active(&id) {
-                let run = Run::of_active(&active);
-                if active.attached(F::NAME, None).await? {
-                    return Ok(run);
-                }
+            if let Some(watched) = engine.active(&id)
+                && watched.active.attached(F::NAME, None).await?
+            {
+                return Ok(Run::of_watched(watched));
             }
             let loaded = engine.load(&id).await.map_err(failed)?.ok_or(StartError::Unknown { run: id.clone() })?;
+            if let Some(watched) = engine.watch_suspended(&loaded).await.map_err(failed)?
+                && watched.active.attached(F::NAME, None).await?
+            {
+                return Ok(Run::of_watched(watched));
+            }
             // Unfinished and not in memory: perhaps only because it was started or resumed in between. Then it is
             // there now, or has ended. Or it was not recovered yet.
             if looked_again || !loaded.head.status.is_unfinished() || !executes::<F>(&loaded) {

@@ -6,7 +6,7 @@ use durable_runtime::{
     AdminError, Clock, Context, HaltReason, InvalidRunId, LIST_MAX, Retry, RunId, RunStatus, StepContext, StepStatus,
     Timestamp, durable,
 };
-use durable_tests::{Gates, World};
+use durable_tests::{Gates, World, suspended};
 
 use crate::steps::{gated, note};
 
@@ -45,9 +45,9 @@ async fn get_shows_all_that_is_recorded() {
     let began = world.clock.now();
     let run = process.runtime.start("r", admin_order, ("Ada".to_owned(), 1)).await.unwrap();
     let retry = began.after(Duration::from_secs(2));
-    world.asked_for(retry).await;
+    suspended(&process.runtime, "r").await;
     let info = process.runtime.get("r").await.unwrap().unwrap();
-    assert_eq!((info.status, info.result, info.steps.len()), (RunStatus::Running, None, 2));
+    assert_eq!((info.status, info.result, info.steps.len()), (RunStatus::Suspended, None, 2));
     assert_eq!(info.steps[1].status, StepStatus::Retrying { next_attempt_at: retry });
     world.clock.advance(Duration::from_secs(2));
     world.gates.arrived("time", 1).await;

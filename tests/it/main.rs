@@ -18,6 +18,7 @@ mod r11_retries;
 mod r12_recovery;
 mod r13_one_owner;
 mod r14_limits;
+mod r14_suspended;
 
 mod on_change;
 mod patches;

@@ -238,8 +238,8 @@ async fn whatever_call_fails_nothing_acknowledged_is_lost_and_nothing_recorded_i
         if call == Call::Commit {
             faults.extend([Fault::DiskFull, Fault::Torn { appends: 0 }, Fault::Torn { appends: 1 }]);
         }
-        // How often it is tidied while nothing else happens depends on the time.
-        let last = if call == Call::Tidy { first } else { last };
+        // How often it is tidied while nothing else happens, and looked which suspended runs are due, depends on the time.
+        let last = if matches!(call, Call::Tidy | Call::Due) { first } else { last };
         for number in first..=last {
             for fault in &faults {
                 for is_cut in [false, true] {
@@ -257,8 +257,7 @@ async fn whatever_call_fails_nothing_acknowledged_is_lost_and_nothing_recorded_i
     }
     println!("calls that failed: {swept:?}");
     for (call, count) in swept {
-        // It is asked for while runs change under a report only.
-        assert_eq!(count > 0, call != Call::Head, "{call:?} was made {count} times");
+        assert!(count > 0, "{call:?} was never made");
     }
 }
 

@@ -363,7 +363,7 @@ async fn a_check_of_a_thousand_runs_lists_those_that_are_stranded() {
     let check = process.runtime.check().await.unwrap();
     assert_eq!((check.running, check.halted, check.unreadable, check.stranded_count), (1_000, 0, 0, 0));
     assert!(check.fits() && check.stranded.is_empty());
-    let report = "all 1000 unfinished runs can be continued by this program (1000 running, 0 halted)\n";
+    let report = "all 1000 unfinished runs can be continued by this program (1000 running, 0 suspended, 0 halted)\n";
     assert_eq!(check.to_string(), report);
 
     for value in (0..RUNS).step_by(100) {
@@ -426,7 +426,7 @@ async fn a_check_reports_halted_and_unreadable_runs() {
     assert_eq!(runs, [("halted", HaltReason::Panic), ("torn", HaltReason::Corrupt)]);
     let report = check.to_string();
     for words in [
-        "2 of 4 unfinished runs can't be continued by this program (1 running, 2 halted, 1 unreadable)\n",
+        "2 of 4 unfinished runs can't be continued by this program (1 running, 0 suspended, 2 halted, 1 unreadable)\n",
         "\nhalted: halted, verified\n    [D0401] the function panicked",
         "\ntorn: unreadable\n    [D0407] [D0206] the journal of run torn is corrupt",
     ] {

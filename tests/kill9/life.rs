@@ -326,7 +326,7 @@ type Outcome = Result<Vec<Execution>, Refusal>;
 
 fn known(status: RunStatus) -> Known {
     match status {
-        RunStatus::Running => Known::Running,
+        RunStatus::Running | RunStatus::Suspended => Known::Running,
         RunStatus::Halted => Known::Halted,
         RunStatus::Completed | RunStatus::Failed => Known::Ended,
     }

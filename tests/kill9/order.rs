@@ -48,6 +48,11 @@ impl Order {
         self.number % 6 == 4
     }
 
+    /// Whether it waits for a time between two steps.
+    fn sleeps(self) -> bool {
+        self.number % 9 == 5
+    }
+
     /// How many bytes its large results have.
     fn bytes(self) -> usize {
         if self.number % 32 == 21 { HUGE } else { [SMALL, 900, 5_000, LARGE][(self.number % 4) as usize] }
@@ -132,6 +137,11 @@ pub(crate) async fn fulfil(ctx: Context, order: Order) -> Result<Vec<Execution>,
     for _ in 0..order.number % 5 {
         here = vec![ctx.run(effect, &here, QUICK).named("leg").await?];
         known.extend(here.clone());
+    }
+
+    if order.sleeps() {
+        // So long that the run leaves memory, and is in the store only when most lives end.
+        ctx.sleep(Duration::from_millis(1_200)).await;
     }
 
     let weighing = Effect { breaks: order.breaks(), ..QUICK };

@@ -19,6 +19,8 @@ const BEGUN_ANEW: &str = "store.create.begun_anew";
 const SNAPSHOT_REMOVED: &str = "store.sled.snapshot_removed";
 /// Reached when a step has panicked.
 const OF_HALTS: [&str; 2] = ["run.halt.", "recovery.resume."];
+/// Reached when a run has waited for a time.
+const OF_SLEEP: &str = "sleepers.";
 /// Reached when a runtime shuts down while runs are active.
 const RUN_STOPPED: &str = "run.stop.dropped";
 
@@ -94,8 +96,12 @@ fn die(trial: &mut Trial, place: &Place) -> Result<End, Violation> {
     if place.point == SNAPSHOT_REMOVED {
         tear_a_snapshot(&trial.folder);
     }
-    // One of six orders breaks.
-    let orders = if OF_HALTS.iter().any(|of_halts| place.point.starts_with(of_halts)) { 6 } else { 2 };
+    // One of six orders breaks, and one of nine sleeps.
+    let orders = match &*place.point {
+        point if OF_HALTS.iter().any(|of_halts| point.starts_with(of_halts)) => 6,
+        point if point.starts_with(OF_SLEEP) => 9,
+        _ => 2,
+    };
     let facts = if place.point == RUN_STOPPED { 60 } else { usize::MAX };
     trial.live(&Ending::AtPlace(place.clone()), |life| {
         life.orders.1 = life.orders.0 + orders;

@@ -58,7 +58,7 @@ impl Workload {
         let bytes = if self.random.one_in(50) { self.random.below(60_000) } else { self.random.below(5_000) };
         let expected = Position(self.lengths[run]);
         self.lengths[run] += 1;
-        let statuses = [RunStatus::Running, RunStatus::Running, RunStatus::Halted, RunStatus::Completed];
+        let statuses = [RunStatus::Running, RunStatus::Suspended, RunStatus::Halted, RunStatus::Completed];
         Append {
             run: id(run),
             expected,

@@ -21,7 +21,7 @@ pub const CHECK_LIST_MAX: usize = 1_000;
 /// let runtime = durable_runtime::Runtime::builder().in_memory().await?;
 /// let check = runtime.check().await?;
 /// assert!(check.fits());
-/// assert_eq!(check.to_string(), "all 0 unfinished runs can be continued by this program (0 running, 0 halted)\n");
+/// assert_eq!(check.to_string(), "all 0 unfinished runs can be continued by this program (0 running, 0 suspended, 0 halted)\n");
 /// # Ok(())
 /// # }
 /// ```
@@ -30,13 +30,15 @@ pub const CHECK_LIST_MAX: usize = 1_000;
 pub struct Check {
     /// How many running runs were looked at.
     pub running: usize,
+    /// How many suspended runs were looked at.
+    pub suspended: usize,
     /// How many halted runs were looked at.
     pub halted: usize,
     /// How many runs there are of which not even the status can be read.
     pub unreadable: usize,
     /// How many of all these the present program can't continue.
     pub stranded_count: usize,
-    /// Those runs, [`CHECK_LIST_MAX`] at most: first the running ones, then the halted ones, each in the byte order of
+    /// Those runs, [`CHECK_LIST_MAX`] at most: first the running ones, then the suspended and the halted ones, each in the byte order of
     /// their ids, then the unreadable ones.
     pub stranded: Vec<Stranded>,
 }
@@ -49,7 +51,7 @@ pub struct Stranded {
     pub run: RunId,
     /// The name of its function; `None` if its journal can't be read.
     pub function: Option<String>,
-    /// Whether it is running or halted; `None` if that can't be read.
+    /// Whether it is running, suspended or halted; `None` if that can't be read.
     pub status: Option<RunStatus>,
     /// What continuing it would end in: a [divergence](HaltReason::Divergence), or another reason.
     pub halt: Halt,
@@ -80,14 +82,14 @@ impl Check {
 
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { running, halted, unreadable, stranded_count, stranded } = self;
-        let looked_at = running + halted + unreadable;
+        let Self { running, suspended, halted, unreadable, stranded_count, stranded } = self;
+        let looked_at = running + suspended + halted + unreadable;
         if self.fits() {
             write!(f, "all {looked_at} unfinished runs can be continued by this program")?;
         } else {
             write!(f, "{stranded_count} of {looked_at} unfinished runs can't be continued by this program")?;
         }
-        write!(f, " ({running} running, {halted} halted")?;
+        write!(f, " ({running} running, {suspended} suspended, {halted} halted")?;
         if *unreadable > 0 {
             write!(f, ", {unreadable} unreadable")?;
         }
@@ -152,7 +154,7 @@ impl Runtime {
         }
     }
 
-    /// [Verifies](Self::verify) all unfinished runs, running and halted, and lists those that the present program can't
+    /// [Verifies](Self::verify) all unfinished runs, running, suspended and halted, and lists those that the present program can't
     /// continue. Runs no step and writes nothing.
     ///
     /// One journal is in memory at a time. To ask this before new code serves, open with
@@ -163,7 +165,7 @@ impl Runtime {
     pub async fn check(&self) -> Result<Check, AdminError> {
         const PAGE: usize = 1_000;
         let (mut check, mut corrupt) = (Check::default(), BTreeSet::new());
-        for status in [RunStatus::Running, RunStatus::Halted] {
+        for status in [RunStatus::Running, RunStatus::Suspended, RunStatus::Halted] {
             let mut after: Option<RunId> = None;
             loop {
                 let from = after.clone();
@@ -201,6 +203,7 @@ impl Runtime {
         let status = verified.status.unwrap_or(listed);
         match status {
             RunStatus::Running => check.running += 1,
+            RunStatus::Suspended => check.suspended += 1,
             RunStatus::Halted => check.halted += 1,
             // It has ended since.
             RunStatus::Completed | RunStatus::Failed => return Ok(()),

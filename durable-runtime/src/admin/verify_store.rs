@@ -119,7 +119,7 @@ type Timers = BTreeMap<Position, Timestamp>;
 struct Looked {
     records: u64,
     bytes: u64,
-    /// Its head, and the timers it should have.
+    /// Its head, and the timers it may have.
     sound: Result<(RunHead, Timers), Unsound>,
 }
 
@@ -174,7 +174,7 @@ impl Runtime {
                 report.records += records;
                 report.bytes += bytes;
                 match sound {
-                    Ok((_, asked)) if asked == set => {}
+                    Ok((_, asked)) if foreign(&set, &asked).is_none() => {}
                     Ok(_) => suspects.push(run),
                     Err(unsound) => {
                         corrupt.insert(run.clone());
@@ -233,11 +233,17 @@ fn look(store: &dyn Store, run: &RunId) -> Result<Option<Looked>, StoreError> {
     let records = stored.frames.len() as u64;
     let bytes = stored.frames.iter().map(|frame| frame.len() as u64).sum();
     let sound = decode(stored).map(|(loaded, whole)| {
-        // Only a run that is running has its timers listed (S10).
-        let asked = if loaded.head.status == RunStatus::Running { whole.timers } else { Timers::new() };
+        // Only a run that is suspended has its timers listed (S10).
+        let asked = if loaded.head.status == RunStatus::Suspended { whole.timers } else { Timers::new() };
         (loaded.head, asked)
     });
     Ok(Some(Looked { records, bytes, sound }))
+}
+
+/// The first timer that is set and not asked for. One that is asked for need not be set: the branch that waited for it
+/// may have lost.
+fn foreign(set: &Timers, asked: &Timers) -> Option<Position> {
+    set.iter().find(|(position, due)| asked.get(position) != Some(due)).map(|(position, _)| *position)
 }
 
 /// Looks again at runs whose timers seemed to be others, which may only have changed between two looks: the timers are
@@ -259,16 +265,9 @@ fn other_timers(store: &dyn Store, runs: Vec<RunId>) -> Result<Vec<Finding>, Sto
             Err(StoreError::Corrupt { .. }) => false,
             Err(error) => return Err(error),
         };
-        if is_same && set != asked {
-            let differing = asked.iter().find(|(position, due)| set.get(position) != Some(due));
-            let differing = differing.or_else(|| set.iter().find(|(position, due)| asked.get(position) != Some(due)));
+        if is_same && let Some(position) = foreign(&set, &asked) {
             let detail = format!("by its records it has {}, by the store {}", asked.len(), set.len());
-            findings.push(Finding {
-                run,
-                flaw: Flaw::Timers,
-                position: differing.map(|(position, _)| *position),
-                detail,
-            });
+            findings.push(Finding { run, flaw: Flaw::Timers, position: Some(position), detail });
         }
     }
     Ok(findings)

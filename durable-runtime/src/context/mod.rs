@@ -30,7 +30,7 @@ pub(crate) use director::{Attempt, Cue, Director};
 pub use patch::PATCH_ID_BYTES_MAX;
 pub(crate) use scope::Scope;
 pub use shared::STEP_NAME_BYTES_MAX;
-pub(crate) use shared::{Environment, RunShared};
+pub(crate) use shared::{Environment, RunShared, Waits};
 pub use step::Step;
 pub(crate) use step_context::Dependencies;
 pub use step_context::StepContext;

@@ -3,6 +3,7 @@
 
 mod place;
 mod timers;
+mod waits;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,8 @@ use crate::journal::{self, Arguments, CodeId, Event, Operation, Patched};
 use crate::payload::Codec;
 use crate::replay::{Answer, Begin, ClaimNumber, Delivery, Path, Replay, Request};
 use crate::store::Record;
+
+pub(crate) use self::waits::Waits;
 
 /// An append is closed when its frames have this many bytes; the last one may go beyond.
 const APPEND_BYTES_MAX: usize = 4 * 1_024 * 1_024;
@@ -76,12 +79,12 @@ struct State {
     outbox: Outbox,
     /// How many records are durable.
     durable: Position,
-    /// If it is still to be recorded that the run was recovered, before anything of it runs (R12): by which code.
-    recovered_mark_missing: Option<CodeId>,
+    /// If it is to be recorded that the run is recovered, before anything of it runs (R12): by which code.
+    recovered_by: Option<CodeId>,
     /// How many records must be durable before any step may begin.
     required: Position,
     /// Operations polled at least once and neither delivered nor dropped.
-    awaited: usize,
+    awaited: BTreeSet<ClaimNumber>,
     stopping: bool,
     /// The bodies of steps that are running, by claim.
     bodies: BTreeMap<ClaimNumber, Weak<BodyWaker>>,
@@ -117,11 +120,11 @@ impl RunShared {
         origin: &Origin,
     ) -> Self {
         let durable = replay.length();
-        let is_back = matches!(origin, Origin::Suspended(_));
-        let (recovered_by, left_at) = match *origin {
-            Origin::New => (None, None),
-            Origin::Recovered(code) => (Some(code), None),
-            Origin::Suspended(Suspension { at, recovered_by }) => (recovered_by, Some(at)),
+        let (is_back, recovered_by, left_at) = match *origin {
+            Origin::New => (false, None, None),
+            Origin::Recovered(code) => (false, Some(code), None),
+            Origin::Woken(code) => (true, code, None),
+            Origin::Suspended(Suspension { at }) => (true, None, Some(at)),
         };
         let suspending = environment.suspends.then_some(Suspending::back_from(left_at));
         let state = State {
@@ -132,9 +135,9 @@ impl RunShared {
             draws: 0,
             outbox: Outbox::default(),
             durable,
-            recovered_mark_missing: recovered_by,
+            recovered_by,
             required: Position(0),
-            awaited: 0,
+            awaited: BTreeSet::new(),
             stopping: false,
             bodies: BTreeMap::new(),
             halt: None,
@@ -207,7 +210,7 @@ impl RunShared {
         }
         state.is_polled(claim);
         let now = self.environment.clock.now();
-        if let Some((attempt, not_before)) = state.permission(claim, now) {
+        if let Some((attempt, not_before)) = state.permission(claim) {
             // By the same look at the clock: what is not due yet was permitted to sleep only.
             return Arrival::Begin { attempt, not_before: not_before.map(Timestamp).filter(|due| *due > now) };
         }
@@ -285,6 +288,9 @@ impl RunShared {
         let is_unresolved = |slot: &Slot| !slot.closed || slot.delivered.is_some();
         if is_polled && state.slots.get(claim as usize).is_some_and(is_unresolved) {
             state.replay.progress(claim);
+            // It has lost: nobody is to be woken for it.
+            let timer = state.replay.timer(claim);
+            state.outbox.clears.extend(timer);
         }
         state.close(claim);
     }
@@ -306,7 +312,7 @@ impl RunShared {
         }
         let mut delivery = state.replay.next_delivery();
         if matches!(delivery, Delivery::Nothing) {
-            if state.awaited == 0 {
+            if state.awaited.is_empty() {
                 return Wants::Stop(Stop::Diverged(Box::new(state.replay.waits_for_nothing())));
             }
             if state.is_to_leave() {
@@ -338,7 +344,7 @@ impl RunShared {
                 Wants::Poll
             }
             Delivery::Nothing => {
-                let woken = state.open_gates(now);
+                let woken = state.open_gates();
                 drop(state);
                 for waker in woken {
                     waker.wake();
@@ -363,13 +369,10 @@ impl RunShared {
     }
 
     /// The driver: what is to be committed next, in one append of bounded size, and the position of its
-    /// first record. `None` if nothing waits.
-    pub(crate) fn take_outbox(&self) -> Option<(Position, Outbox)> {
+    /// first record.
+    pub(crate) fn take_outbox(&self) -> (Position, Outbox) {
         let mut state = self.state.lock();
         let waiting = state.outbox.records.len();
-        if waiting == 0 {
-            return None;
-        }
         let first = Position(state.replay.length().0 - waiting as u64);
         let mut bytes = 0;
         let fits = state.outbox.records.iter().take_while(|record| {
@@ -380,7 +383,7 @@ impl RunShared {
         let rest = fits.count();
         let rest = state.outbox.records.split_off(rest);
         let outbox = std::mem::replace(&mut state.outbox, Outbox { records: rest, clears: Vec::new() });
-        Some((first, outbox))
+        (first, outbox)
     }
 
     /// The driver: whether all records were handed over.
@@ -393,21 +396,24 @@ impl RunShared {
         self.state.lock().durable = length;
     }
 
-    /// The driver: the code of a recovered run is about to be polled. Records that, unless the run only waits
-    /// for a timer or the time of a next attempt: then it is recorded when that time has come. Both the code and the
+    /// The driver: the code of a recovered run is about to be polled, which is recorded before. Both the code and the
     /// steps can take the process down, and it must be known afterwards that they were at work (R12).
     pub(crate) fn mark_recovered(&self) {
-        let now = self.environment.clock.now();
+        let at = self.environment.clock.now().0;
         let mut state = self.state.lock();
-        if state.recovered_mark_missing.is_some() && state.halt.is_none() && !state.replay.waits_for_a_time(now.0) {
-            state.mark_recovered(now);
+        if state.halt.is_none()
+            && let Some(code) = state.recovered_by.take()
+        {
+            fail_point!("recovery.mark.unwritten");
+            state.append(Event::Recovered { code: Some(code), at });
+            fail_point!("recovery.mark.appended");
         }
     }
 
     /// The driver: the run leaves memory.
     pub(crate) fn suspension(&self) -> Suspension {
         let state = self.state.lock();
-        Suspension { at: state.progress(), recovered_by: state.recovered_mark_missing }
+        Suspension { at: state.progress() }
     }
 
     /// The driver: no step may begin any more.
@@ -444,7 +450,7 @@ impl RunShared {
 
 impl State {
     /// Whether the claim may begin an attempt now: the journal is replayed, and what the code knows is durable.
-    fn permission(&self, claim: ClaimNumber, now: Timestamp) -> Option<(u32, Option<u64>)> {
+    fn permission(&self, claim: ClaimNumber) -> Option<(u32, Option<u64>)> {
         let slot = self.slots.get(claim as usize)?;
         let required = slot.required.max(self.required);
         let is_held = self.stopping || self.halt.is_some() || self.replay.is_diverged() || self.may_leave();
@@ -453,8 +459,6 @@ impl State {
         }
         match self.replay.begin(claim) {
             Begin::Wait => None,
-            // It only sleeps for now, and asks again when its time has come.
-            begin if self.recovered_mark_missing.is_some() && begin.is_due(now) => None,
             Begin::Attempt { attempt, not_before } => Some((attempt, not_before)),
         }
     }
@@ -489,7 +493,7 @@ impl State {
         if is_first {
             slot.polled = true;
             slot.required = slot.required.max(delivered);
-            self.awaited += 1;
+            self.awaited.insert(claim);
             self.replay.progress(claim);
         }
         is_first
@@ -515,34 +519,16 @@ impl State {
         }
     }
 
-    fn mark_recovered(&mut self, now: Timestamp) {
-        let code = self.recovered_mark_missing.take();
-        fail_point!("recovery.mark.unwritten");
-        if let Some(position) = self.append(Event::Recovered { code, at: now.0 }) {
-            fail_point!("recovery.mark.appended");
-            self.required = self.required.max(position.next());
-        }
-    }
-
     /// The wakers of the steps that may begin now.
-    fn open_gates(&mut self, now: Timestamp) -> Vec<Waker> {
-        if self.waiting.is_empty() || self.stopping {
-            return Vec::new();
-        }
-        // A step that waits for the time of its next attempt begins nothing that could take the process down: however
-        // often the process is restarted meanwhile, that is no crash loop.
-        let is_due = |(_, claim): &(_, ClaimNumber)| self.replay.begin(*claim).is_due(now);
-        if self.recovered_mark_missing.is_some() && self.waiting.iter().any(is_due) {
-            self.mark_recovered(now);
-        }
+    fn open_gates(&mut self) -> Vec<Waker> {
         let mut woken = Vec::new();
-        if self.required > self.durable {
+        if self.stopping || self.required > self.durable {
             return woken;
         }
         // Those that wait for the disk are not looked at: there may be thousands, and this is asked at every rest.
         let later = self.waiting.split_off(&(self.durable.next(), 0));
         for (required, claim) in std::mem::replace(&mut self.waiting, later) {
-            if self.permission(claim, now).is_some() {
+            if self.permission(claim).is_some() {
                 woken.extend(self.slots.get_mut(claim as usize).and_then(|slot| slot.waker.take()));
             } else if self.slots.get(claim as usize).is_some_and(|slot| slot.waker.is_some()) {
                 self.waiting.insert((required, claim));
@@ -579,9 +565,7 @@ impl State {
             slot.closed = true;
             slot.waker = None;
             self.timers.remove(claim);
-            if slot.polled {
-                self.awaited -= 1;
-            }
+            self.awaited.remove(&claim);
         }
     }
 

@@ -15,7 +15,6 @@ pub(crate) struct Progress {
 #[derive(Debug)]
 pub(crate) struct Suspension {
     pub(super) at: Progress,
-    pub(super) recovered_by: Option<CodeId>,
 }
 
 /// How a run came into memory.
@@ -25,7 +24,9 @@ pub(crate) enum Origin {
     New,
     /// It was found in the store. By this code it goes on.
     Recovered(CodeId),
-    /// It had left memory.
+    /// What it waited for has come. By which code it goes on, if that is another one than before.
+    Woken(Option<CodeId>),
+    /// It had left memory, to be replayed at once.
     Suspended(Suspension),
 }
 

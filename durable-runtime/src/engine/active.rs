@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 use super::driver::Control;
+use crate::clock::Timestamp;
 use crate::error::StartError;
 use crate::halt::Halt;
 use crate::id::RunId;
@@ -22,6 +23,8 @@ pub(crate) enum Outcome {
     Stopped,
     /// It was never started.
     NotStarted(StartError),
+    /// It is suspended, and woken then, if it waits for a time.
+    Suspended { due: Option<Timestamp> },
 }
 
 /// Where an active run is.
@@ -31,6 +34,8 @@ pub(crate) enum Phase {
     Starting,
     /// Started durably.
     Running,
+    /// Suspended: it is in the store only, and this is kept for those who wait for its end.
+    Suspended,
     /// Over.
     Over(Outcome),
 }
@@ -66,6 +71,11 @@ impl Active {
     pub(super) fn new(id: RunId) -> Arc<Self> {
         let (phase, _) = watch::channel(Phase::Starting);
         Arc::new(Self { id, identity: OnceLock::new(), phase, control: Arc::default() })
+    }
+
+    /// Whether it is in the store only.
+    pub(super) fn is_suspended(&self) -> bool {
+        matches!(&*self.phase.borrow(), Phase::Suspended)
     }
 
     /// Waits until the run is known to the store, and checks that it is the given function on the given input

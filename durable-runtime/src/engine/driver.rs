@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Poll, Wake as _, ready};
+use std::time::Duration;
 
 use tracing::Instrument as _;
 
@@ -9,13 +10,17 @@ use super::active::Outcome;
 use super::committer::{CommitError, Commits, Link};
 use super::execution::{Execution, RunWaker, Turn};
 use super::registry::Returned;
+use super::sleepers::Sleepers;
 use crate::clock::{Sleep, Timestamp};
-use crate::context::{RunShared, Stop, Suspension};
+use crate::context::{RunShared, Stop, Suspension, Waits};
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Fence, Position};
 use crate::journal::{Event, Finished, Halted};
 use crate::store::{Append, RunStatus};
 use crate::sync::atomic::{AtomicU8, Ordering};
+
+/// A run that waits for no longer than this stays in memory.
+const STAYS: Duration = Duration::from_secs(1);
 
 /// How a driver is told to stop.
 #[derive(Debug, Default)]
@@ -72,15 +77,34 @@ pub(crate) struct Driver {
     fence: Fence,
     link: Arc<Link>,
     committing: bool,
+    /// What the store has been told that the run does.
+    status: RunStatus,
+    sleepers: Arc<Sleepers>,
     /// What wakes it for the run's next timer.
     alarm: Option<(Timestamp, Sleep)>,
 }
 
 impl Driver {
     /// A driver that writes under this fence, and is told to stop through this control.
-    pub(super) fn new(execution: Execution, control: Arc<Control>, committer: Arc<dyn Commits>, fence: Fence) -> Self {
-        let shared = Arc::clone(&execution.shared);
-        Self { execution, shared, control, committer, fence, link: Arc::default(), committing: false, alarm: None }
+    pub(super) fn new(
+        execution: Execution,
+        control: Arc<Control>,
+        committer: Arc<dyn Commits>,
+        fence: Fence,
+        sleepers: Arc<Sleepers>,
+    ) -> Self {
+        Self {
+            shared: Arc::clone(&execution.shared),
+            execution,
+            control,
+            committer,
+            fence,
+            link: Arc::default(),
+            committing: false,
+            status: RunStatus::Running,
+            sleepers,
+            alarm: None,
+        }
     }
 
     /// Drives the run to its end, to a halt, or until it is told to stop.
@@ -128,11 +152,27 @@ impl Driver {
                 }
                 Requested::Stop => return Some(self.stop().await),
             }
-            self.submit(RunStatus::Running);
+            let waits = self.waits_for_long();
+            self.submit(if waits.is_some() { RunStatus::Suspended } else { RunStatus::Running });
+            if let Some(Waits { due }) = waits
+                && !self.committing
+            {
+                self.execution.drop_code_silently();
+                return Some(Outcome::Suspended { due });
+            }
             if let Err(error) = self.wait().await {
                 return Some(self.interrupted(&error));
             }
         }
+    }
+
+    /// What the run waits for, if it is to leave memory for that.
+    fn waits_for_long(&self) -> Option<Waits> {
+        if !self.sleepers.are_watched() || self.control.waker.is_woken() || !self.shared.wakes.is_empty() {
+            return None;
+        }
+        let soon = self.shared.environment.clock.now().after(STAYS);
+        self.shared.waits().filter(|waits| waits.due.is_none_or(|due| due >= soon))
     }
 
     /// Hands what waits to the committer, unless an append is still under way.
@@ -140,15 +180,17 @@ impl Driver {
         if self.committing {
             return;
         }
-        if let Some((expected, outbox)) = self.shared.take_outbox() {
+        if !self.shared.is_outbox_empty() || status != self.status {
+            let (expected, outbox) = self.shared.take_outbox();
+            // Only the last append of several changes the status.
+            self.status = if self.shared.is_outbox_empty() { status } else { RunStatus::Running };
             let append = Append {
                 run: self.shared.id.clone(),
                 expected,
                 fence: self.fence,
                 records: outbox.records,
                 clears: outbox.clears,
-                // Only the last append of several changes the status.
-                status: if self.shared.is_outbox_empty() { status } else { RunStatus::Running },
+                status: self.status,
             };
             self.committing = true;
             self.committer.submit(append, &self.link);
@@ -248,9 +290,11 @@ impl Driver {
     }
 
     async fn stop(&mut self) -> Outcome {
+        // So that a run that only waits is not recovered, and that not counted (R12), when the store is opened again.
+        let waits = self.shared.waits().filter(|_| self.sleepers.are_watched());
         self.execution.drop_code();
         fail_point!("run.stop.dropped");
-        match self.flush(RunStatus::Running).await {
+        match self.flush(if waits.is_some() { RunStatus::Suspended } else { RunStatus::Running }).await {
             Ok(()) => Outcome::Stopped,
             Err(error) => self.interrupted(&error),
         }

@@ -132,7 +132,7 @@ impl Execution {
         let instance = INSTANCES.fetch_add(1, Ordering::Relaxed);
         let bodies = BodyWakes::new(Waker::from(Arc::new(TaskWaker(Arc::clone(&run_waker)))));
         // One that only left memory has not died.
-        let is_new_here = !matches!(origin, Origin::Suspended(_));
+        let is_new_here = matches!(origin, Origin::New | Origin::Recovered(_));
         let shared = Arc::new(RunShared::new(run, instance, Arc::clone(environment), bodies, replay, origin));
         let limits = environment.limits;
         let code = if is_new_here && recoveries >= limits.recoveries_without_progress.max(1) {

@@ -10,13 +10,14 @@ mod limits;
 mod recovery;
 mod registry;
 mod runs;
+mod sleepers;
 mod sound;
 mod tasks;
 #[cfg(all(test, any(durable_loom, durable_shuttle)))]
 mod tests;
 mod verifier;
 
-pub(crate) use active::{Active, Outcome, Phase};
+pub(crate) use active::{Outcome, Phase};
 pub(crate) use committer::Committer;
 #[cfg(feature = "testing")]
 pub(crate) use committer::{CommitError, Commits, Link};
@@ -27,7 +28,7 @@ pub use recovery::Recovery;
 pub(crate) use recovery::{Loaded, ResumeRefused, load};
 pub use registry::Registration;
 pub(crate) use registry::Registry;
-pub(crate) use runs::{Engine, halt_of};
+pub(crate) use runs::{Engine, Watched, halt_of};
 pub use sound::Flaw;
 pub(crate) use sound::{Unsound, decode};
 pub(crate) use tasks::Tasks;

@@ -83,6 +83,7 @@ impl Engine {
         for (run, halt) in &recovery.skipped {
             tracing::error!(%run, %halt, "an unfinished run was not continued");
         }
+        self.watch_sleepers();
         Ok(recovery)
     }
 
@@ -114,7 +115,7 @@ impl Engine {
         };
         let leaving = self.leaving(&active, Outcome::Stopped);
         let halt = match load(store, id) {
-            Ok(Some(loaded)) if !loaded.head.status.is_unfinished() => return Ok(Recovered::NothingToDo),
+            Ok(Some(loaded)) if !self.is_to_go_on(loaded.head.status) => return Ok(Recovered::NothingToDo),
             Ok(Some(loaded)) => match self.code_of(&loaded) {
                 Ok(registration) => {
                     fail_point!("recovery.run.found");
@@ -192,7 +193,8 @@ impl Engine {
         let registration = self.code_of(&loaded).map_err(ResumeRefused::Stuck)?;
         match loaded.head.status {
             RunStatus::Completed | RunStatus::Failed => return Err(ResumeRefused::Finished(loaded.head.status)),
-            RunStatus::Running => return Ok((registration, loaded)),
+            status if self.is_to_go_on(status) => return Ok((registration, loaded)),
+            RunStatus::Running | RunStatus::Suspended => return Err(ResumeRefused::Running),
             RunStatus::Halted => {}
         }
         let event = Event::Resumed { at: self.environment.clock.now().0 };

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use tokio::sync::{Notify, RwLock, Semaphore};
+use tokio::sync::{Notify, RwLock, Semaphore, watch};
 
 use super::active::{Active, Identity, Outcome, Phase};
 use super::committer::{CommitError, Commits, Link};
@@ -13,6 +13,7 @@ use super::driver::{Driven, Driver};
 use super::execution::{Execution, corrupt};
 use super::recovery::{Loaded, load};
 use super::registry::{Registration, Registry};
+use super::sleepers::Sleepers;
 use super::tasks::Tasks;
 use crate::context::{Environment, Origin};
 use crate::error::StartError;
@@ -41,6 +42,7 @@ pub(crate) struct Engine {
     pub(super) permits: Arc<Semaphore>,
     pub(super) stopping: AtomicBool,
     left: Notify,
+    pub(super) sleepers: Arc<Sleepers>,
     pub(super) tasks: Tasks,
 }
 
@@ -63,13 +65,14 @@ impl Engine {
             permits: Arc::new(Semaphore::new(permits)),
             stopping: AtomicBool::new(false),
             left: Notify::new(),
+            sleepers: Arc::default(),
             tasks,
         })
     }
 
-    /// The run, if it is in memory.
-    pub(crate) fn active(&self, id: &RunId) -> Option<Arc<Active>> {
-        self.active.lock().get(id).cloned()
+    /// The run, if it is active, and what becomes of it.
+    pub(crate) fn active(&self, id: &RunId) -> Option<Watched> {
+        self.active.lock().get(id).map(Watched::new)
     }
 
     /// Why this process can't continue the run, if that is so.
@@ -84,10 +87,10 @@ impl Engine {
         registration: &'static Registration,
         input: Payload,
         input_digest: u64,
-    ) -> Result<Arc<Active>, StartError> {
+    ) -> Result<Watched, StartError> {
         let mut runs = self.active.lock();
         if let Some(active) = runs.get(&id) {
-            return Ok(Arc::clone(active));
+            return Ok(Watched::new(active));
         }
         // Checked under the lock that shutting down takes: no run slips in behind it.
         if self.stopping.load(Ordering::Acquire) {
@@ -97,6 +100,7 @@ impl Engine {
             return Err(StartError::TooManyActiveRuns { run: id, limit: self.environment.limits.active_runs });
         };
         let active = Active::new(id.clone());
+        let watched = Watched::new(&active);
         runs.insert(id, Arc::clone(&active));
         drop(runs);
         let started = Started {
@@ -118,7 +122,7 @@ impl Engine {
                 engine.begin(&active, registration, started).await
             }
         });
-        Ok(active)
+        Ok(watched)
     }
 
     /// Records that the run exists, and drives it; or finds what the store has under its id.
@@ -161,11 +165,14 @@ impl Engine {
                             active.identity.get_or_init(|| Identity::of(started));
                         }
                         // Recorded by a start that was not acknowledged, and so not driven by anyone.
-                        if loaded.head.status == RunStatus::Running
+                        if self.is_to_go_on(loaded.head.status)
                             && self.stuck(&active.id).is_none()
                             && let Ok(registration) = self.code_of(&loaded)
                         {
                             return self.drive(active, registration, loaded, recovered_by(registration)).await;
+                        }
+                        if let Some(suspended) = Self::suspended(active, &loaded) {
+                            return suspended;
                         }
                         self.recorded_outcome(&loaded)
                     }
@@ -195,7 +202,7 @@ impl Engine {
     }
 
     /// A run that is not in memory, as its journal has it. `None` if there is no such run.
-    pub(crate) async fn recorded(&self, id: &RunId) -> Result<Option<Arc<Active>>, StartError> {
+    pub(crate) async fn recorded(&self, id: &RunId) -> Result<Option<Watched>, StartError> {
         let failed = |source| StartError::Store { run: id.clone(), source };
         let Some(loaded) = self.load(id).await.map_err(failed)? else { return Ok(None) };
         let active = Active::new(id.clone());
@@ -203,7 +210,7 @@ impl Engine {
             active.identity.get_or_init(|| Identity::of(started));
         }
         active.phase.send_replace(Phase::Over(self.recorded_outcome(&loaded)));
-        Ok(Some(active))
+        Ok(Some(Watched::new(&active)))
     }
 
     /// Reads a run. `None` if there is no such run.
@@ -248,7 +255,8 @@ impl Engine {
             };
             active.phase.send_replace(Phase::Running);
             let (control, committer) = (Arc::clone(&active.control), Arc::clone(&self.committer));
-            match Driver::new(execution, control, committer, fence).drive(registration.name).await {
+            let sleepers = Arc::clone(&self.sleepers);
+            match Driver::new(execution, control, committer, fence, sleepers).drive(registration.name).await {
                 Driven::Over(outcome) => return outcome,
                 Driven::Suspended(suspension) => origin = Origin::Suspended(suspension),
             }
@@ -263,7 +271,7 @@ impl Engine {
         }
     }
 
-    /// Deletes a run that is not in memory. `None` if it is.
+    /// Deletes a run that is neither active nor suspended. `None` if it is.
     pub(crate) async fn delete(self: &Arc<Self>, id: &RunId) -> Option<Result<bool, StoreError>> {
         let active = {
             let mut runs = self.active.lock();
@@ -279,7 +287,16 @@ impl Engine {
         let leaving = self.leaving(&active, Outcome::Stopped);
         let deleted = self.to_the_end(async move {
             let run = active.id.clone();
-            let deleted = engine.blocking(move |store| store.delete(&run)).await;
+            let are_watched = engine.sleepers.are_watched();
+            let delete = move |store: &dyn Store| {
+                let is_suspended = |head: RunHead| head.status == RunStatus::Suspended;
+                // One that can't be read may be deleted.
+                if are_watched && store.head(&run).ok().flatten().is_some_and(is_suspended) {
+                    return Ok(None);
+                }
+                store.delete(&run).map(Some)
+            };
+            let deleted = engine.blocking(delete).await;
             fail_point!("run.delete.done");
             if deleted.is_ok() {
                 engine.stuck.lock().remove(&active.id);
@@ -287,7 +304,7 @@ impl Engine {
             drop(leaving);
             deleted
         });
-        Some(deleted.await.unwrap_or_else(Err))
+        deleted.await.unwrap_or_else(Err).transpose()
     }
 
     /// Does something in a task of its own: a caller that stops waiting for it must not leave a run behind in
@@ -325,16 +342,31 @@ impl Engine {
             self.stuck.lock().insert(active.id.clone(), halt.clone());
         }
         fail_point!("run.leave.untold");
-        active.phase.send_replace(Phase::Over(outcome));
-        runs.remove(&active.id);
+        if let Outcome::Suspended { due } = outcome {
+            if active.phase.receiver_count() > 0 && !self.stopping.load(Ordering::Acquire) {
+                active.phase.send_replace(Phase::Suspended);
+            } else {
+                active.phase.send_replace(Phase::Over(Outcome::Stopped));
+                runs.remove(&active.id);
+            }
+            match due {
+                Some(due) => self.sleepers.add(due),
+                None => self.sleepers.let_go(),
+            }
+        } else {
+            active.phase.send_replace(Phase::Over(outcome));
+            runs.remove(&active.id);
+            self.sleepers.let_go();
+        }
         drop(runs);
         self.left.notify_waiters();
     }
 
     /// Begins no further step and no further run.
     pub(crate) fn drain(&self) {
-        let runs = self.active.lock();
+        let mut runs = self.active.lock();
         self.stopping.store(true, Ordering::Release);
+        self.stop_suspended(&mut runs);
         for active in runs.values() {
             active.control.drain();
         }
@@ -342,13 +374,27 @@ impl Engine {
 
     /// Stops all runs where they are, and returns how many there were.
     pub(crate) fn stop(&self) -> usize {
-        let runs = self.active.lock();
+        let mut runs = self.active.lock();
         self.stopping.store(true, Ordering::Release);
+        self.stop_suspended(&mut runs);
         self.permits.close();
         for active in runs.values() {
             active.control.stop();
         }
         runs.len()
+    }
+
+    /// Tells those who wait for suspended runs that these go on when the store is opened again.
+    fn stop_suspended(&self, runs: &mut BTreeMap<RunId, Arc<Active>>) {
+        runs.retain(|_, active| {
+            let is_suspended = active.is_suspended();
+            if is_suspended {
+                active.phase.send_replace(Phase::Over(Outcome::Stopped));
+            }
+            !is_suspended
+        });
+        self.sleepers.stop();
+        self.left.notify_waiters();
     }
 
     /// Waits until no run is in memory.
@@ -381,12 +427,27 @@ impl Engine {
     }
 }
 
+/// An active run, and what becomes of it: as long as somebody watches it, it stays among the active ones, also while it
+/// is suspended.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) active: Arc<Active>,
+    pub(crate) phases: watch::Receiver<Phase>,
+}
+
+impl Watched {
+    /// Under the lock of the active runs, or of one that is not among them.
+    pub(super) fn new(active: &Arc<Active>) -> Self {
+        Self { active: Arc::clone(active), phases: active.phase.subscribe() }
+    }
+}
+
 /// Takes a run out of memory when it is dropped; also when the task that has it is, because tokio's runtime ended.
 #[derive(Debug)]
 pub(super) struct Leaving {
     engine: Arc<Engine>,
     pub(super) active: Arc<Active>,
-    outcome: Outcome,
+    pub(super) outcome: Outcome,
 }
 
 impl Drop for Leaving {

@@ -16,7 +16,7 @@ pub enum Flaw {
     Order,
     /// The status that the store keeps is not that which the records end with.
     Status,
-    /// The timers that the store keeps are not those which the records ask for.
+    /// The store keeps timers that the records do not ask for.
     Timers,
 }
 
@@ -52,6 +52,8 @@ pub(crate) fn decode(stored: StoredRun) -> Result<(Loaded, Whole), Unsound> {
         detail: format!("{} can't stand there: {}", illegal.event, illegal.why),
     })?;
     let status = match whole.stage {
+        // Whether it only waits, the store says.
+        Stage::Running if head.status == RunStatus::Suspended => Some(RunStatus::Suspended),
         Stage::Running => Some(RunStatus::Running),
         Stage::Halted => Some(RunStatus::Halted),
         Stage::Finished if whole.failed => Some(RunStatus::Failed),

@@ -1,7 +1,6 @@
 //! What a replay answers those who ask it.
 
 use super::{ClaimNumber, Divergence};
-use crate::clock::Timestamp;
 use crate::journal::Outcome;
 
 /// What an operation resolves to.
@@ -36,14 +35,4 @@ pub(crate) enum Begin {
     Wait,
     /// Begin this attempt, not before this time. A timer fires then, once it is set.
     Attempt { attempt: u32, not_before: Option<u64> },
-}
-
-impl Begin {
-    /// Whether an attempt would begin right now.
-    pub(crate) fn is_due(self, now: Timestamp) -> bool {
-        match self {
-            Self::Wait => false,
-            Self::Attempt { not_before, .. } => not_before.is_none_or(|due| due <= now.0),
-        }
-    }
 }

@@ -407,9 +407,9 @@ impl Replay {
         }
     }
 
-    /// Whether a timer or the next attempt of a step is to come, so that the run may have nothing to do now.
-    pub(crate) fn waits_for_a_time(&self, now: u64) -> bool {
-        self.recorded.values().any(|recorded| !recorded.completed && recorded.due.is_some_and(|due| due > now))
+    /// Whether the code has made all the progress that it had reason for, and none that it had not.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.at_rest && !self.is_diverged()
     }
 
     /// Whether anything is recorded of the claim.

@@ -184,15 +184,6 @@ fn no_step_begins_before_the_journal_is_replayed() {
     assert_eq!(replay.begin(c), Begin::Attempt { attempt: 2, not_before: Some(7) }, "R11");
 }
 
-#[test]
-fn an_attempt_is_due_from_its_time_on() {
-    let attempt = |not_before| Begin::Attempt { attempt: 2, not_before };
-    let is_due = |begin: Begin| [6, 7, 8].map(|now| begin.is_due(Timestamp(now)));
-    assert_eq!(is_due(attempt(Some(7))), [false, true, true]);
-    assert_eq!(is_due(attempt(None)), [true, true, true]);
-    assert_eq!(is_due(Begin::Wait), [false, false, false]);
-}
-
 /// Neither a step whose outcome is recorded begins again, nor does anything behind a known disagreement.
 #[test]
 fn r6_what_has_ended_does_not_begin_again() {
@@ -225,17 +216,6 @@ fn code_repeats_until_it_has_come_to_what_is_not_recorded() {
     assert!(retrying.is_repeating());
     retrying.claim(request("a"));
     assert!(!retrying.is_repeating());
-}
-
-#[test]
-fn r11_a_run_backs_off_until_its_next_attempt_is_due() {
-    let waits_for_a_time = |events: &[Event]| [6, 7, 8].map(|now| replay(events.iter().cloned()).waits_for_a_time(now));
-    assert_eq!(waits_for_a_time(&[]), [false, false, false]);
-    let failed = attempt_failed(0, "a", 1);
-    assert_eq!(waits_for_a_time(std::slice::from_ref(&failed)), [true, false, false]);
-    let Event::StepCompleted(event) = completed(0, "a") else { panic!("a completion") };
-    let ended = Event::StepCompleted(StepCompleted { attempts: 2, ..event });
-    assert_eq!(waits_for_a_time(&[failed, ended]), [false, false, false]);
 }
 
 /// A thousand steps' arguments would fill the memory (R14).
@@ -435,7 +415,6 @@ fn r11_a_timer_that_is_set_keeps_its_time() {
     assert_eq!((unset.next_delivery(), unset.due(claim)), (Delivery::Nothing, None));
 
     let mut set = replay([timer_set(0, "sleep", 7)]);
-    assert!(set.waits_for_a_time(6) && !set.waits_for_a_time(7));
     let claim = set.claim(Request { kind: OperationKind::Timer, ..request("sleep") });
     assert_eq!((set.next_delivery(), set.due(claim)), (Delivery::Nothing, Some(Timestamp(7))));
     assert_eq!(set.timer(claim), Some(Position(1)));
@@ -444,7 +423,6 @@ fn r11_a_timer_that_is_set_keeps_its_time() {
     set.apply(timer_fired(0, "sleep", 9)).expect("legal");
     let fired = Delivery::Deliver { claim, answer: Answer::Fired, replayed: false };
     assert_eq!((set.next_delivery(), set.timer(claim)), (fired, None));
-    assert!(!set.waits_for_a_time(0));
 }
 
 /// The time that the code is told is that of the newest record that it was told, and never goes back.

@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn statuses_are_told_in_one_word() {
-        let all = [RunStatus::Running, RunStatus::Halted, RunStatus::Completed, RunStatus::Failed];
-        assert_eq!(all.map(|status| status.to_string()), ["running", "halted", "completed", "failed"]);
+        use RunStatus::{Completed, Failed, Halted, Running, Suspended};
+        let all = [Running, Suspended, Halted, Completed, Failed].map(|status| status.to_string());
+        assert_eq!(all, ["running", "suspended", "halted", "completed", "failed"]);
     }
 }

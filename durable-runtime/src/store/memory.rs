@@ -92,7 +92,7 @@ impl Runs {
         let known = self.0.get(&append.run);
         let found = known.map_or(Position(0), Run::length);
         let current = known.map_or(Fence(0), |run| run.fence);
-        if append.expected != found {
+        if append.expected != found || (known.is_none() && append.records.is_empty()) {
             return Err(Refused::WrongPosition { expected: append.expected, found });
         }
         if append.fence < current {
@@ -140,7 +140,7 @@ impl Runs {
         let mut dues: Vec<DueTimer> = self
             .0
             .iter()
-            .filter(|(_, run)| run.status.is_unfinished())
+            .filter(|(_, run)| run.status == RunStatus::Suspended)
             .flat_map(|(id, run)| {
                 let of_run = run.dues.iter().filter(|(_, due)| **due <= now);
                 of_run.map(|(position, due)| DueTimer { due: *due, run: id.clone(), position: *position })

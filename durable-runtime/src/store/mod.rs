@@ -26,13 +26,16 @@ use crate::id::{Fence, Position, RunId};
 ///
 /// ```
 /// use durable_runtime::RunStatus;
-/// assert!(RunStatus::Running.is_unfinished());
+/// assert!(RunStatus::Suspended.is_unfinished());
 /// assert!(!RunStatus::Failed.is_unfinished());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RunStatus {
-    /// Has work left; recovered when the store is opened.
+    /// Has work to do; continued when the store is opened.
     Running,
+    /// Waits for a time, or for something from outside, and for nothing else. It is in the store only, and is loaded
+    /// when that comes.
+    Suspended,
     /// Stopped by the machinery (a divergence, a panic, a corrupt record …) and waits for `resume`.
     Halted,
     /// Ended with a result that is not an `Err`.
@@ -42,10 +45,10 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
-    /// Whether the recovery scan must return the run (S9).
+    /// Whether the run has not ended, and goes on without an operator.
     pub fn is_unfinished(self) -> bool {
         match self {
-            Self::Running => true,
+            Self::Running | Self::Suspended => true,
             Self::Halted | Self::Completed | Self::Failed => false,
         }
     }
@@ -55,6 +58,7 @@ impl fmt::Display for RunStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Running => "running",
+            Self::Suspended => "suspended",
             Self::Halted => "halted",
             Self::Completed => "completed",
             Self::Failed => "failed",
@@ -84,8 +88,8 @@ pub struct Record {
     /// The encoded event; the store returns exactly these bytes.
     pub frame: Vec<u8>,
     /// When the run wants to be woken because of this record; listed by [`Store::due`] while the run is
-    /// unfinished, until an append clears it or the run is deleted. A halted run that is resumed has
-    /// its timers back.
+    /// [suspended](RunStatus::Suspended), until an append clears it or the run is deleted. In between, a run can be
+    /// running or halted: it has its timers back when it is suspended again.
     pub due: Option<Timestamp>,
 }
 
@@ -98,7 +102,7 @@ pub struct Append {
     pub expected: Position,
     /// Who writes. Becomes the run's fence if higher than the present one.
     pub fence: Fence,
-    /// The events, in order; at least one.
+    /// The events, in order. Without any, the append changes status, fence and timers of a run that exists.
     pub records: Vec<Record>,
     /// Records of this run, by position, whose `due` is over, those of this append included. Unknown
     /// positions are ignored.
@@ -116,7 +120,8 @@ pub enum Refused {
     WrongPosition {
         /// What the append expected.
         expected: Position,
-        /// What the store has; 0 when it does not know the run, `u64::MAX` when it can't read it
+        /// What the store has; 0 when it does not know the run (which an append without records can't create),
+        /// `u64::MAX` when it can't read it
         /// ([`Store::read`] tells why).
         found: Position,
     },
@@ -204,7 +209,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// What was found unreadable while opening or listing: one error per run. Empty when all is well (S11).
     fn corrupt(&self) -> Vec<StoreError>;
 
-    /// The records due at or before `now`, ordered by (due, run, position) (S10), `limit` at most.
+    /// The records of suspended runs that are due at or before `now`, ordered by (due, run, position) (S10), `limit` at
+    /// most.
     ///
     /// # Errors
     /// A [`StoreError`].

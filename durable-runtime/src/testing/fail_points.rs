@@ -76,6 +76,8 @@ pub const FAIL_POINTS: &[&str] = &[
     "recovery.mark.appended",
     "recovery.resume.unsubmitted",
     "recovery.resume.durable",
+    "sleepers.wake.unwritten",
+    "sleepers.wake.durable",
     "shutdown.runs.left",
     "shutdown.committer.ended",
     "shutdown.store.closed",

@@ -32,7 +32,8 @@ fn a_world_is_told_line_by_line() {
                0 ms  recorded: StepCompleted price
                0 ms  charge_card acts
                0 ms  charge_card returned {"Err":{"message":"declined","causes":[],"permanent":false}}
-               0 ms  recorded: AttemptFailed charge_card
+               0 ms  recorded: AttemptFailed charge_card, suspended
+            1000 ms  recorded: woken
             1000 ms  charge_card acts (attempt 2)
             1000 ms  charge_card returned {"Ok":"faked 750 under ord_1:charge_card"}
             1000 ms  recorded: StepCompleted charge_card

@@ -107,10 +107,6 @@ impl State {
             }
         }
         let Some(due) = self.timers.next().filter(|due| *due <= now) else { return false };
-        // What comes of it can take the process down.
-        if self.recovered_mark_missing.is_some() {
-            self.mark_recovered(now);
-        }
         if !self.may_fire(environment) {
             return false;
         }

@@ -76,7 +76,7 @@ pub(super) struct NewRecords<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     live: BTreeMap<RunId, Live>,
-    /// Timers of unfinished runs only.
+    /// Timers of suspended runs only.
     dues: BTreeSet<(Timestamp, RunId, Position)>,
     /// Which run needs which commit; the first is what holds the log back.
     by_age: BTreeSet<(u64, RunId)>,
@@ -121,7 +121,7 @@ impl Index {
                 dues: base.dues,
             }
         });
-        let in_dues = !is_new && live.status.is_unfinished();
+        let in_dues = !is_new && live.status == RunStatus::Suspended;
         let bytes_before = if is_new { 0 } else { live.log_bytes };
 
         let mut offset = new.offset;
@@ -145,7 +145,7 @@ impl Index {
         }
         live.status = new.status;
         live.fence = new.fence;
-        match (in_dues, live.status.is_unfinished()) {
+        match (in_dues, live.status == RunStatus::Suspended) {
             (true, true) | (false, false) => {}
             (false, true) => self.dues.extend(live.dues.iter().copied().map(key)),
             (true, false) => live.dues.iter().copied().map(key).for_each(|timer| {

@@ -258,7 +258,8 @@ fn check<'a>(state: &State, appends: &'a [Append]) -> Result<Checked<'a>, StoreE
 
 fn refusal(append: &Append, standing: Standing) -> Option<Refused> {
     let Standing { length, fence } = standing;
-    if append.expected != length {
+    // Without records, it would begin a run that has none.
+    if append.expected != length || (length == Position(0) && append.records.is_empty()) {
         return Some(Refused::WrongPosition { expected: append.expected, found: length });
     }
     (append.fence < fence).then_some(Refused::StaleFence { given: append.fence, current: fence })

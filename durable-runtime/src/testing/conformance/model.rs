@@ -88,21 +88,22 @@ fn some_append(random: &mut Random, model: &MemoryStore) -> Append {
         let due = random.one_in(3).then(|| Timestamp(random.number() % 1_000));
         Record { frame: random.bytes(bytes), due }
     };
-    let count = 1 + random.below(3);
-    let statuses = [RunStatus::Halted, RunStatus::Completed, RunStatus::Failed];
+    let count = random.below(4);
+    let statuses = [RunStatus::Suspended, RunStatus::Halted, RunStatus::Completed, RunStatus::Failed];
     Append {
         run: id,
         expected: Position(expected),
         fence: Fence(fence),
         records: (0..count).map(|_| some_record(random)).collect(),
         clears: (0..random.below(3)).map(|_| Position(random.number() % (length + 3))).collect(),
-        status: if random.one_in(3) { statuses[random.below(3)] } else { RunStatus::Running },
+        status: if random.one_in(2) { statuses[random.below(4)] } else { RunStatus::Running },
     }
 }
 
 fn compare_pages(random: &mut Random, store: &dyn Store, model: &MemoryStore, context: &str) {
-    let statuses = [None, Some(RunStatus::Running), Some(RunStatus::Halted), Some(RunStatus::Completed)];
-    let (status, limit) = (statuses[random.below(4)], random.below(6));
+    let statuses = [RunStatus::Running, RunStatus::Suspended, RunStatus::Halted, RunStatus::Completed];
+    let status = (!random.one_in(4)).then(|| statuses[random.below(4)]);
+    let limit = random.below(6);
     let after = (!random.one_in(3)).then(|| some_run(random));
     let listed = store.list(status, after.as_ref(), limit).expect("list");
     let expected = model.list(status, after.as_ref(), limit).expect("the model");

@@ -97,15 +97,15 @@ pub fn s05_reads_see_own_writes(harness: &dyn StoreHarness) {
             scope.spawn(move || {
                 let id = run(&format!("writer {writer}"));
                 for position in 0..25_u64 {
-                    let mut next = append(&id, position, &[&format!("{position}")], RunStatus::Running);
+                    let mut next = append(&id, position, &[&format!("{position}")], RunStatus::Suspended);
                     next.records[0].due = Some(Timestamp(position));
                     next.clears = position.checked_sub(1).map(Position).into_iter().collect();
                     assert_eq!(commit(&**store, next), Ok(()));
 
                     let head = store.head(&id).expect("head").expect("the run exists");
-                    assert_eq!((head.length, head.status), (Position(position + 1), RunStatus::Running));
+                    assert_eq!((head.length, head.status), (Position(position + 1), RunStatus::Suspended));
                     assert_eq!(frames(&**store, &id).len() as u64, position + 1);
-                    let listed = store.list(Some(RunStatus::Running), None, usize::MAX).expect("list");
+                    let listed = store.list(Some(RunStatus::Suspended), None, usize::MAX).expect("list");
                     assert!(listed.contains(&head), "{listed:?} without {head:?}");
                     let dues = store.due(END_OF_TIME, usize::MAX).expect("due");
                     let own: Vec<Position> = dues.iter().filter(|due| due.run == id).map(|due| due.position).collect();
@@ -128,7 +128,7 @@ pub fn s05_reads_see_own_writes(harness: &dyn StoreHarness) {
 /// When the store breaks the rule.
 pub fn s09_the_scan_returns_each_unfinished_run_once(harness: &dyn StoreHarness) {
     let store = harness.open();
-    let statuses = [RunStatus::Running, RunStatus::Halted, RunStatus::Completed, RunStatus::Failed];
+    let statuses = [RunStatus::Running, RunStatus::Halted, RunStatus::Suspended, RunStatus::Failed];
     let id = |number: usize| run(&format!("run {number:03}"));
     for number in 0..40 {
         assert_eq!(commit(&*store, append(&id(number), 0, &["x"], statuses[number % 4])), Ok(()));
@@ -177,7 +177,7 @@ pub fn s09_the_scan_returns_each_unfinished_run_once(harness: &dyn StoreHarness)
     assert_eq!(after_a_gap[0].run, id(20), "`after` need not exist");
 }
 
-/// S10: due timers come by time, run and position, as long as their run is unfinished and nobody cleared them.
+/// S10: due timers come by time, run and position, as long as their run is suspended and nobody cleared them.
 ///
 /// # Panics
 /// When the store breaks the rule.
@@ -200,8 +200,8 @@ pub fn s10_due_timers_come_in_order(harness: &dyn StoreHarness) {
         listed.map(|DueTimer { due, run, position }| (due.0, run, position.0)).collect()
     };
     let never = 100;
-    assert_eq!(commit(&*store, sleeping(&b, 0, &[never, 30, 10, 20], &[], RunStatus::Running)), Ok(()));
-    assert_eq!(commit(&*store, sleeping(&a, 0, &[20, never, 20, 40], &[], RunStatus::Running)), Ok(()));
+    assert_eq!(commit(&*store, sleeping(&b, 0, &[never, 30, 10, 20], &[], RunStatus::Suspended)), Ok(()));
+    assert_eq!(commit(&*store, sleeping(&a, 0, &[20, never, 20, 40], &[], RunStatus::Suspended)), Ok(()));
     let all = [(10, &b, 2), (20, &a, 0), (20, &a, 2), (20, &b, 3), (30, &b, 1), (40, &a, 3)];
     let all = all.map(|(due, run, position)| (due, run.clone(), position));
     for _ in 0..2 {
@@ -215,21 +215,31 @@ pub fn s10_due_timers_come_in_order(harness: &dyn StoreHarness) {
     }
 
     // Clears: a known one, an unknown one, and one of the very append.
-    assert_eq!(commit(&*store, sleeping(&a, 4, &[1, 2], &[0, 77, 4], RunStatus::Running)), Ok(()));
+    assert_eq!(commit(&*store, sleeping(&a, 4, &[1, 2], &[0, 77, 4], RunStatus::Suspended)), Ok(()));
     let of_a = [(2, a.clone(), 5), (20, a.clone(), 2), (40, a.clone(), 3)];
     let only_a = |store: &dyn Store| -> Vec<_> {
         due(store, 99, usize::MAX).into_iter().filter(|(_, run, _)| run == &a).collect()
     };
     assert_eq!(only_a(&*store), of_a);
 
-    // A halted run's timers are silent, and back when it is resumed; what was cleared stays cleared.
+    // A running or halted run's timers are silent, and back when it is suspended; what was cleared stays cleared. An
+    // append without records can do that, too.
+    assert_eq!(commit(&*store, sleeping(&a, 6, &[], &[], RunStatus::Running)), Ok(()));
+    assert_eq!(only_a(&*store), []);
+    store = reopen(harness, store);
+    assert_eq!(only_a(&*store), []);
+    assert_eq!(commit(&*store, sleeping(&a, 6, &[], &[], RunStatus::Suspended)), Ok(()));
+    assert_eq!(only_a(&*store), of_a);
+    tidy_up(&*store);
+    store = reopen(harness, store);
+    assert_eq!(only_a(&*store), of_a);
     assert_eq!(commit(&*store, sleeping(&a, 6, &[never], &[5], RunStatus::Halted)), Ok(()));
     for _ in 0..2 {
         assert_eq!(only_a(&*store), []);
         tidy_up(&*store);
         store = reopen(harness, store);
     }
-    assert_eq!(commit(&*store, sleeping(&a, 7, &[3], &[2], RunStatus::Running)), Ok(()));
+    assert_eq!(commit(&*store, sleeping(&a, 7, &[3], &[2], RunStatus::Suspended)), Ok(()));
     let resumed = [(3, a.clone(), 7), (40, a.clone(), 3)];
     for _ in 0..2 {
         assert_eq!(only_a(&*store), resumed);
@@ -241,7 +251,7 @@ pub fn s10_due_timers_come_in_order(harness: &dyn StoreHarness) {
     assert_eq!(due(&*store, 99, usize::MAX), resumed, "a finished run has no timers");
     assert!(store.delete(&a).expect("delete"));
     assert_eq!(due(&*store, 99, usize::MAX), [], "a deleted run has no timers");
-    assert_eq!(commit(&*store, sleeping(&a, 0, &[7], &[], RunStatus::Running)), Ok(()));
+    assert_eq!(commit(&*store, sleeping(&a, 0, &[7], &[], RunStatus::Suspended)), Ok(()));
     let store = reopen(harness, store);
     assert_eq!(due(&*store, 99, usize::MAX), [(7, a.clone(), 0)], "created anew, without the old timers");
 }

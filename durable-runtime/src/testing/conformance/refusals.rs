@@ -24,7 +24,7 @@ pub fn s01_append_is_all_or_nothing(harness: &dyn StoreHarness) {
     let (kept, refused) = (run("kept"), run("refused"));
     let timer = Record { frame: b"timer".to_vec(), due: Some(Timestamp(5)) };
     for id in [&kept, &refused] {
-        let mut create = append(id, 0, &["started"], RunStatus::Running);
+        let mut create = append(id, 0, &["started"], RunStatus::Suspended);
         create.records.push(timer.clone());
         assert_eq!(commit(&*store, create), Ok(()));
     }
@@ -61,6 +61,9 @@ pub fn s03_a_wrong_position_changes_nothing(harness: &dyn StoreHarness) {
     let (id, unknown) = (run("a"), run("b"));
     assert_eq!(commit(&*store, append(&id, 0, &["0", "1", "2"], RunStatus::Running)), Ok(()));
     let before = look(&*store);
+    let nothing = append(&unknown, 0, &[], RunStatus::Running);
+    let refusal = Refused::WrongPosition { expected: Position(0), found: Position(0) };
+    assert_eq!(commit(&*store, nothing), Err(refusal), "without records no run begins");
     let wrong = |id: &RunId, expected: u64, found: u64| {
         let answer = commit(&*store, with_fence(7, append(id, expected, &["wrong"], RunStatus::Failed)));
         let refusal = Refused::WrongPosition { expected: Position(expected), found: Position(found) };

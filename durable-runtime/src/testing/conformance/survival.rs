@@ -38,7 +38,7 @@ pub fn s02_ok_means_durable(harness: &dyn StoreHarness) {
 /// When the store breaks the rule.
 pub fn s11_corrupt_bytes_give_a_typed_error(harness: &dyn StoreHarness) {
     let ids = ["active", "bystander", "finished", "long"].map(run);
-    let statuses = [RunStatus::Running, RunStatus::Running, RunStatus::Completed, RunStatus::Halted];
+    let statuses = [RunStatus::Running, RunStatus::Suspended, RunStatus::Completed, RunStatus::Halted];
     let store = harness.open();
     // No two frames are alike, so that a harness can find one by its bytes.
     let appends: Vec<Append> = std::iter::zip(&ids, statuses)
@@ -91,7 +91,7 @@ pub fn s11_corrupt_bytes_give_a_typed_error(harness: &dyn StoreHarness) {
 /// When the store breaks the rule.
 pub fn s12_everything_again_after_reopen(harness: &dyn StoreHarness) {
     let mut store = harness.open();
-    let statuses = [RunStatus::Running, RunStatus::Halted, RunStatus::Completed, RunStatus::Failed];
+    let statuses = [RunStatus::Running, RunStatus::Suspended, RunStatus::Completed, RunStatus::Failed];
     let mut random = Random::new(12);
     for round in 0..6 {
         for number in 0..30 {
@@ -169,7 +169,7 @@ pub fn s14_hostile_ids_are_stored_exactly(harness: &dyn StoreHarness) {
 
     let store = harness.open();
     for (number, id) in ids.iter().enumerate() {
-        let status = if number % 2 == 0 { RunStatus::Running } else { RunStatus::Completed };
+        let status = if number % 2 == 0 { RunStatus::Suspended } else { RunStatus::Completed };
         let mut create = append(id, 0, &[id.as_str()], status);
         create.records[0].due = Some(Timestamp(1));
         assert_eq!(commit(&*store, create), Ok(()), "{id:?}");

@@ -18,7 +18,7 @@ use crate::context::{Attempt, Cue, Director};
 use crate::id::RunId;
 use crate::journal::{self, Event};
 use crate::payload::{Codec, Payload};
-use crate::store::Append;
+use crate::store::{Append, RunStatus};
 
 /// The most boundaries of one life; a run that has more never ends.
 const BOUNDARIES_MAX: u32 = 100_000;
@@ -472,13 +472,21 @@ fn has_outcome(appends: &[Append], key: &str) -> bool {
     })
 }
 
-/// The records of a commit, for people.
+/// What a commit records, for people.
 fn list(appends: &[Append]) -> String {
-    let records = appends.iter().flat_map(|append| &append.records);
-    let events = records.filter_map(|record| journal::decode(&record.frame).ok());
+    appends.iter().flat_map(told).collect::<Vec<_>>().join(", ")
+}
+
+fn told(append: &Append) -> impl Iterator<Item = String> {
+    let events = append.records.iter().filter_map(|record| journal::decode(&record.frame).ok());
     let told = events.map(|event| match event.operation() {
         Some(operation) => format!("{} {}", event.name(), operation.key),
         None => event.name().to_owned(),
     });
-    told.collect::<Vec<_>>().join(", ")
+    let status = match append.status {
+        RunStatus::Suspended => Some("suspended"),
+        RunStatus::Running if append.records.is_empty() => Some("woken"),
+        _ => None,
+    };
+    told.chain(status.map(str::to_owned))
 }

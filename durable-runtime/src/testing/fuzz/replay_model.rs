@@ -144,12 +144,6 @@ impl Model {
         self.recorded(self.claims.get(claim)?.number?.try_into().ok()?)
     }
 
-    pub(super) fn waits_for_a_time(&self, now: u64) -> bool {
-        self.operations()
-            .filter_map(|(_, operation)| self.recorded(operation.claim))
-            .any(|recorded| !recorded.is_completed && recorded.due.is_some_and(|due| due > now))
-    }
-
     /// R4: the name, and the how-manieth of this name it is.
     pub(super) fn key(&self, claim: usize) -> String {
         let name = &self.claims[claim].name;

@@ -1,0 +1,37 @@
+//! What a run waits for that has nothing to do.
+
+use super::{RunShared, State};
+use crate::clock::Timestamp;
+
+/// What a run waits for, all that it did being recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waits {
+    /// Until when, if it waits for a time.
+    pub(crate) due: Option<Timestamp>,
+}
+
+impl RunShared {
+    /// The driver: what the run waits for, if it is for nothing but times and what comes from outside. It can then be
+    /// dropped and replayed: no body of a step is running, and what its code knows is recorded.
+    pub(crate) fn waits(&self) -> Option<Waits> {
+        self.state.lock().waits()
+    }
+}
+
+impl State {
+    fn waits(&self) -> Option<Waits> {
+        if !self.bodies.is_empty() || self.halt.is_some() || !self.replay.is_at_rest() {
+            return None;
+        }
+        let mut first = None;
+        for claim in &self.awaited {
+            if self.replay.is_completed(*claim) {
+                return None;
+            }
+            // That of a timer, or of a step's next attempt; any other step is about to begin.
+            let due = self.replay.due(*claim)?;
+            first = Some(first.map_or(due, |first: Timestamp| first.min(due)));
+        }
+        first.map(|due| Waits { due: Some(due) })
+    }
+}

@@ -1,0 +1,266 @@
+//! Runs that wait in the store, and the task that wakes them when their time comes.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
+
+use tokio::sync::Notify;
+
+use super::active::{Active, Identity, Outcome, Phase};
+use super::committer::{CommitError, Link};
+use super::recovery::Loaded;
+use super::runs::{Engine, Leaving, Watched};
+use crate::clock::{Clock, Timestamp};
+use crate::context::Origin;
+use crate::halt::{Halt, HaltReason};
+use crate::id::RunId;
+use crate::journal::{CodeId, Event};
+use crate::store::{Append, RunHead, RunStatus, StoreError};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
+
+/// How many timers are looked at in one go.
+const BATCH: usize = 256;
+
+/// How long to wait before a store that could not tell what is due is asked again.
+const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// What the task that wakes suspended runs is told by others.
+#[derive(Debug, Default)]
+pub(crate) struct Sleepers {
+    /// Whether there is such a task.
+    watched: AtomicBool,
+    /// Whether it may have passed over a run that was due, because somebody had it.
+    passed_over: AtomicBool,
+    /// When it will look by itself.
+    next: Mutex<Option<Timestamp>>,
+    changed: Notify,
+}
+
+impl Sleepers {
+    /// Whether suspended runs are woken. If not, no run may be suspended.
+    pub(super) fn are_watched(&self) -> bool {
+        self.watched.load(Ordering::Acquire)
+    }
+
+    /// A run was suspended that is to be woken then.
+    pub(super) fn add(&self, due: Timestamp) {
+        if self.next.lock().is_none_or(|next| due < next) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Nobody has a run any more that somebody had, or it is not suspended any more.
+    pub(super) fn let_go(&self) {
+        if self.passed_over.load(Ordering::Acquire) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// The runtime stops.
+    pub(super) fn stop(&self) {
+        self.changed.notify_one();
+    }
+}
+
+/// What is to be done when timers were looked at.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// Look again.
+    Now,
+    /// Look again then, or when something has changed.
+    At(Timestamp),
+    /// Look again when something has changed.
+    Changed,
+    /// The runtime stops.
+    Never,
+}
+
+impl Engine {
+    /// Begins to wake suspended runs, unless that was begun.
+    pub(super) fn watch_sleepers(self: &Arc<Self>) {
+        if !self.sleepers.watched.swap(true, Ordering::AcqRel) {
+            let (sleepers, clock) = (Arc::clone(&self.sleepers), Arc::clone(&self.environment.clock));
+            self.tasks.spawn(watch(Arc::downgrade(self), sleepers, clock));
+        }
+    }
+
+    /// Keeps a run among the active ones for whoever waits for its end, if it was suspended when it was loaded and still
+    /// is.
+    pub(crate) async fn watch_suspended(self: &Arc<Self>, loaded: &Loaded) -> Result<Option<Watched>, StoreError> {
+        if loaded.head.status != RunStatus::Suspended || !self.sleepers.are_watched() {
+            return Ok(None);
+        }
+        let Some(mut leaving) = self.take(&loaded.head.run) else { return Ok(None) };
+        let watched = Watched::new(&leaving.active);
+        // Others may watch it, too, also if the caller waits no longer.
+        leaving.outcome = Outcome::Suspended { due: None };
+        // Nobody else changes it from here on.
+        let loaded = self.load(&loaded.head.run).await?;
+        if loaded.is_some_and(|loaded| Self::suspended(&leaving.active, &loaded).is_some()) {
+            return Ok(Some(watched));
+        }
+        leaving.outcome = Outcome::Stopped;
+        Ok(None)
+    }
+
+    /// What becomes of an active run that turns out to be suspended: nothing, before what it waits for comes.
+    pub(super) fn suspended(active: &Active, loaded: &Loaded) -> Option<Outcome> {
+        let started = loaded.started().filter(|_| loaded.head.status == RunStatus::Suspended)?;
+        active.identity.get_or_init(|| Identity::of(started));
+        Some(Outcome::Suspended { due: None })
+    }
+
+    /// Whether a run of this status that is not in memory is to be driven: not a suspended one, which is woken when its
+    /// time comes.
+    pub(super) fn is_to_go_on(&self, status: RunStatus) -> bool {
+        match status {
+            RunStatus::Running => true,
+            RunStatus::Suspended => !self.sleepers.are_watched(),
+            RunStatus::Halted | RunStatus::Completed | RunStatus::Failed => false,
+        }
+    }
+
+    /// Wakes those whose time has come.
+    async fn wake_due(self: &Arc<Self>) -> Next {
+        let timers = match self.blocking(|store| store.due(Timestamp(u64::MAX), BATCH)).await {
+            Ok(timers) => timers,
+            Err(_) if self.stopping.load(Ordering::Acquire) => return Next::Never,
+            Err(error) => {
+                tracing::error!(%error, "the store could not tell which suspended runs are due");
+                return Next::At(self.environment.clock.now().after(PAUSE));
+            }
+        };
+        self.sleepers.passed_over.store(false, Ordering::Release);
+        let now = self.environment.clock.now();
+        let mut next = Next::Changed;
+        let mut seen = BTreeSet::new();
+        for timer in timers {
+            if timer.due > now {
+                next = Next::At(timer.due);
+                break;
+            }
+            if !seen.insert(timer.run.clone()) {
+                continue;
+            }
+            let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return Next::Never };
+            // Before it is tried, so that whoever has it tells us.
+            self.sleepers.passed_over.store(true, Ordering::Release);
+            if let Some(leaving) = self.take(&timer.run) {
+                let engine = Arc::clone(self);
+                let active = Arc::clone(&leaving.active);
+                self.spawn(leaving, async move {
+                    let _permit = permit;
+                    engine.wake(&active).await
+                });
+                next = Next::Now;
+            }
+        }
+        next
+    }
+
+    /// Records that a suspended run has work to do, and drives it.
+    async fn wake(&self, active: &Arc<Active>) -> Outcome {
+        let failed = |error: &StoreError| {
+            let reason =
+                if matches!(error, StoreError::Corrupt { .. }) { HaltReason::Corrupt } else { HaltReason::Storage };
+            Outcome::Halted(Halt::new(reason, None, error.to_string()))
+        };
+        let id = active.id.clone();
+        let head = match self.blocking(move |store| store.head(&id)).await {
+            Ok(Some(head)) if head.status == RunStatus::Suspended => head,
+            Ok(_) => return Outcome::Stopped,
+            Err(error) => return failed(&error),
+        };
+        fail_point!("sleepers.wake.unwritten");
+        // Before anything of it runs: should that take the process down, the run is recovered, and the deaths are
+        // counted (R12).
+        match self.set_running(head).await {
+            Ok(()) => {}
+            Err(CommitError::Store(error)) => return failed(&error),
+            Err(CommitError::Refused(_) | CommitError::Closed) => return Outcome::Stopped,
+        }
+        fail_point!("sleepers.wake.durable");
+        self.sleepers.let_go();
+        let loaded = match self.load(&active.id).await {
+            Ok(Some(loaded)) => loaded,
+            Ok(None) => return Outcome::Stopped,
+            Err(error) => return failed(&error),
+        };
+        match self.code_of(&loaded) {
+            Ok(registration) => {
+                let code = CodeId { version: registration.version, fingerprint: registration.fingerprint };
+                let other = (last_code(&loaded.events) != Some(code)).then_some(code);
+                self.drive(active, registration, loaded, Origin::Woken(other)).await
+            }
+            Err(halt) => Outcome::Halted(halt),
+        }
+    }
+
+    async fn set_running(&self, head: RunHead) -> Result<(), CommitError> {
+        let append = Append {
+            run: head.run,
+            expected: head.length,
+            fence: head.fence.next(),
+            records: Vec::new(),
+            clears: Vec::new(),
+            status: RunStatus::Running,
+        };
+        let link = Arc::new(Link::default());
+        self.committer.submit(append, &link);
+        link.wait().await.map(drop)
+    }
+
+    /// Takes a run that nobody has in memory, for the caller alone. `None` if somebody has, or the runtime stops.
+    pub(super) fn take(self: &Arc<Self>, id: &RunId) -> Option<Leaving> {
+        let mut runs = self.active.lock();
+        if self.stopping.load(Ordering::Acquire) {
+            return None;
+        }
+        let active = match runs.get(id) {
+            Some(active) if active.is_suspended() => Arc::clone(active),
+            Some(_) => return None,
+            None => {
+                let active = Active::new(id.clone());
+                runs.insert(id.clone(), Arc::clone(&active));
+                active
+            }
+        };
+        if active.is_suspended() {
+            active.phase.send_replace(Phase::Running);
+        }
+        drop(runs);
+        Some(self.leaving(&active, Outcome::Stopped))
+    }
+}
+
+/// By which code a run went on last, as far as its journal says.
+fn last_code(events: &[Event]) -> Option<CodeId> {
+    events.iter().rev().find_map(|event| match event {
+        Event::Started(started) => Some(CodeId { version: started.version, fingerprint: started.fingerprint }),
+        Event::Recovered { code, .. } => *code,
+        _ => None,
+    })
+}
+
+async fn watch(engine: Weak<Engine>, sleepers: Arc<Sleepers>, clock: Arc<dyn Clock>) {
+    loop {
+        // Whoever is suspended while we look tells us.
+        *sleepers.next.lock() = None;
+        let next = match engine.upgrade() {
+            Some(engine) if !engine.stopping.load(Ordering::Acquire) => engine.wake_due().await,
+            _ => return,
+        };
+        let due = match next {
+            Next::Now => continue,
+            Next::At(due) => Some(due),
+            Next::Changed => None,
+            Next::Never => return,
+        };
+        *sleepers.next.lock() = due;
+        let changed = std::pin::pin!(sleepers.changed.notified());
+        match due {
+            Some(due) => drop(futures::future::select(changed, clock.sleep_until(due)).await),
+            None => changed.await,
+        }
+    }
+}
