@@ -26,6 +26,10 @@ pub enum Kind {
     TimerSet,
     /// That time has come.
     TimerFired,
+    /// Somebody has sent a signal.
+    SignalReceived,
+    /// The code was given one.
+    SignalTaken,
 }
 
 /// A record of a journal.
@@ -53,10 +57,14 @@ impl Entry {
             7 => Kind::Patched,
             8 => Kind::TimerSet,
             9 => Kind::TimerFired,
+            10 => Kind::SignalReceived,
+            11 => Kind::SignalTaken,
             other => panic!("there is no event {other}"),
         };
-        let is_operation =
-            matches!(kind, Kind::AttemptFailed | Kind::StepCompleted | Kind::TimerSet | Kind::TimerFired);
+        let is_operation = matches!(
+            kind,
+            Kind::AttemptFailed | Kind::StepCompleted | Kind::TimerSet | Kind::TimerFired | Kind::SignalTaken
+        );
         let key = is_operation.then(|| {
             let (_claim, body) = number(body);
             let (bytes, body) = number(body);

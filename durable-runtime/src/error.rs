@@ -135,6 +135,85 @@ pub enum RunError {
     },
 }
 
+/// Why a run did not receive a signal.
+#[derive(Clone, Error)]
+#[non_exhaustive]
+pub enum SignalError {
+    /// The id can't be a run id.
+    #[error(transparent)]
+    InvalidId(#[from] InvalidRunId),
+    /// The signal's name or id can't be one.
+    #[error("[D0150] the signal was not sent to run {run}: {why}")]
+    Name {
+        /// The run.
+        run: RunId,
+        /// Why.
+        why: String,
+    },
+    /// What it says can't be recorded.
+    #[error("the signal {name:?} was not sent to run {run}: {source}")]
+    Value {
+        /// The run.
+        run: RunId,
+        /// The signal's name.
+        name: String,
+        /// Why.
+        source: Arc<PayloadError>,
+    },
+    /// There is no such run.
+    #[error("[D0151] there is no run {run} to send a signal to: start it before")]
+    Unknown {
+        /// The run.
+        run: RunId,
+    },
+    /// The run has ended.
+    #[error("[D0152] run {run} has {status}, and receives no signals any more")]
+    Finished {
+        /// The run.
+        run: RunId,
+        /// How it ended.
+        status: RunStatus,
+    },
+    /// The run has received another signal under this id.
+    #[error(
+        "[D0153] run {run} has received another signal under the id {id:?} than {name:?} with this value: one id is one signal, so choose another id"
+    )]
+    Conflict {
+        /// The run.
+        run: RunId,
+        /// The signal's name.
+        name: String,
+        /// The id.
+        id: String,
+    },
+    /// The run has received as many signals as the limit allows.
+    #[error(
+        "[D0154] run {run} has received {limit} signals, as many as `Limits::signals` allows: raise the limit, or send to another run"
+    )]
+    TooMany {
+        /// The run.
+        run: RunId,
+        /// The limit.
+        limit: usize,
+    },
+    /// The runtime is shutting down.
+    #[error(
+        "[D0155] the signal was not sent to run {run}, because the runtime is shutting down: send it when the store is open again"
+    )]
+    ShuttingDown {
+        /// The run.
+        run: RunId,
+    },
+    /// The store failed. It is unknown whether the signal was recorded; sending it again with the same id is safe.
+    #[error("the signal may not have been sent to run {run}; sending it again is safe if it has an id: {source}")]
+    Store {
+        /// The run.
+        run: RunId,
+        /// Why.
+        source: StoreError,
+    },
+}
+
 /// Why an administrative call did nothing.
 #[derive(Clone, Error)]
 #[non_exhaustive]
@@ -224,7 +303,7 @@ macro_rules! debug_is_display {
     )+};
 }
 
-debug_is_display!(OpenError, StartError, RunError, AdminError, JournalError, StoreError);
+debug_is_display!(OpenError, StartError, RunError, SignalError, AdminError, JournalError, StoreError);
 
 #[cfg(test)]
 mod tests {

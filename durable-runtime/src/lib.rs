@@ -348,6 +348,7 @@ mod replay;
 mod retry;
 mod run;
 mod runtime;
+mod signal;
 pub mod store;
 mod sync;
 #[cfg(feature = "testing")]
@@ -358,15 +359,15 @@ mod value;
 pub use durable_macros::durable;
 
 pub use admin::{
-    AttemptInfo, CHECK_LIST_MAX, Check, Finding, LIST_MAX, RunInfo, RunSummary, StepInfo, StepStatus, StoreReport,
-    Stranded, TimerInfo,
+    AttemptInfo, CHECK_LIST_MAX, Check, Finding, LIST_MAX, RunInfo, RunSummary, SignalInfo, StepInfo, StepStatus,
+    StoreReport, Stranded, TimerInfo,
 };
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};
 pub use context::{
-    Context, Elapsed, PATCH_ID_BYTES_MAX, RunRng, STEP_NAME_BYTES_MAX, Step, StepContext, Timeout, Timer,
+    Context, Elapsed, PATCH_ID_BYTES_MAX, RunRng, STEP_NAME_BYTES_MAX, Signal, Step, StepContext, Timeout, Timer,
 };
 pub use engine::{Flaw, Limits, Recovery, Stats, Verification};
-pub use error::{AdminError, JournalError, OpenError, RunError, StartError};
+pub use error::{AdminError, JournalError, OpenError, RunError, SignalError, StartError};
 pub use failure::{FAILURE_CAUSES_MAX, FAILURE_MESSAGE_BYTES_MAX, Failure, ResultExt};
 pub use function::{CallSite, DurableFunction, OnChange};
 pub use future::{BoxDurableFuture, DurableFuture, DurableStream};
@@ -377,6 +378,7 @@ pub use payload::{Codec, PAYLOAD_BYTES_MAX, Payload, PayloadError};
 pub use retry::{Always, Retry, RetryOn};
 pub use run::Run;
 pub use runtime::{Runtime, RuntimeBuilder, Shutdown};
+pub use signal::{SIGNAL_ID_BYTES_MAX, SendSignal, SignalSent};
 pub use store::{Durability, RunStatus};
 pub use timed_out::TimedOut;
 pub use value::Recorded;

@@ -30,6 +30,7 @@ mod shutdown;
 mod verify;
 mod verify_store;
 
+mod signals;
 mod time;
 
 mod concurrency;

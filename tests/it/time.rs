@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use durable_runtime::testing::{self, Crash};
 use durable_runtime::{Clock, Context, Elapsed, Failure, Halt, HaltReason, RunError, Timestamp, durable};
-use durable_tests::{Effects, Gates, Kind, Process, World, is_left_out, journal, patiently, yield_often};
+use durable_tests::{Effects, Gates, Kind, World, is_left_out, journal, patiently, suspended, yield_often};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 
@@ -14,16 +14,6 @@ const MONTH: Duration = Duration::from_hours(24 * 30);
 async fn note(step: durable_runtime::StepContext, what: &str) -> String {
     step.dependency::<Effects>().note(&step);
     what.to_owned()
-}
-
-/// Waits until it is recorded that the run waits for a time.
-async fn waits_for_a_time(process: &Process, run: &str) {
-    patiently("a timer", async {
-        while process.runtime.get(run).await.unwrap().is_none_or(|info| info.timers.is_empty()) {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
 }
 
 #[durable]
@@ -38,7 +28,7 @@ async fn r11_a_sleep_keeps_its_time_over_restarts() {
     let process = world.open().await;
     let due = world.clock.now().after(MONTH);
     process.runtime.start("r", reminder, ()).await.unwrap().id();
-    waits_for_a_time(&process, "r").await;
+    suspended(&process.runtime, "r").await;
     process.crash().await;
 
     world.clock.advance(20 * DAY);
@@ -63,7 +53,7 @@ async fn r11_a_sleep_that_is_overdue_ends_at_once() {
     let world = World::default();
     let process = world.open().await;
     process.runtime.start("r", reminder, ()).await.unwrap().id();
-    waits_for_a_time(&process, "r").await;
+    suspended(&process.runtime, "r").await;
     process.crash().await;
     world.clock.advance(2 * MONTH);
     let process = world.open().await;
@@ -84,7 +74,7 @@ async fn of_several_overdue_timers_the_one_that_was_due_first_fires_first() {
     let world = World::default();
     let process = world.open().await;
     process.runtime.start("r", race_of_two_sleeps, ()).await.unwrap().id();
-    waits_for_a_time(&process, "r").await;
+    suspended(&process.runtime, "r").await;
     process.crash().await;
     world.clock.advance(MONTH);
     let process = world.open().await;
@@ -129,7 +119,7 @@ async fn now_is_the_same_on_replay_and_never_goes_back() {
     let process = world.open().await;
     let begin = world.clock.now();
     process.runtime.start("r", looks_at_the_time, ()).await.unwrap().id();
-    waits_for_a_time(&process, "r").await;
+    suspended(&process.runtime, "r").await;
     process.crash().await;
     world.clock.set(Timestamp(begin.0 + 7));
     let process = world.open().await;
@@ -264,7 +254,7 @@ async fn r09_a_sleep_of_another_length_diverges() {
     let world = World::default();
     let process = world.open().await;
     process.runtime.start("r", sleeps_otherwise_each_time, ()).await.unwrap().id();
-    waits_for_a_time(&process, "r").await;
+    suspended(&process.runtime, "r").await;
     process.crash().await;
     world.clock.advance(Duration::from_secs(1));
     let process = world.open().await;
@@ -285,7 +275,7 @@ async fn r12_many_restarts_while_a_run_sleeps_are_no_crash_loop() {
     let process = world.open().await;
     let due = world.clock.now().after(MONTH);
     process.runtime.start("r", reminder, ()).await.unwrap().id();
-    waits_for_a_time(&process, "r").await;
+    suspended(&process.runtime, "r").await;
     process.crash().await;
     for _ in 0..10 {
         let process = world.open().await;
@@ -315,7 +305,7 @@ async fn r05_a_timer_shares_the_sync_of_the_checkpoint_before_it() {
     let world = World::default();
     let process = world.open().await;
     let run = process.runtime.start("r", step_then_sleep, ()).await.unwrap();
-    waits_for_a_time(&process, "r").await;
+    suspended(&process.runtime, "r").await;
     let commits = |count| {
         let runtime = process.runtime.clone();
         patiently("a commit", async move {

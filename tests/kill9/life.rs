@@ -281,6 +281,11 @@ impl Worker {
                 Err(RunError::Halted { halt, .. }) if halt.reason == HaltReason::Panic => {
                     self.world.tell(&Fact::Halted { run: run.clone() });
                     self.world.mend(&run);
+                    // Recorded in the store, since the run is not in memory; the order does not wait for it.
+                    let told = self.runtime.signal(&run, "mended", &self.world.life).await;
+                    if let Err(error) = told {
+                        self.failed(&format!("signal {run}"), &error);
+                    }
                     match self.runtime.resume(&run).await {
                         // Somebody else who waits for it was faster.
                         Ok(()) | Err(AdminError::Running { .. } | AdminError::Finished { .. }) => {}

@@ -9,7 +9,7 @@ use crate::engine::{Loaded, halt_of};
 use crate::halt::Halt;
 use crate::id::RunId;
 use crate::journal::event::AttemptError;
-use crate::journal::{Event, Operation, OperationKind, Outcome, TimerSet};
+use crate::journal::{Event, Operation, OperationKind, Outcome, SignalReceived, TimerSet};
 use crate::payload::Payload;
 use crate::store::{RunHead, RunStatus};
 
@@ -71,6 +71,8 @@ pub struct RunInfo {
     pub steps: Vec<StepInfo>,
     /// The times it has waited for, in the order in which they were set.
     pub timers: Vec<TimerInfo>,
+    /// What it received from outside, in that order.
+    pub signals: Vec<SignalInfo>,
     /// What the function returned, if it has.
     pub result: Option<Payload>,
     /// Why it is halted, or why this process can't continue it.
@@ -126,6 +128,31 @@ pub struct TimerInfo {
     pub fired_at: Option<Timestamp>,
 }
 
+/// What is recorded of a signal that the run received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SignalInfo {
+    /// Its name.
+    pub name: String,
+    /// The sender's id, if it has one.
+    pub id: Option<String>,
+    /// What it says.
+    pub value: Payload,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// The key of the wait that was given it. `None` if none was yet.
+    pub taken_by: Option<String>,
+    position: u64,
+}
+
+impl SignalInfo {
+    fn new(position: u64, signal: &SignalReceived) -> Self {
+        let SignalReceived { name, id, value, at, .. } = signal;
+        let (name, id) = (name.to_string(), id.as_ref().map(ToString::to_string));
+        Self { name, id, value: value.clone(), sent_at: Timestamp(*at), taken_by: None, position }
+    }
+}
+
 /// What became of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -167,6 +194,7 @@ impl RunInfo {
             input: started.input.clone(),
             steps: Vec::new(),
             timers: Vec::new(),
+            signals: Vec::new(),
             result: None,
             halt: None,
             recoveries: 0,
@@ -175,7 +203,7 @@ impl RunInfo {
             updated_at: Timestamp(started.at),
         };
         let mut by_key: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-        for event in &loaded.events {
+        for (event, position) in loaded.events.iter().zip(0..) {
             info.updated_at = Timestamp(event.at());
             if let Some(operation) = event.operation()
                 && operation.kind == OperationKind::Step
@@ -198,6 +226,12 @@ impl RunInfo {
                     let timer = info.timers.iter_mut().rfind(|timer| *timer.key == *fired.operation.key);
                     if let Some(timer) = timer {
                         timer.fired_at = Some(Timestamp(fired.at));
+                    }
+                }
+                Event::SignalReceived(signal) => info.signals.push(SignalInfo::new(position, signal)),
+                Event::SignalTaken(taken) => {
+                    if let Some(signal) = info.signals.iter_mut().find(|signal| signal.position == taken.received) {
+                        signal.taken_by = Some(taken.operation.key.to_string());
                     }
                 }
                 Event::Started(_) | Event::AttemptFailed(_) | Event::StepCompleted(_) | Event::Patched(_) => {}
@@ -253,7 +287,9 @@ impl StepInfo {
             | Event::Finished(_)
             | Event::Patched(_)
             | Event::TimerSet(_)
-            | Event::TimerFired(_) => {}
+            | Event::TimerFired(_)
+            | Event::SignalReceived(_)
+            | Event::SignalTaken(_) => {}
         }
     }
 }

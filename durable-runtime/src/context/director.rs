@@ -56,7 +56,8 @@ pub(crate) trait Director: fmt::Debug + Send + Sync {
     fn answers(&self, attempt: &Attempt) -> Sleep;
     /// The outcome of the operation with this key is appended.
     fn ended(&self, key: &str);
-    /// Whether the timer with this key, which is the next one, may fire. If so, it may be due now.
+    /// Whether the timer with this key, which is the next one, may fire, or the wait with this key may be given a signal. If
+    /// so, the timer may be due now.
     fn may_fire(&self, key: &str) -> bool;
     /// How long an attempt may take that has this limit.
     fn limit(&self, limit: Option<Duration>) -> Option<Duration>;
@@ -82,7 +83,7 @@ pub(super) fn directed<'a, O: Recorded>(
 
 /// Tells the process's director, if it has one, of an outcome.
 pub(super) fn recorded(environment: &Environment, event: &Event) {
-    if let (Some(director), Event::StepCompleted(_) | Event::TimerFired(_), Some(operation)) =
+    if let (Some(director), Event::StepCompleted(_) | Event::TimerFired(_) | Event::SignalTaken(_), Some(operation)) =
         (&environment.director, event, event.operation())
     {
         director.ended(&operation.key);

@@ -9,6 +9,7 @@ mod director;
 pub(crate) mod patch;
 mod scope;
 mod shared;
+mod signal;
 mod step;
 mod step_context;
 mod suspension;
@@ -16,11 +17,13 @@ mod timer;
 mod wakes;
 mod work;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 pub(crate) use answers::{Stop, Wants};
@@ -30,7 +33,8 @@ pub(crate) use director::{Attempt, Cue, Director};
 pub use patch::PATCH_ID_BYTES_MAX;
 pub(crate) use scope::Scope;
 pub use shared::STEP_NAME_BYTES_MAX;
-pub(crate) use shared::{Environment, RunShared, Waits};
+pub(crate) use shared::{Environment, Received, RunShared, Waits, check_name};
+pub use signal::Signal;
 pub use step::Step;
 pub(crate) use step_context::Dependencies;
 pub use step_context::StepContext;
@@ -230,6 +234,39 @@ impl Context {
     pub fn timeout<F: DurableFuture>(&self, limit: Duration, future: F) -> Timeout<F> {
         let timer = Timer::claim(&self.shared, "timeout", self.shared.now().after(limit), &limit, &limit);
         Timeout::new(future, timer, limit)
+    }
+
+    /// Waits for a signal of this name: what [`Runtime::signal`](crate::Runtime::signal) sends to the run.
+    ///
+    /// Signals of one name are buffered, also before the run waits for them, and given out in the order in which they came,
+    /// each once. Its key is the name, which has 1 to [`STEP_NAME_BYTES_MAX`] bytes and no `#`. See [`Signal`] for what it
+    /// promises.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use durable_runtime::{Context, Runtime, durable};
+    ///
+    /// #[durable]
+    /// async fn asks_a_human(ctx: Context) -> String {
+    ///     match ctx.timeout(Duration::from_secs(7 * 86_400), ctx.signal::<bool>("decision")).await {
+    ///         Ok(true) => "approved".to_owned(),
+    ///         Ok(false) => "rejected".to_owned(),
+    ///         Err(_) => "nobody has answered".to_owned(),
+    ///     }
+    /// }
+    ///
+    /// let runtime = Runtime::builder().in_memory().await?;
+    /// let run = runtime.start("request-1", asks_a_human, ()).await?;
+    /// runtime.signal("request-1", "decision", &true).await?;
+    /// assert_eq!(run.await?, "approved");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn signal<T: DeserializeOwned>(&self, name: impl Into<Cow<'static, str>>) -> Signal<T> {
+        Signal::claim(&self.shared, name.into())
     }
 
     /// What `#[durable]` makes of `ctx.run(…)`.

@@ -1,7 +1,9 @@
 //! What a run's code and its driver share: the [`Replay`], the slots of claimed operations, and the
 //! records on their way to the committer.
 
+mod patches;
 mod place;
+mod signals;
 mod timers;
 mod waits;
 
@@ -24,11 +26,14 @@ use crate::engine::{Counters, Limits};
 use crate::entropy::Entropy;
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Position, RunId};
-use crate::journal::{self, Arguments, CodeId, Event, Operation, Patched};
+use crate::journal::{self, Arguments, CodeId, Event, Operation};
 use crate::payload::Codec;
-use crate::replay::{Answer, Begin, ClaimNumber, Delivery, Path, Replay, Request};
+use crate::replay::{Answer, Begin, ClaimNumber, Delivery, Replay, Request};
 use crate::store::Record;
 
+pub(crate) use self::place::check_name;
+pub(crate) use self::signals::Received;
+use self::signals::Receivers;
 pub(crate) use self::waits::Waits;
 
 /// An append is closed when its frames have this many bytes; the last one may go beyond.
@@ -74,6 +79,8 @@ struct State {
     waiting: BTreeSet<(Position, ClaimNumber)>,
     /// Timers that are awaited and have not fired.
     timers: Timers,
+    /// Waits for signals that are awaited and have not been given one.
+    receivers: Receivers,
     /// How often the code has asked for chance.
     draws: u64,
     outbox: Outbox,
@@ -127,13 +134,16 @@ impl RunShared {
             Origin::Suspended(Suspension { at }) => (true, None, Some(at)),
         };
         let suspending = environment.suspends.then_some(Suspending::back_from(left_at));
+        let clears = replay.waiting_signals().into_iter().collect();
         let state = State {
             replay,
             slots: Vec::new(),
             waiting: BTreeSet::new(),
             timers: Timers::default(),
+            receivers: Receivers::new(),
             draws: 0,
-            outbox: Outbox::default(),
+            // Those for which the run was woken are seen now.
+            outbox: Outbox { records: Vec::new(), clears },
             durable,
             recovered_by,
             required: Position(0),
@@ -174,15 +184,18 @@ impl RunShared {
         self.state.lock().replay.is_recorded(claim)
     }
 
+    /// Claims a key under a name that may not be one, which is a misuse that halts the run.
+    pub(crate) fn claim_named(&self, request: Request) -> (ClaimNumber, bool) {
+        if let Err(message) = check_name(&request.name) {
+            self.halt(Halt::new(HaltReason::Misuse, None, message));
+        }
+        self.claim(request)
+    }
+
     /// Gives the newest claim another name. One that can't be, and another claim, are a misuse that halts the run.
     pub(crate) fn name(&self, claim: ClaimNumber, name: Cow<'static, str>) {
         let mut state = self.state.lock();
-        if name.is_empty() || name.len() > STEP_NAME_BYTES_MAX || name.contains('#') {
-            let beginning = &name[..name.floor_char_boundary(100)];
-            let bytes = name.len();
-            let message = format!(
-                "{beginning:?} ({bytes} bytes) can't be the name of an operation: it must have 1 to {STEP_NAME_BYTES_MAX} bytes, and `#` is kept for counting"
-            );
+        if let Err(message) = check_name(&name) {
             state.halt(Halt::new(HaltReason::Misuse, None, message));
         } else if !state.replay.rename(claim, name) {
             let key = state.replay.key(claim);
@@ -240,35 +253,6 @@ impl RunShared {
         }
     }
 
-    /// Whether the run takes the new path of a patch.
-    pub(crate) fn patched(&self, id: &'static str) -> bool {
-        let limit = self.environment.limits.operations;
-        let mut state = self.state.lock();
-        match state.replay.patch(id, limit) {
-            Path::New => true,
-            Path::Old => false,
-            Path::TooMany => {
-                let message = format!("the run asked about {limit} patches, as many as `Limits::operations` allows");
-                state.halt(Halt::new(HaltReason::Limit, None, message));
-                false
-            }
-            Path::NewIfRecorded => {
-                let event = Event::Patched(Patched { id: id.into(), at: self.environment.clock.now().0 });
-                let recorded = state.append(event);
-                if let Some(position) = recorded {
-                    // What begins from here on may be on the new path, which a crash must not take back.
-                    state.required = state.required.max(position.next());
-                }
-                recorded.is_some()
-            }
-        }
-    }
-
-    /// The run took the old path of a patch that has only the new one left.
-    pub(crate) fn retired_patch(&self, id: &'static str) {
-        self.state.lock().replay.retired_patch(id);
-    }
-
     /// A step's body begins; that is what it will be woken by.
     pub(crate) fn body_began(&self, claim: ClaimNumber) -> Arc<BodyWaker> {
         let waker = self.wakes.waker();
@@ -318,7 +302,7 @@ impl RunShared {
             if state.is_to_leave() {
                 return Wants::Suspend;
             }
-            if state.tend_timers(&self.environment, now) {
+            if state.give_signal(&self.environment, now) || state.tend_timers(&self.environment, now) {
                 if state.is_to_replay_next() {
                     return Wants::Suspend;
                 }
@@ -414,6 +398,16 @@ impl RunShared {
     pub(crate) fn suspension(&self) -> Suspension {
         let state = self.state.lock();
         Suspension { at: state.progress() }
+    }
+
+    /// The driver: how many records are durable.
+    pub(crate) fn durable(&self) -> Position {
+        self.state.lock().durable
+    }
+
+    /// The driver: how many records there are.
+    pub(crate) fn length(&self) -> Position {
+        self.state.lock().replay.length()
     }
 
     /// The driver: no step may begin any more.
@@ -565,6 +559,7 @@ impl State {
             slot.closed = true;
             slot.waker = None;
             self.timers.remove(claim);
+            self.receivers.remove(&claim);
             self.awaited.remove(&claim);
         }
     }

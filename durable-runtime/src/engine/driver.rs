@@ -10,13 +10,16 @@ use super::active::Outcome;
 use super::committer::{CommitError, Commits, Link};
 use super::execution::{Execution, RunWaker, Turn};
 use super::registry::Returned;
+use super::signals::{Answer, Message, SignalRefused};
 use super::sleepers::Sleepers;
 use crate::clock::{Sleep, Timestamp};
-use crate::context::{RunShared, Stop, Suspension, Waits};
+use crate::context::{Received, RunShared, Stop, Suspension, Waits};
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Fence, Position};
 use crate::journal::{Event, Finished, Halted};
+use crate::replay::Sent;
 use crate::store::{Append, RunStatus};
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU8, Ordering};
 
 /// A run that waits for no longer than this stays in memory.
@@ -26,6 +29,8 @@ const STAYS: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Control {
     request: AtomicU8,
+    /// What the run did not come to yet.
+    inbox: Mutex<Vec<Message>>,
     pub(crate) waker: Arc<RunWaker>,
 }
 
@@ -40,6 +45,17 @@ impl Control {
     pub(crate) fn stop(&self) {
         self.request.fetch_max(2, Ordering::AcqRel);
         self.waker.wake_by_ref();
+    }
+
+    /// Gives the run a signal.
+    pub(super) fn send(&self, message: Message) {
+        self.inbox.lock().push(message);
+        self.waker.wake_by_ref();
+    }
+
+    /// What was sent to the run since it was last asked.
+    pub(super) fn take_messages(&self) -> Vec<Message> {
+        std::mem::take(&mut *self.inbox.lock())
     }
 
     fn requested(&self) -> Requested {
@@ -77,6 +93,10 @@ pub(crate) struct Driver {
     fence: Fence,
     link: Arc<Link>,
     committing: bool,
+    /// Who is to be told when so many records are durable.
+    senders: Vec<(Position, Sent, Answer)>,
+    /// Since when the run waits for signals and has not moved, and how far it had come then.
+    rests: Option<(Timestamp, Position)>,
     /// What the store has been told that the run does.
     status: RunStatus,
     sleepers: Arc<Sleepers>,
@@ -101,6 +121,8 @@ impl Driver {
             fence,
             link: Arc::default(),
             committing: false,
+            senders: Vec::new(),
+            rests: None,
             status: RunStatus::Running,
             sleepers,
             alarm: None,
@@ -128,6 +150,7 @@ impl Driver {
         }
         fail_point!("run.code.unpolled");
         loop {
+            self.receive();
             // Asked before the code is polled, too: a run that was told to stop begins no step.
             if self.control.requested() != Requested::Nothing {
                 self.shared.stop();
@@ -154,7 +177,7 @@ impl Driver {
             }
             let waits = self.waits_for_long();
             self.submit(if waits.is_some() { RunStatus::Suspended } else { RunStatus::Running });
-            if let Some(Waits { due }) = waits
+            if let Some(Waits { due, .. }) = waits
                 && !self.committing
             {
                 self.execution.drop_code_silently();
@@ -167,12 +190,45 @@ impl Driver {
     }
 
     /// What the run waits for, if it is to leave memory for that.
-    fn waits_for_long(&self) -> Option<Waits> {
+    fn waits_for_long(&mut self) -> Option<Waits> {
         if !self.sleepers.are_watched() || self.control.waker.is_woken() || !self.shared.wakes.is_empty() {
             return None;
         }
-        let soon = self.shared.environment.clock.now().after(STAYS);
-        self.shared.waits().filter(|waits| waits.due.is_none_or(|due| due >= soon))
+        let now = self.shared.environment.clock.now();
+        let waits = self.shared.waits().filter(|waits| waits.due.is_none_or(|due| due >= now.after(STAYS)));
+        let length = self.shared.length();
+        let rests = waits.filter(|waits| waits.for_signals).map(|_| match self.rests {
+            Some((since, before)) if before == length => (since, before),
+            _ => (now, length),
+        });
+        self.rests = rests;
+        waits.filter(|_| rests.is_none_or(|(since, _)| now >= since.after(STAYS)) && self.senders.is_empty())
+    }
+
+    /// Takes in the signals that were sent.
+    fn receive(&mut self) {
+        for Message { signal, answer } in self.control.take_messages() {
+            match self.shared.receive(signal) {
+                Received::At(position) => self.senders.push((position.next(), Sent::New, answer)),
+                Received::Again(length) => self.senders.push((length, Sent::Again, answer)),
+                // Whoever does not wait any more need not be told.
+                Received::Conflicts => drop(answer.send(Err(SignalRefused::Conflicts))),
+                Received::TooMany => drop(answer.send(Err(SignalRefused::TooMany))),
+                Received::Refused => drop(answer),
+            }
+        }
+        self.tell_senders();
+    }
+
+    /// Tells those whose signals are durable.
+    fn tell_senders(&mut self) {
+        if self.senders.is_empty() {
+            return;
+        }
+        let durable = self.shared.durable();
+        for (_, sent, answer) in self.senders.extract_if(.., |(length, ..)| *length <= durable) {
+            drop(answer.send(Ok(sent)));
+        }
     }
 
     /// Hands what waits to the committer, unless an append is still under way.
@@ -219,7 +275,9 @@ impl Driver {
     }
 
     fn set_alarm(&mut self) {
-        let due = self.shared.alarm();
+        // Also when it has rested long enough to leave memory; if it leaves, the committer is waited for.
+        let rested = self.rests.filter(|_| !self.committing).map(|(since, _)| since.after(STAYS));
+        let due = self.shared.alarm().into_iter().chain(rested).min();
         if self.alarm.as_ref().map(|(due, _)| *due) != due {
             let clock = &self.shared.environment.clock;
             self.alarm = due.map(|due| (due, clock.sleep_until(due)));
@@ -231,6 +289,7 @@ impl Driver {
         fail_point!("run.append.acknowledged");
         self.committing = false;
         self.shared.set_durable(answer?);
+        self.tell_senders();
         Ok(())
     }
 
@@ -315,9 +374,14 @@ impl Driver {
         self.execution.drop_code();
         let message = match error {
             CommitError::Closed => return Outcome::Stopped,
-            CommitError::Store(error) => format!(
-                "the store failed: {error}. The run goes on from its last acknowledged record once it is resumed, or when the store is opened anew"
-            ),
+            CommitError::Store(error) => {
+                for (_, _, answer) in self.senders.drain(..) {
+                    drop(answer.send(Err(SignalRefused::Store(error.clone()))));
+                }
+                format!(
+                    "the store failed: {error}. The run goes on from its last acknowledged record once it is resumed, or when the store is opened anew"
+                )
+            }
             CommitError::Refused(refused) => {
                 format!("the store refused a record: {refused}. Another process or runtime has gone on with this run")
             }

@@ -14,6 +14,8 @@ pub struct Limits {
     pub payload_bytes: usize,
     /// How many operations one run may ask for. Default 100,000.
     pub operations: usize,
+    /// How many signals one run may receive in all. Default 100,000.
+    pub signals: usize,
     /// How many runs may be active at once; a start beyond that is refused, while recovered runs wait for
     /// their turn. Default 100,000.
     pub active_runs: usize,
@@ -27,6 +29,7 @@ impl Default for Limits {
         Self {
             payload_bytes: 1_024 * 1_024,
             operations: 100_000,
+            signals: 100_000,
             active_runs: 100_000,
             recoveries_without_progress: 25,
         }

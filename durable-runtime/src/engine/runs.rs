@@ -191,7 +191,7 @@ impl Engine {
 
     /// What the journal of a run that is not in memory says of its end.
     pub(crate) fn recorded_outcome(&self, loaded: &Loaded) -> Outcome {
-        match loaded.events.last() {
+        match journal::last_of(&loaded.events) {
             Some(Event::Finished(finished)) => Outcome::Finished { result: Arc::new(finished.result.clone()) },
             Some(Event::Halted(halted)) => Outcome::Halted(halt_of(halted)),
             _ => match self.stuck(&loaded.head.run) {
@@ -341,6 +341,8 @@ impl Engine {
         {
             self.stuck.lock().insert(active.id.clone(), halt.clone());
         }
+        // Who sent them sends them again, to where the run is now.
+        drop(active.control.take_messages());
         fail_point!("run.leave.untold");
         if let Outcome::Suspended { due } = outcome {
             if active.phase.receiver_count() > 0 && !self.stopping.load(Ordering::Acquire) {

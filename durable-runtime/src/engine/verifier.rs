@@ -10,7 +10,7 @@ use super::runs::Engine;
 use crate::context::{Environment, Origin};
 use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
-use crate::journal::{Event, Finished};
+use crate::journal::{Event, Finished, last_of};
 use crate::payload::Payload;
 use crate::store::{RunStatus, StoreError};
 
@@ -136,7 +136,7 @@ pub(crate) async fn verify(
     environment: &Environment,
 ) -> Verification {
     let mut finished = None;
-    match events.last() {
+    match last_of(&events) {
         Some(Event::Finished(recorded)) => finished = Some(recorded.clone()),
         Some(Event::Halted(halted)) => {
             let at = halted.at;
@@ -146,6 +146,8 @@ pub(crate) async fn verify(
             Event::Started(_)
             | Event::AttemptFailed(_)
             | Event::StepCompleted(_)
+            | Event::SignalReceived(_)
+            | Event::SignalTaken(_)
             | Event::Recovered { .. }
             | Event::Resumed { .. }
             | Event::Patched(_)

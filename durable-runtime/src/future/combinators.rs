@@ -9,14 +9,17 @@ use std::pin::Pin;
 use futures::future::{self, TryFuture};
 use futures::stream::{self, TryStream};
 use futures::{Future, Stream};
+use serde::de::DeserializeOwned;
 
 use super::{DurableFuture, DurableStream};
-use crate::{Step, Timeout, Timer};
+use crate::{Signal, Step, Timeout, Timer};
 
 #[diagnostic::do_not_recommend]
 impl<O> DurableFuture for Step<'_, O> {}
 #[diagnostic::do_not_recommend]
 impl DurableFuture for Timer {}
+
+impl<T: DeserializeOwned> DurableFuture for Signal<T> {}
 #[diagnostic::do_not_recommend]
 impl<F: DurableFuture> DurableFuture for Timeout<F> {}
 

@@ -50,6 +50,10 @@ pub(crate) enum Event {
     TimerSet(TimerSet),
     /// That time has come: the timer's one outcome.
     TimerFired(TimerFired),
+    /// Somebody outside has sent a signal.
+    SignalReceived(SignalReceived),
+    /// The code is given one: the outcome of its wait.
+    SignalTaken(SignalTaken),
 }
 
 impl Event {
@@ -64,6 +68,8 @@ impl Event {
             Self::Patched(event) => event.at,
             Self::TimerSet(event) => event.at,
             Self::TimerFired(event) => event.at,
+            Self::SignalReceived(event) => event.at,
+            Self::SignalTaken(event) => event.at,
             Self::Recovered { at, .. } | Self::Resumed { at } => *at,
         }
     }
@@ -75,12 +81,14 @@ impl Event {
             Self::StepCompleted(event) => Some(&event.operation),
             Self::TimerSet(event) => Some(&event.operation),
             Self::TimerFired(event) => Some(&event.operation),
+            Self::SignalTaken(event) => Some(&event.operation),
             Self::Started(_)
             | Self::Recovered { .. }
             | Self::Halted(_)
             | Self::Resumed { .. }
             | Self::Finished(_)
-            | Self::Patched(_) => None,
+            | Self::Patched(_)
+            | Self::SignalReceived(_) => None,
         }
     }
 
@@ -92,12 +100,14 @@ impl Event {
             Self::StepCompleted(event) => Some(&mut event.operation),
             Self::TimerSet(event) => Some(&mut event.operation),
             Self::TimerFired(event) => Some(&mut event.operation),
+            Self::SignalTaken(event) => Some(&mut event.operation),
             Self::Started(_)
             | Self::Recovered { .. }
             | Self::Halted(_)
             | Self::Resumed { .. }
             | Self::Finished(_)
-            | Self::Patched(_) => None,
+            | Self::Patched(_)
+            | Self::SignalReceived(_) => None,
         }
     }
 
@@ -113,6 +123,8 @@ impl Event {
             Self::Patched(event) => event.at = time,
             Self::TimerSet(event) => (event.due, event.at) = (time, time),
             Self::TimerFired(event) => event.at = time,
+            Self::SignalReceived(event) => event.at = time,
+            Self::SignalTaken(event) => event.at = time,
             Self::Recovered { at, .. } | Self::Resumed { at } => *at = time,
         }
     }
@@ -122,6 +134,8 @@ impl Event {
         match self {
             Self::AttemptFailed(event) => Some(Timestamp(event.retry_at)),
             Self::TimerSet(event) => Some(Timestamp(event.due)),
+            // At once; a run that is in memory has it already.
+            Self::SignalReceived(event) => Some(Timestamp(event.at)),
             Self::Started(_)
             | Self::StepCompleted(_)
             | Self::Recovered { .. }
@@ -129,7 +143,8 @@ impl Event {
             | Self::Resumed { .. }
             | Self::Finished(_)
             | Self::Patched(_)
-            | Self::TimerFired(_) => None,
+            | Self::TimerFired(_)
+            | Self::SignalTaken(_) => None,
         }
     }
 
@@ -146,8 +161,15 @@ impl Event {
             Self::Patched(_) => "Patched",
             Self::TimerSet(_) => "TimerSet",
             Self::TimerFired(_) => "TimerFired",
+            Self::SignalReceived(_) => "SignalReceived",
+            Self::SignalTaken(_) => "SignalTaken",
         }
     }
+}
+
+/// The newest event that is not about what others send: a run that is halted receives signals, too.
+pub(crate) fn last_of(events: &[Event]) -> Option<&Event> {
+    events.iter().rfind(|event| !matches!(event, Event::SignalReceived(_)))
 }
 
 /// See [`Event::Started`].
@@ -283,6 +305,31 @@ pub(crate) struct TimerFired {
     pub(crate) at: u64,
 }
 
+/// See [`Event::SignalReceived`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignalReceived {
+    pub(crate) name: Text,
+    /// The sender's own, by which one that is sent again is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<Text>,
+    #[serde(with = "spelling")]
+    pub(crate) value: Payload,
+    #[serde(with = "spelling::hex")]
+    pub(crate) digest: u64,
+    pub(crate) at: u64,
+}
+
+/// See [`Event::SignalTaken`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignalTaken {
+    pub(crate) operation: Operation,
+    /// The position of its [`SignalReceived`].
+    pub(crate) received: u64,
+    pub(crate) at: u64,
+}
+
 /// What the code asked for, with all that replay compares (R4, R9).
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -311,6 +358,8 @@ pub(crate) enum OperationKind {
     Step,
     /// `ctx.sleep` and the like.
     Timer,
+    /// `ctx.signal`.
+    Signal,
 }
 
 impl fmt::Display for OperationKind {
@@ -318,6 +367,7 @@ impl fmt::Display for OperationKind {
         match self {
             Self::Step => f.write_str("step"),
             Self::Timer => f.write_str("timer"),
+            Self::Signal => f.write_str("signal"),
         }
     }
 }

@@ -13,9 +13,10 @@ mod spelling;
 mod text;
 
 pub(crate) use arguments::Arguments;
+pub(crate) use event::last_of;
 pub(crate) use event::{
-    AttemptFailed, CodeId, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, Site, Started,
-    StepCompleted, TimerFired, TimerSet,
+    AttemptFailed, CodeId, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, SignalReceived,
+    SignalTaken, Site, Started, StepCompleted, TimerFired, TimerSet,
 };
 pub(crate) use frame::{decode, encode};
 pub use lines::Journal;

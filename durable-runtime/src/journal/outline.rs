@@ -76,6 +76,8 @@ fn line(event: &Event) -> String {
         Event::Patched(patched) => format!("patched {}", patched.id),
         Event::TimerSet(set) => format!("{}: set", step(&set.operation)),
         Event::TimerFired(fired) => format!("{} has fired", fired.operation.key),
+        Event::SignalReceived(signal) => format!("signal {} {}", signal.name, signal.value.excerpt()),
+        Event::SignalTaken(taken) => format!("{} taken", taken.operation.key),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{ClaimNumber, Divergence};
 use crate::journal::Outcome;
+use crate::payload::Payload;
 
 /// What an operation resolves to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +11,8 @@ pub(crate) enum Answer {
     Step(Outcome),
     /// The time of a timer has come.
     Fired,
+    /// What a signal says.
+    Signal(Payload),
 }
 
 /// What the code is to be told next.

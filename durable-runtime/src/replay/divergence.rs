@@ -88,10 +88,18 @@ pub(crate) fn went_on_since(events: &[Event], present: CodeId) -> Option<CodeId>
                 first = Some(CodeId { version: started.version, fingerprint: started.fingerprint });
             }
             Event::Recovered { code, .. } => writing = *code,
-            Event::AttemptFailed(_) | Event::StepCompleted(_) | Event::TimerSet(_) | Event::TimerFired(_) => {
+            Event::AttemptFailed(_)
+            | Event::StepCompleted(_)
+            | Event::TimerSet(_)
+            | Event::TimerFired(_)
+            | Event::SignalTaken(_) => {
                 latest = writing.filter(|code| *code != present && Some(*code) != first).or(latest);
             }
-            Event::Halted(_) | Event::Resumed { .. } | Event::Finished(_) | Event::Patched(_) => {}
+            Event::Halted(_)
+            | Event::Resumed { .. }
+            | Event::Finished(_)
+            | Event::Patched(_)
+            | Event::SignalReceived(_) => {}
         }
     }
     latest

@@ -43,6 +43,8 @@ pub(super) struct OperationFacts {
     pub(super) kind_of_claim: Option<OperationKind>,
     pub(super) failed_attempts: u32,
     pub(super) completed: bool,
+    /// Of one that takes a signal: whether it may take that one.
+    pub(super) may_take: bool,
 }
 
 /// What is recorded of that which an event is about.
@@ -52,6 +54,10 @@ pub(super) enum Facts {
     /// Whether the patch is recorded.
     Patch {
         is_recorded: bool,
+    },
+    /// Whether a signal of its id was received.
+    Signal {
+        is_received: bool,
     },
     /// The event is about the run.
     Nothing,
@@ -96,14 +102,19 @@ impl Legality {
                 | Event::Recovered { .. }
                 | Event::Patched(_)
                 | Event::TimerSet(_)
-                | Event::TimerFired(_),
+                | Event::TimerFired(_)
+                | Event::SignalReceived(_)
+                | Event::SignalTaken(_),
             ) => Stage::Running,
-            (Stage::Running, Event::Halted(_)) => Stage::Halted,
+            (Stage::Running, Event::Halted(_)) | (Stage::Halted, Event::SignalReceived(_)) => Stage::Halted,
             (Stage::Running, Event::Finished(_)) => Stage::Finished,
             (stage, _) => return illegal(format!("the run is {stage:?}")),
         };
         if let Facts::Patch { is_recorded: true } = facts {
             return illegal("the patch is recorded already".to_owned());
+        }
+        if let Facts::Signal { is_received: true } = facts {
+            return illegal("a signal with its id is recorded already".to_owned());
         }
         if let (Some(operation), Facts::Operation(facts)) = (event.operation(), facts) {
             let key = &operation.key;
@@ -125,6 +136,7 @@ impl Legality {
             let (kind, attempt) = match event {
                 Event::AttemptFailed(event) => (OperationKind::Step, Some(event.attempt)),
                 Event::StepCompleted(event) => (OperationKind::Step, Some(event.attempts)),
+                Event::SignalTaken(_) => (OperationKind::Signal, None),
                 _ => (OperationKind::Timer, None),
             };
             if let Some(other) = facts.kind_of_claim.into_iter().chain([operation.kind]).find(|other| *other != kind) {
@@ -133,6 +145,9 @@ impl Legality {
             match (event, facts.kind_of_claim) {
                 (Event::TimerSet(_), Some(_)) => return illegal(format!("{key} is set already")),
                 (Event::TimerFired(_), None) => return illegal(format!("{key} was never set")),
+                (Event::SignalTaken(taken), _) if !facts.may_take => {
+                    return illegal(format!("what position {} has is not the next signal for {key}", taken.received));
+                }
                 _ => {}
             }
             if let Some(attempt) = attempt.filter(|attempt| *attempt != facts.failed_attempts.saturating_add(1)) {
@@ -141,15 +156,16 @@ impl Legality {
         }
         self.recoveries = match event {
             Event::Recovered { .. } => self.recoveries.saturating_add(1),
-            // A patch is recorded once, which is no progress of the run.
-            Event::Halted(_) | Event::Finished(_) | Event::Patched(_) => self.recoveries,
+            // A patch is recorded once, which is no progress of the run; nor is what others send.
+            Event::Halted(_) | Event::Finished(_) | Event::Patched(_) | Event::SignalReceived(_) => self.recoveries,
             // Progress, or an operator's word, starts the count anew.
             Event::Started(_)
             | Event::AttemptFailed(_)
             | Event::StepCompleted(_)
             | Event::Resumed { .. }
             | Event::TimerSet(_)
-            | Event::TimerFired(_) => 0,
+            | Event::TimerFired(_)
+            | Event::SignalTaken(_) => 0,
         };
         self.stage = next;
         self.length = position.next();

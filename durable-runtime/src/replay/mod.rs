@@ -17,6 +17,7 @@ mod message_tests;
 #[cfg(test)]
 mod patch_tests;
 mod patches;
+mod signals;
 #[cfg(test)]
 mod tests;
 mod whole;
@@ -29,15 +30,18 @@ pub(crate) use answers::{Answer, Begin, Delivery};
 pub(crate) use divergence::{CodeChange, Difference, Divergence, went_on_since};
 pub(crate) use legality::{Illegal, Legality, Stage};
 pub(crate) use patches::Path;
+pub(crate) use signals::Sent;
 pub(crate) use whole::Whole;
 
 use by_key::ByKey;
 use legality::{Facts, OperationFacts};
 use patches::Patches;
+use signals::Signals;
 
 use crate::clock::Timestamp;
 use crate::id::Position;
 use crate::journal::{Arguments, Event, Operation, OperationKind, Site};
+use crate::payload::Payload;
 
 /// The number of a claim: how many the code made before it in this life.
 pub(crate) type ClaimNumber = u32;
@@ -65,6 +69,9 @@ pub(crate) struct Replay {
     /// The newest claim while it may still be renamed.
     unsealed: Option<Unsealed>,
     patches: Patches,
+    signals: Signals,
+    /// What the signals say that were not taken.
+    signal_values: BTreeMap<Position, (Payload, u64)>,
     /// How many records are behind what the code knows: the position after the last delivered completion.
     delivered: Position,
     /// What the run's chance is made of.
@@ -131,6 +138,8 @@ impl Replay {
             names: BTreeMap::new(),
             unsealed: None,
             patches: Patches::default(),
+            signals: Signals::default(),
+            signal_values: BTreeMap::new(),
             delivered: Position(0),
             seed: 0,
             now: 0,
@@ -177,6 +186,17 @@ impl Replay {
             }
             Event::StepCompleted(event) => self.completed(position, event.operation, Answer::Step(event.outcome), at),
             Event::TimerFired(event) => self.completed(position, event.operation, Answer::Fired, at),
+            Event::SignalReceived(event) => {
+                self.signals.receive(position, &event);
+                self.signal_values.insert(position, (event.value, at));
+            }
+            Event::SignalTaken(event) => {
+                let received = Position(event.received);
+                self.signals.take(received);
+                if let Some((value, _)) = self.signal_values.remove(&received) {
+                    self.completed(position, event.operation, Answer::Signal(value), at);
+                }
+            }
             Event::Started(event) => (self.patches.known, self.seed, self.now) = (event.patches, event.seed, at),
             Event::Patched(event) => {
                 self.patches.recorded.insert(event.id.to_string());
@@ -212,7 +232,11 @@ impl Replay {
         if let Event::Patched(event) = event {
             return Facts::Patch { is_recorded: self.patches.recorded.contains(&*event.id) };
         }
+        if let Event::SignalReceived(event) = event {
+            return Facts::Signal { is_received: self.signals.judge(event) != Sent::New };
+        }
         let Some(operation) = event.operation() else { return Facts::Nothing };
+        let may_take = matches!(event, Event::SignalTaken(taken) if self.signals.may_take(&operation.key, Position(taken.received)));
         let same_claim = self.recorded.get(&operation.claim);
         Facts::Operation(OperationFacts {
             key_of_claim: same_claim.map(|recorded| recorded.operation.key.clone()),
@@ -220,6 +244,7 @@ impl Replay {
             kind_of_claim: same_claim.map(|recorded| recorded.operation.kind),
             failed_attempts: same_claim.map_or(0, |recorded| recorded.failed_attempts),
             completed: same_claim.is_some_and(|recorded| recorded.completed),
+            may_take,
         })
     }
 

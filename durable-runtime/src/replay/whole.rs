@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::legality::{Facts, OperationFacts};
+use super::signals::{Sent, Signals};
 use super::{Illegal, Legality, OperationNumber, Stage};
 use crate::clock::Timestamp;
 use crate::id::Position;
@@ -37,11 +38,12 @@ impl Whole {
         let mut legality = Legality::new();
         let mut operations: BTreeMap<OperationNumber, Known> = BTreeMap::new();
         let mut claims: BTreeMap<Arc<str>, OperationNumber> = BTreeMap::new();
-        let mut known_patches = BTreeSet::new();
+        let (mut known_patches, mut signals) = (BTreeSet::new(), Signals::default());
         let (mut failed, mut timers) = (false, BTreeMap::new());
         for event in events {
             let facts = match (event, event.operation()) {
                 (Event::Patched(patched), _) => Facts::Patch { is_recorded: known_patches.contains(&*patched.id) },
+                (Event::SignalReceived(signal), _) => Facts::Signal { is_received: signals.judge(signal) != Sent::New },
                 (_, Some(operation)) => {
                     let known = operations.get(&operation.claim);
                     Facts::Operation(OperationFacts {
@@ -50,6 +52,7 @@ impl Whole {
                         kind_of_claim: known.map(|known| known.kind),
                         failed_attempts: known.map_or(0, |known| known.failed_attempts),
                         completed: known.is_some_and(|known| known.completed),
+                        may_take: matches!(event, Event::SignalTaken(taken) if signals.may_take(&operation.key, Position(taken.received))),
                     })
                 }
                 (_, None) => Facts::Nothing,
@@ -73,19 +76,25 @@ impl Whole {
                 }
                 match event {
                     Event::AttemptFailed(event) => known.failed_attempts = event.attempt,
-                    Event::StepCompleted(_) | Event::TimerFired(_) => known.completed = true,
+                    Event::StepCompleted(_) | Event::TimerFired(_) | Event::SignalTaken(_) => known.completed = true,
                     Event::Started(_)
                     | Event::Recovered { .. }
                     | Event::Halted(_)
                     | Event::Resumed { .. }
                     | Event::Finished(_)
                     | Event::Patched(_)
-                    | Event::TimerSet(_) => {}
+                    | Event::TimerSet(_)
+                    | Event::SignalReceived(_) => {}
                 }
             }
             match event {
                 Event::Patched(patched) => drop(known_patches.insert(&*patched.id)),
                 Event::Finished(finished) => failed = finished.failed,
+                Event::SignalReceived(signal) => {
+                    signals.receive(position, signal);
+                    timers.extend(event.due().map(|due| (position, due)));
+                }
+                Event::SignalTaken(taken) => signals.take(Position(taken.received)),
                 Event::Started(_)
                 | Event::AttemptFailed(_)
                 | Event::StepCompleted(_)

@@ -76,6 +76,8 @@ pub const FAIL_POINTS: &[&str] = &[
     "recovery.mark.appended",
     "recovery.resume.unsubmitted",
     "recovery.resume.durable",
+    "signal.append.unsubmitted",
+    "signal.append.durable",
     "sleepers.wake.unwritten",
     "sleepers.wake.durable",
     "shutdown.runs.left",

@@ -1,10 +1,21 @@
-//! Where an operation is used: only the run's own code may.
+//! Where an operation is used, which only the run's own code may, and what it may be named.
 
 use std::fmt;
 
-use super::RunShared;
+use super::{RunShared, STEP_NAME_BYTES_MAX};
 use crate::context::scope::{Place, Scope};
 use crate::halt::{Halt, HaltReason};
+
+/// Whether an operation can have this name; if not, why.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    if !name.is_empty() && name.len() <= STEP_NAME_BYTES_MAX && !name.contains('#') {
+        return Ok(());
+    }
+    let (beginning, bytes) = (&name[..name.floor_char_boundary(100)], name.len());
+    Err(format!(
+        "{beginning:?} ({bytes} bytes) can't be the name of an operation: it must have 1 to {STEP_NAME_BYTES_MAX} bytes, and `#` is kept for counting"
+    ))
+}
 
 impl RunShared {
     /// Refuses an operation that is used outside its run's own code (R10).

@@ -8,6 +8,8 @@ use crate::clock::Timestamp;
 pub(crate) struct Waits {
     /// Until when, if it waits for a time.
     pub(crate) due: Option<Timestamp>,
+    /// Whether it waits for what comes from outside, too.
+    pub(crate) for_signals: bool,
 }
 
 impl RunShared {
@@ -23,8 +25,12 @@ impl State {
         if !self.bodies.is_empty() || self.halt.is_some() || !self.replay.is_at_rest() {
             return None;
         }
-        let mut first = None;
+        let (mut first, mut for_signals) = (None, false);
         for claim in &self.awaited {
+            if self.receivers.contains_key(claim) {
+                for_signals = true;
+                continue;
+            }
             if self.replay.is_completed(*claim) {
                 return None;
             }
@@ -32,6 +38,6 @@ impl State {
             let due = self.replay.due(*claim)?;
             first = Some(first.map_or(due, |first: Timestamp| first.min(due)));
         }
-        first.map(|due| Waits { due: Some(due) })
+        (first.is_some() || for_signals).then_some(Waits { due: first, for_signals })
     }
 }

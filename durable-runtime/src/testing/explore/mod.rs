@@ -27,13 +27,14 @@ pub use script::FakeCall;
 pub use timeline::Timeline;
 pub use world::World;
 
-use script::Script;
+use script::{Script, Sending};
 
 use crate::context::Dependencies;
 use crate::engine::Limits;
 use crate::function::DurableFunction;
 use crate::id::{RUN_ID_BYTES_MAX, RunId};
 use crate::payload::{Codec, PAYLOAD_BYTES_MAX};
+use crate::runtime::Runtime;
 
 /// Makes one dependency of a world.
 type Make = Box<dyn Fn(&mut Dependencies) + Send + Sync>;
@@ -275,6 +276,53 @@ impl<F: DurableFunction> Exploration<F> {
     /// ```
     pub fn crash(mut self, crash: Crash, key: impl Into<String>) -> Self {
         self.script_mut().crashes.push((crash, key.into()));
+        self
+    }
+
+    /// Somebody outside sends the run this signal as soon as it is started. What is sent under one name arrives in the order
+    /// of these calls. Each is sent again until it is acknowledged, and in random worlds sometimes once more, always with
+    /// the same id.
+    ///
+    /// ```
+    /// # use durable_runtime::{Context, durable, testing};
+    /// #[durable]
+    /// async fn approved(ctx: Context) -> bool {
+    ///     ctx.signal("decision").await
+    /// }
+    ///
+    /// let world = testing::explore(approved, ()).signal("decision", true).run();
+    /// assert!(*world.output());
+    /// ```
+    pub fn signal<T: Serialize + Send + Sync + 'static>(self, name: impl Into<String>, value: T) -> Self {
+        self.signal_after(Duration::ZERO, name, value)
+    }
+
+    /// Like [`signal`](Self::signal), so long after the run was started, in virtual time, and not before the signals of the
+    /// calls before this one.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use durable_runtime::{Context, durable, testing};
+    /// const DAY: Duration = Duration::from_secs(86_400);
+    ///
+    /// #[durable]
+    /// async fn in_time(ctx: Context) -> bool {
+    ///     ctx.timeout(DAY, ctx.signal::<()>("payment")).await.is_ok()
+    /// }
+    ///
+    /// assert!(*testing::explore(in_time, ()).signal_after(DAY / 2, "payment", ()).run().output());
+    /// assert!(!*testing::explore(in_time, ()).signal_after(DAY * 2, "payment", ()).run().output());
+    /// ```
+    pub fn signal_after<T: Serialize + Send + Sync + 'static>(
+        mut self,
+        after: Duration,
+        name: impl Into<String>,
+        value: T,
+    ) -> Self {
+        let name = name.into();
+        let given = name.clone();
+        let send = Box::new(move |runtime: &Runtime, run: &RunId| runtime.signal(run, &given, &value));
+        self.script_mut().signals.push(Sending { name, after, send });
         self
     }
 

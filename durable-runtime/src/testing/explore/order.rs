@@ -118,7 +118,7 @@ fn ends(seen: &Seen, journal: &Journal) -> Arc<[End]> {
         let key = event.operation()?.key.to_string();
         let is_end = match event {
             Event::StepCompleted(completed) => seen.returned.contains(&(key.clone(), completed.attempts)),
-            Event::TimerFired(_) => true,
+            Event::TimerFired(_) | Event::SignalTaken(_) => true,
             _ => false,
         };
         is_end.then(|| End { key, at: Timestamp(event.at()) })

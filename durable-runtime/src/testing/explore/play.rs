@@ -1,5 +1,6 @@
 //! One world from its beginning to its end: one process after the other, until the run has its result.
 
+use std::future::IntoFuture as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +15,13 @@ use super::{Exploration, World};
 use crate::context::{Dependencies, Environment};
 use crate::engine::{Counters, Limits, load};
 use crate::entropy::FixedEntropy;
-use crate::error::{RunError, StartError};
+use crate::error::{RunError, SignalError, StartError};
 use crate::function::DurableFunction;
 use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
 use crate::journal::Journal;
 use crate::payload::Payload;
+use crate::run::Run;
 use crate::runtime::Runtime;
 use crate::store::Store;
 use crate::testing::LossyStore;
@@ -127,7 +129,7 @@ impl<F: DurableFunction> Exploration<F> {
             Ok(runtime) => runtime,
             Err(error) => return LifeEnd::Over(End::Stuck(format!("the store does not open again: {error}"))),
         };
-        let ended = self.outcome(&runtime).await;
+        let ended = self.outcome(&runtime, stage).await;
         if let LifeEnd::Over(End::Returned(_)) = &ended {
             stage.note(format_args!("the run returned"));
         }
@@ -139,14 +141,49 @@ impl<F: DurableFunction> Exploration<F> {
         Limits { recoveries_without_progress: self.limits.recoveries_without_progress.max(LIVES_MAX), ..self.limits }
     }
 
-    async fn outcome(&self, runtime: &Runtime) -> LifeEnd<F::Output> {
+    /// What becomes of the run, while others send it signals.
+    async fn result(&self, runtime: &Runtime, stage: &Stage, run: Run<F::Output>) -> Result<F::Output, RunError> {
+        let sending = Box::pin(self.send_signals(runtime, stage));
+        match select(run.into_future(), sending).await {
+            Either::Left((result, _)) => result,
+            Either::Right((error, run)) => match error {
+                SignalError::Finished { .. } => run.await,
+                error => {
+                    let halt = match &error {
+                        SignalError::Store { .. } => Halt::new(HaltReason::Storage, None, error.to_string()),
+                        _ => Halt::new(HaltReason::Misuse, None, error.to_string()),
+                    };
+                    Err(RunError::Halted { run: self.id.clone(), halt })
+                }
+            },
+        }
+    }
+
+    /// Sends what the script says, one after the other, each until it is acknowledged. Ends only if that fails.
+    async fn send_signals(&self, runtime: &Runtime, stage: &Stage) -> SignalError {
+        for (index, signal) in self.script.signals.iter().enumerate().skip(stage.signals_sent()) {
+            clock::sleep(stage.signal_waits(index, signal.after)).await;
+            let send = || (signal.send)(runtime, &self.id).id(format!("scripted {index}"));
+            if let Err(error) = send().await {
+                return error;
+            }
+            if stage.signal_sent()
+                && let Err(error) = send().await
+            {
+                return error;
+            }
+        }
+        std::future::pending().await
+    }
+
+    async fn outcome(&self, runtime: &Runtime, stage: &Stage) -> LifeEnd<F::Output> {
         let encoded = Payload::encode(self.codec, &self.input, self.limits.payload_bytes);
         let input = match encoded.and_then(|input| input.decode::<F::Input>()) {
             Ok(input) => input,
             Err(error) => return LifeEnd::Over(End::Stuck(format!("the input can't be recorded: {error}"))),
         };
         match runtime.start(&self.id, self.function, input).await {
-            Ok(run) => match run.await {
+            Ok(run) => match self.result(runtime, stage, run).await {
                 Ok(output) => self.ask_again(runtime, output).await,
                 Err(RunError::Halted { halt, .. }) if halt.reason == HaltReason::Storage => LifeEnd::StoreFailed,
                 Err(RunError::Halted { halt, .. }) => LifeEnd::Over(End::Halted(halt)),

@@ -75,6 +75,11 @@ impl Schedule {
         let millis = if random.one_in(3) { 0 } else { random.below(longest) };
         Duration::from_millis(millis as u64)
     }
+
+    /// Whether somebody who was told that this signal is recorded sends it again all the same.
+    pub(super) fn sends_again(&self, signal: usize) -> bool {
+        self.pace.is_some_and(|seed| Random::new(seed ^ xxh3_64(format!("again {signal}").as_bytes())).one_in(2))
+    }
 }
 
 fn random_mishap(seed: u64, place: Place, boundary: Boundary) -> Option<Mishap> {

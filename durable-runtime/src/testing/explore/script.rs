@@ -9,7 +9,12 @@ use serde::de::DeserializeOwned;
 
 use super::mishap::Crash;
 use crate::context::{Attempt, StepContext};
+use crate::id::RunId;
 use crate::payload::{Codec, PAYLOAD_BYTES_MAX, Payload};
+use crate::{Runtime, SendSignal};
+
+/// Sends a signal to the run.
+type Sends = Box<dyn Fn(&Runtime, &RunId) -> SendSignal + Send + Sync>;
 
 /// Returns what the step does, or nothing if the real one is to be called.
 type Fake = Box<dyn Fn(&FakeCall<'_>, Codec) -> Option<Payload> + Send + Sync>;
@@ -20,6 +25,15 @@ pub(super) struct Script {
     pub(super) fakes: BTreeMap<String, Fake>,
     pub(super) crashes: Vec<(Crash, String)>,
     pub(super) takes: BTreeMap<String, Duration>,
+    pub(super) signals: Vec<Sending>,
+}
+
+/// A signal that somebody outside sends.
+pub(super) struct Sending {
+    pub(super) name: String,
+    /// So long after the run was started for the first time.
+    pub(super) after: Duration,
+    pub(super) send: Sends,
 }
 
 impl Script {
@@ -58,6 +72,7 @@ impl fmt::Debug for Script {
             .field("fakes", &self.fakes.keys())
             .field("crashes", &self.crashes)
             .field("takes", &self.takes)
+            .field("signals", &self.signals.iter().map(|signal| &signal.name).collect::<Vec<_>>())
             .finish()
     }
 }

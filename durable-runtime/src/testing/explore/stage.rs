@@ -58,6 +58,10 @@ struct State {
     life: u32,
     boundary: u32,
     seen: Seen,
+    /// How many of the scripted signals are recorded, as far as their sender knows.
+    signals: usize,
+    /// How long all lives took until the run was started for the first time.
+    started: Option<Duration>,
     /// What is durable of each operation.
     operations: BTreeMap<(RunId, String), Durable>,
     /// By which key each step made itself known, and with which arguments.
@@ -167,6 +171,33 @@ impl Stage {
     /// Adds a line to the timeline.
     pub(super) fn note(&self, text: std::fmt::Arguments<'_>) {
         self.state.lock().note(text);
+    }
+
+    /// The sender of the scripted signals, in a process in which the run is started: how many are recorded, as far as it
+    /// knows.
+    pub(super) fn signals_sent(&self) -> usize {
+        let mut state = self.state.lock();
+        let now = state.elapsed();
+        state.started.get_or_insert(now);
+        state.signals
+    }
+
+    /// The sender knows that one more is recorded. Whether it sends it again.
+    pub(super) fn signal_sent(&self) -> bool {
+        let mut state = self.state.lock();
+        state.signals += 1;
+        self.schedule.sends_again(state.signals)
+    }
+
+    /// How long the sender waits before it sends this one.
+    pub(super) fn signal_waits(&self, signal: usize, after: Duration) -> Duration {
+        if self.schedule.order.is_some() {
+            return Duration::ZERO;
+        }
+        let state = self.state.lock();
+        let due = state.started.unwrap_or_default() + after;
+        let late = self.schedule.delay(&format_args!("signal {signal}"), LONGEST);
+        due.saturating_sub(state.elapsed()) + late
     }
 
     /// What is durable is what was committed.
@@ -302,8 +333,13 @@ impl Stage {
 }
 
 impl State {
+    /// How long all lives took.
+    fn elapsed(&self) -> Duration {
+        self.before + self.clock.as_ref().map(VirtualClock::elapsed).unwrap_or_default()
+    }
+
     fn note(&mut self, text: std::fmt::Arguments<'_>) {
-        let at = self.before + self.clock.as_ref().map(VirtualClock::elapsed).unwrap_or_default();
+        let at = self.elapsed();
         self.seen.timeline.add(Entry { life: self.life, at, text: text.to_string() });
     }
 
@@ -467,7 +503,9 @@ fn has_outcome(appends: &[Append], key: &str) -> bool {
     let records = appends.iter().flat_map(|append| &append.records);
     let mut events = records.filter_map(|record| journal::decode(&record.frame).ok());
     events.any(|event| match &event {
-        Event::StepCompleted(_) | Event::TimerFired(_) => event.operation().is_some_and(|of| *of.key == *key),
+        Event::StepCompleted(_) | Event::TimerFired(_) | Event::SignalTaken(_) => {
+            event.operation().is_some_and(|of| *of.key == *key)
+        }
         other => other.name() == key,
     })
 }
@@ -481,7 +519,10 @@ fn told(append: &Append) -> impl Iterator<Item = String> {
     let events = append.records.iter().filter_map(|record| journal::decode(&record.frame).ok());
     let told = events.map(|event| match event.operation() {
         Some(operation) => format!("{} {}", event.name(), operation.key),
-        None => event.name().to_owned(),
+        None => match &event {
+            Event::SignalReceived(signal) => format!("{} {}", event.name(), signal.name),
+            _ => event.name().to_owned(),
+        },
     });
     let status = match append.status {
         RunStatus::Suspended => Some("suspended"),

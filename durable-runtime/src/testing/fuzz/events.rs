@@ -4,8 +4,8 @@ use super::Choices;
 use crate::halt::HaltReason;
 use crate::journal::event::{AttemptError, CodeId};
 use crate::journal::{
-    Arguments, AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, Site, Started,
-    StepCompleted, Text, TimerFired, TimerSet,
+    Arguments, AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, SignalReceived,
+    SignalTaken, Site, Started, StepCompleted, Text, TimerFired, TimerSet,
 };
 use crate::payload::{Codec, Payload};
 
@@ -62,7 +62,7 @@ pub(super) fn operation(choices: &mut Choices<'_>, kind: OperationKind, claim: u
 fn any_operation(choices: &mut Choices<'_>) -> Operation {
     let claim = choices.number_u32();
     let key = text(choices);
-    let kind = choices.one(&[OperationKind::Step, OperationKind::Timer]);
+    let kind = choices.one(&[OperationKind::Step, OperationKind::Timer, OperationKind::Signal]);
     operation(choices, kind, claim, &key)
 }
 
@@ -80,7 +80,7 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
         HaltReason::Unregistered,
     ];
     let at = choices.number();
-    match choices.below(10) {
+    match choices.below(12) {
         0 => Event::Started(Started {
             function: text(choices).into(),
             version: choices.number_u32(),
@@ -127,6 +127,14 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
         6 => Event::Finished(Finished { result: payload(choices), failed: choices.flag(), at }),
         7 => Event::TimerSet(TimerSet { operation: any_operation(choices), due: choices.number(), at }),
         8 => Event::TimerFired(TimerFired { operation: any_operation(choices), at }),
+        9 => Event::SignalReceived(SignalReceived {
+            name: text(choices).into(),
+            id: choices.flag().then(|| text(choices).into()),
+            value: payload(choices),
+            digest: choices.number(),
+            at,
+        }),
+        10 => Event::SignalTaken(SignalTaken { operation: any_operation(choices), received: choices.number(), at }),
         _ => Event::Patched(Patched { id: text(choices).into(), at }),
     }
 }

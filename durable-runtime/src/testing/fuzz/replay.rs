@@ -5,8 +5,8 @@ use super::{Choices, events};
 use crate::halt::HaltReason;
 use crate::journal::event::AttemptError;
 use crate::journal::{
-    AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, Site, Started, StepCompleted,
-    TimerFired, TimerSet,
+    AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, SignalReceived, SignalTaken,
+    Site, Started, StepCompleted, TimerFired, TimerSet,
 };
 use crate::payload::{Codec, Payload};
 use crate::replay::{Answer, Begin, Delivery, Difference, Replay, Request};
@@ -68,8 +68,19 @@ fn timer_fired(operation: Operation) -> Event {
     Event::TimerFired(TimerFired { operation, at: 0 })
 }
 
+fn signal_received(name: &str, id: Option<&str>, digest: u64) -> Event {
+    // Which one is given can be told from what is in it.
+    let value = Payload::of_parts(Codec::Json, format!("{name}/{digest}").into_bytes());
+    let id = id.map(|id| id.to_owned().into());
+    Event::SignalReceived(SignalReceived { name: name.to_owned().into(), id, value, digest, at: 0 })
+}
+
+fn signal_taken(operation: Operation, received: u64) -> Event {
+    Event::SignalTaken(SignalTaken { operation, received, at: 0 })
+}
+
 fn kind(choices: &mut Choices<'_>) -> OperationKind {
-    choices.one(&[OperationKind::Step, OperationKind::Step, OperationKind::Timer])
+    choices.one(&[OperationKind::Step, OperationKind::Step, OperationKind::Timer, OperationKind::Signal])
 }
 
 fn halted() -> Event {
@@ -78,13 +89,17 @@ fn halted() -> Event {
 
 /// An event that may well be legal, and may be not.
 fn event(choices: &mut Choices<'_>, of: impl FnOnce(&mut Choices<'_>) -> Operation) -> Event {
-    match choices.below(16) {
+    match choices.below(20) {
         0 => Event::Recovered { code: None, at: 0 },
         1 => halted(),
         2 => Event::Resumed { at: 0 },
         3 => Event::Finished(Finished { result: number(), failed: false, at: 0 }),
         4 => Event::Patched(Patched { id: choices.one(&PATCHES).into(), at: 0 }),
         5 => started(&[choices.one(&PATCHES)]),
+        6..=9 => {
+            let id = choices.one(&[None, None, Some("i"), Some("j")]);
+            signal_received(choices.one(&NAMES), id, u64::from(choices.byte()))
+        }
         _ => {
             let operation = of(choices);
             // Mostly one that the operation can have.
@@ -93,6 +108,8 @@ fn event(choices: &mut Choices<'_>, of: impl FnOnce(&mut Choices<'_>) -> Operati
                 (OperationKind::Step, _) | (_, 1) => completed(operation, attempt(choices)),
                 (OperationKind::Timer, 2..=4) => timer_set(operation, choices.number()),
                 (OperationKind::Timer, _) => timer_fired(operation),
+                // Mostly a position that there is.
+                (OperationKind::Signal, _) => signal_taken(operation, u64::from(choices.byte() % 16)),
             }
         }
     }
@@ -200,7 +217,7 @@ fn delivers(replay: &mut Replay, model: &mut Model) -> bool {
         (Delivery::Deliver { claim, answer, replayed }, next) => {
             let Next::Deliver { position, .. } = next else { panic!("claim {claim}, not {next:?}") };
             assert_eq!(next, Next::Deliver { claim, position, is_replayed: replayed });
-            assert_eq!(Some(answer), answer_of(&model.events[position]), "a completion is delivered");
+            assert_eq!(Some(answer), answer_of(&model.events, position), "a completion is delivered");
             true
         }
         (Delivery::Nothing, next) => {
@@ -214,9 +231,13 @@ fn delivers(replay: &mut Replay, model: &mut Model) -> bool {
     }
 }
 
-/// What the operation resolves to that the event is about, if it is its completion.
-fn answer_of(event: &Event) -> Option<Answer> {
-    match event {
+/// What the operation resolves to that the event at this position is about, if it is its completion.
+fn answer_of(events: &[Event], position: usize) -> Option<Answer> {
+    match events.get(position)? {
+        Event::SignalTaken(taken) => match events.get(usize::try_from(taken.received).ok()?)? {
+            Event::SignalReceived(received) => Some(Answer::Signal(received.value.clone())),
+            _ => None,
+        },
         Event::StepCompleted(completed) => Some(Answer::Step(completed.outcome.clone())),
         Event::TimerFired(_) => Some(Answer::Fired),
         _ => None,
@@ -331,6 +352,14 @@ fn lives(choices: &mut Choices<'_>, script: &Script) -> Life {
                             if is_set { timer_fired(operation) } else { timer_set(operation, choices.number()) };
                         record(&mut replay, event);
                     }
+                    _ if operation.kind == OperationKind::Signal => {
+                        let name = operation.key.split('#').next().unwrap_or_default().to_owned();
+                        let event = match replay.next_signal(&name) {
+                            Some((received, _)) => signal_taken(operation, received.0),
+                            None => signal_received(&name, None, choices.number()),
+                        };
+                        record(&mut replay, event);
+                    }
                     2 | 3 => record(&mut replay, attempt_failed(operation, attempt, choices.number())),
                     _ => record(&mut replay, completed(operation, attempt)),
                 }
@@ -374,7 +403,8 @@ fn replays(journal: &[Event], live: &Life, script: &Script, by_key: bool) {
     let mut told = Vec::new();
     let (replay, difference) = replays_script(journal, script, by_key, |claim, answer| told.push((claim, answer)));
     assert_eq!(difference, None, "unchanged code and a prefix of its journal");
-    let recorded = journal.iter().filter_map(|event| Some((event.operation()?.claim, answer_of(event)?)));
+    let recorded = (0..journal.len())
+        .filter_map(|position| Some((journal[position].operation()?.claim, answer_of(journal, position)?)));
     assert_eq!(told, recorded.collect::<Vec<_>>());
     let asked: usize = script.iter().take(told.len() + 1).map(Vec::len).sum();
     assert_eq!(replay.claims(), asked);

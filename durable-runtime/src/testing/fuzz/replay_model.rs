@@ -67,7 +67,7 @@ impl Model {
         let is_in_place = match self.stage() {
             Stage::Empty => matches!(event, Event::Started(_)),
             Stage::Running => !matches!(event, Event::Started(_) | Event::Resumed { .. }),
-            Stage::Halted => matches!(event, Event::Resumed { .. }),
+            Stage::Halted => matches!(event, Event::Resumed { .. } | Event::SignalReceived(_)),
             Stage::Finished => false,
         };
         let agrees = match event {
@@ -84,9 +84,31 @@ impl Model {
                 self.admits_operation(&new.operation, OperationKind::Timer)
                     && self.recorded(new.operation.claim).is_some_and(|recorded| !recorded.is_completed)
             }
+            Event::SignalReceived(new) => {
+                let same = |old: &Event| matches!(old, Event::SignalReceived(old) if old.id == new.id);
+                new.id.is_none() || !self.events.iter().any(same)
+            }
+            Event::SignalTaken(new) => {
+                self.admits_operation(&new.operation, OperationKind::Signal)
+                    && self.recorded(new.operation.claim).is_none()
+                    && self.is_next_signal(&new.operation.key, new.received)
+            }
             _ => true,
         };
         is_in_place && agrees
+    }
+
+    /// FIFO: all signals of the same name that came before were taken, and this one was not.
+    fn is_next_signal(&self, key: &str, received: u64) -> bool {
+        let name = key.split('#').next().unwrap_or_default();
+        let is_taken = |position: usize| {
+            let position = position as u64;
+            self.events.iter().any(|event| matches!(event, Event::SignalTaken(taken) if taken.received == position))
+        };
+        let open = self.events.iter().enumerate().find(|(position, event)| {
+            matches!(event, Event::SignalReceived(signal) if *signal.name == *name) && !is_taken(*position)
+        });
+        open.is_some_and(|(position, _)| position as u64 == received)
     }
 
     fn admits_attempt(&self, new: &Operation, attempt: u32) -> bool {
@@ -223,7 +245,7 @@ impl Model {
     /// Completions that are to be delivered, or stand in the way.
     fn ahead(&self) -> impl Iterator<Item = (usize, &Operation)> {
         let completions = self.operations().filter(|(position, _)| {
-            matches!(self.events[*position], Event::StepCompleted(_) | Event::TimerFired(_))
+            matches!(self.events[*position], Event::StepCompleted(_) | Event::TimerFired(_) | Event::SignalTaken(_))
                 && !self.delivered.contains(position)
         });
         // By key, what was recorded before and is not asked for is passed over.
