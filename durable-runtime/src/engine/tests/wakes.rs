@@ -106,7 +106,8 @@ fn run_of(code: impl FnOnce(Context) -> Written + 'static) -> (Driver, Arc<Contr
     let (events, waker) = (vec![Event::Started(started)], Arc::clone(&control.waker));
     let execution = Execution::of_journal(id, events, &REGISTRATION, &Arc::new(environment), &Origin::New, waker);
     let execution = execution.expect("a run that can begin");
-    (Driver::new(execution, Arc::clone(&control), Arc::new(closed_committer()), Fence(1)), control)
+    let sleepers = Arc::default();
+    (Driver::new(execution, Arc::clone(&control), Arc::new(closed_committer()), Fence(1), sleepers), control)
 }
 
 /// Drives the code to its end: if a wake-up gets lost, that is a deadlock, which loom reports.
