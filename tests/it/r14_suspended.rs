@@ -50,8 +50,9 @@ async fn r14_a_run_that_waits_leaves_memory_and_goes_on_for_those_who_wait_for_i
     let world = World::default();
     let process = world.open().await;
     let run = process.runtime.start("r", sleeper, 1).await.unwrap();
+    suspended(&process.runtime, "r").await;
     patiently("a run that leaves memory", async {
-        while IN_MEMORY.load(Ordering::SeqCst) > 0 || world.effects.count("r:note") == 0 {
+        while IN_MEMORY.load(Ordering::SeqCst) > 0 {
             tokio::task::yield_now().await;
         }
     })

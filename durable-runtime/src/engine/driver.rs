@@ -363,7 +363,8 @@ impl Driver {
     async fn suspend(mut self) -> Driven {
         let suspension = self.shared.suspension();
         self.execution.drop_code_silently();
-        match self.flush(RunStatus::Running).await {
+        let status = if self.shared.is_outbox_empty() { self.status } else { RunStatus::Running };
+        match self.flush(status).await {
             Ok(()) => Driven::Suspended(suspension),
             Err(error) => Driven::Over(self.interrupted(&error)),
         }
