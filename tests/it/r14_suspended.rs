@@ -10,7 +10,7 @@ use durable_runtime::{
     StepContext, Timestamp, durable,
 };
 use durable_tests::{
-    Effects, Kind, Process, World, frames, is_left_out, journal, patch, patiently, suspended, write, yield_often,
+    Effects, Kind, Loss, Process, World, frames, is_left_out, journal, patch, patiently, suspended, write, yield_often,
 };
 use parking_lot::Mutex;
 
@@ -420,4 +420,25 @@ async fn a_runtime_that_is_dropped_tells_those_who_wait_for_suspended_runs() {
     yield_often().await;
     drop(runtime);
     assert!(run.await.unwrap_err().to_string().starts_with("[D0130]"));
+}
+
+/// A store that fails when a run is to be woken: that is told, and not tried over and over.
+#[tokio::test]
+async fn a_run_that_can_not_be_woken_is_told_and_goes_on_in_the_next_process() {
+    if is_left_out("it counts commits until one fails") {
+        return;
+    }
+    let world = World::default();
+    // The start, and the timer; not that it goes on.
+    let process = world.open_failing(2, Loss::Whole).await;
+    let run = process.runtime.start("r", forgotten_sleeper, ()).await.unwrap();
+    suspended(&process.runtime, "r").await;
+    world.clock.advance(DAY);
+    halted(run.await, HaltReason::Storage);
+    let info = process.runtime.get("r").await.unwrap().unwrap();
+    assert_eq!((info.status, info.halt.unwrap().reason), (RunStatus::Suspended, HaltReason::Storage));
+    halted(process.runtime.attach("r", forgotten_sleeper).await.unwrap().await, HaltReason::Storage);
+    process.crash().await;
+    let process = world.open().await;
+    assert_eq!(process.runtime.attach("r", forgotten_sleeper).await.unwrap().await.unwrap(), 7);
 }

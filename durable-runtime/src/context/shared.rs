@@ -364,9 +364,14 @@ impl RunShared {
             bytes += record.frame.len();
             fits
         });
-        let rest = fits.count();
-        let rest = state.outbox.records.split_off(rest);
-        let outbox = std::mem::replace(&mut state.outbox, Outbox { records: rest, clears: Vec::new() });
+        let taken = fits.count();
+        let rest = state.outbox.records.split_off(taken);
+        // A record that is not handed over yet can't be cleared.
+        let end = Position(first.0 + taken as u64);
+        let (clears, later) = std::mem::take(&mut state.outbox.clears).into_iter().partition(|cleared| *cleared < end);
+        let records = std::mem::replace(&mut state.outbox.records, rest);
+        state.outbox.clears = later;
+        let outbox = Outbox { records, clears };
         (first, outbox)
     }
 

@@ -193,7 +193,9 @@ impl Engine {
         let registration = self.code_of(&loaded).map_err(ResumeRefused::Stuck)?;
         match loaded.head.status {
             RunStatus::Completed | RunStatus::Failed => return Err(ResumeRefused::Finished(loaded.head.status)),
-            status if self.is_to_go_on(status) => return Ok((registration, loaded)),
+            status if self.is_to_go_on(status) || (status.is_unfinished() && self.stuck(id).is_some()) => {
+                return Ok((registration, loaded));
+            }
             RunStatus::Running | RunStatus::Suspended => return Err(ResumeRefused::Running),
             RunStatus::Halted => {}
         }

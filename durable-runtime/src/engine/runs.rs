@@ -171,7 +171,7 @@ impl Engine {
                         {
                             return self.drive(active, registration, loaded, recovered_by(registration)).await;
                         }
-                        if let Some(suspended) = Self::suspended(active, &loaded) {
+                        if let Some(suspended) = self.suspended(active, &loaded) {
                             return suspended;
                         }
                         self.recorded_outcome(&loaded)

@@ -96,7 +96,7 @@ impl Engine {
         leaving.outcome = Outcome::Suspended { due: None };
         // Nobody else changes it from here on.
         let loaded = self.load(&loaded.head.run).await?;
-        if loaded.is_some_and(|loaded| Self::suspended(&leaving.active, &loaded).is_some()) {
+        if loaded.is_some_and(|loaded| self.suspended(&leaving.active, &loaded).is_some()) {
             return Ok(Some(watched));
         }
         leaving.outcome = Outcome::Stopped;
@@ -104,8 +104,9 @@ impl Engine {
     }
 
     /// What becomes of an active run that turns out to be suspended: nothing, before what it waits for comes.
-    pub(super) fn suspended(active: &Active, loaded: &Loaded) -> Option<Outcome> {
-        let started = loaded.started().filter(|_| loaded.head.status == RunStatus::Suspended)?;
+    pub(super) fn suspended(&self, active: &Active, loaded: &Loaded) -> Option<Outcome> {
+        let is_suspended = loaded.head.status == RunStatus::Suspended && self.stuck(&active.id).is_none();
+        let started = loaded.started().filter(|_| is_suspended)?;
         active.identity.get_or_init(|| Identity::of(started));
         Some(Outcome::Suspended { due: None })
     }
@@ -139,7 +140,8 @@ impl Engine {
                 next = Next::At(timer.due);
                 break;
             }
-            if !seen.insert(timer.run.clone()) {
+            // One that can't go on is not tried again and again.
+            if !seen.insert(timer.run.clone()) || self.stuck(&timer.run).is_some() {
                 continue;
             }
             let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return Next::Never };
