@@ -53,8 +53,9 @@
 //! | run | one execution of it, known by its [`RunId`]: usually the business id |
 //! | step | a recorded unit of outside work |
 //! | attempt | one try of a step, from 1 |
-//! | operation | what the code asks the runtime for: a step, a timer. Each has a *key* |
+//! | operation | what the code asks the runtime for: a step, a timer, a wait for a signal. Each has a *key* |
 //! | timer | a recorded wait for a time |
+//! | signal | a value that somebody outside sends to a run, recorded with it |
 //! | event | one fact in the journal |
 //! | journal | a run's events, in order |
 //! | checkpoint | the event that holds an operation's outcome |
@@ -170,6 +171,41 @@
 //! * **[`Retry`]**, **timeouts** ([`Step::timeout`]) and **dependencies** ([`StepContext::dependency`]) have their own
 //!   pages. Attempts and the time of the next one survive restarts.
 //!
+//! # Waiting
+//!
+//! A run may wait for a month, or for a human. [`Context::sleep`] and [`Context::timeout`] last over restarts, and
+//! [`Context::signal`] waits for what [`Runtime::signal`] sends, which is kept until it is asked for:
+//!
+//! ```
+//! use std::time::Duration;
+//! use durable_runtime::{Context, Runtime, durable};
+//!
+//! const WEEK: Duration = Duration::from_secs(7 * 86_400);
+//!
+//! #[durable]
+//! async fn expense(ctx: Context, cents: u64) -> String {
+//!     ctx.run("ask", async || ()).await;
+//!     match ctx.timeout(WEEK, ctx.signal::<String>("approved by")).await {
+//!         Ok(manager) => format!("{cents} cents, approved by {manager}"),
+//!         Err(_) => "nobody has answered".to_owned(),
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let runtime = Runtime::builder().in_memory().await?;
+//! let run = runtime.start("expense-17", expense, 119_000).await?;
+//! // With an id, a click that is sent again because no answer came is the same click.
+//! runtime.signal("expense-17", "approved by", &"Grace").id("click-4711").await?;
+//! runtime.signal("expense-17", "approved by", &"Grace").id("click-4711").await?;
+//! assert_eq!(run.await?, "119000 cents, approved by Grace");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A run that only waits is [suspended](RunStatus::Suspended): it leaves memory, and is replayed when its time or a signal
+//! comes.
+//!
 //! # Code that can be replayed
 //!
 //! Between steps, the code must ask for the same steps in the same order, with equal arguments, whenever it is given
@@ -249,7 +285,7 @@
 //! * A **function's `Err`** is its result: the run has [failed](RunStatus::Failed), and that is final.
 //! * **Failures of the machinery** (a panic, a divergence, a value that can't be recorded, the store) are never shown to
 //!   the function, which could only swallow them. They halt the run: see [`Halt`], [`Runtime::resume`].
-//! * **Calls of the runtime** answer with [`OpenError`], [`StartError`], [`RunError`], [`AdminError`].
+//! * **Calls of the runtime** answer with [`OpenError`], [`StartError`], [`RunError`], [`SignalError`], [`AdminError`].
 //!
 //! Every message begins with a code such as `[D0402]`; `docs/errors/` has a page for each.
 //!
@@ -320,8 +356,7 @@
 //!
 //! # Not yet
 //!
-//! Signals, child runs, cancellation, steps that run at most once, `PostgreSQL` and several
-//! workers.
+//! Promises, child runs, cancellation, steps that run at most once, `PostgreSQL` and several workers.
 
 // `#[durable]` names this crate by its path; inside it, that path is this.
 #[allow(unused_extern_crates, reason = "used by the expansion in unit tests only")]

@@ -195,7 +195,9 @@ impl Driver {
             return None;
         }
         let now = self.shared.environment.clock.now();
-        let waits = self.shared.waits().filter(|waits| waits.due.is_none_or(|due| due >= now.after(STAYS)));
+        // What the store was told is not taken back because that took a moment.
+        let stays = if self.status == RunStatus::Suspended { STAYS / 2 } else { STAYS };
+        let waits = self.shared.waits().filter(|waits| waits.due.is_none_or(|due| due >= now.after(stays)));
         let length = self.shared.length();
         let rests = waits.filter(|waits| waits.for_signals).map(|_| match self.rests {
             Some((since, before)) if before == length => (since, before),

@@ -17,6 +17,8 @@ mod message_tests;
 #[cfg(test)]
 mod patch_tests;
 mod patches;
+#[cfg(test)]
+mod signal_tests;
 mod signals;
 #[cfg(test)]
 mod tests;

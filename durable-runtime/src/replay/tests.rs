@@ -343,6 +343,7 @@ fn the_legality_table() {
         finished(),
         Event::Patched(Patched { id: "p".into(), at: 0 }),
         timer_set(0, "sleep", 7),
+        Event::SignalReceived(super::signal_tests::signal("a", None, 1)),
     ];
     let mut table = Vec::new();
     for (stage, before) in &stages {
@@ -363,7 +364,9 @@ fn the_legality_table() {
         Running + Finished = Finished
         Running + Patched = Running
         Running + TimerSet = Running
+        Running + SignalReceived = Running
         Halted + Resumed = Running
+        Halted + SignalReceived = Halted
     "#]]
     .assert_eq(&table.concat());
 }
