@@ -47,6 +47,9 @@ async fn sleeper(ctx: Context, value: u32) -> u32 {
 
 #[tokio::test]
 async fn r14_a_run_that_waits_leaves_memory_and_goes_on_for_those_who_wait_for_it() {
+    if is_left_out("a run leaves memory, and comes back, before it leaves it for good") {
+        return;
+    }
     let world = World::default();
     let process = world.open().await;
     let run = process.runtime.start("r", sleeper, 1).await.unwrap();
@@ -86,7 +89,7 @@ async fn a_run_that_nobody_waits_for_is_found_again_suspended() {
         process.runtime.start("r", forgotten_sleeper, ()).await.unwrap(),
         process.runtime.attach("r", forgotten_sleeper).await.unwrap(),
     ];
-    process.crash().await;
+    process.runtime.shutdown(Duration::from_secs(1)).await;
     for run in asked {
         assert!(run.await.unwrap_err().to_string().starts_with("[D0130]"), "it goes on in another process");
     }

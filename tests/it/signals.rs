@@ -70,10 +70,12 @@ async fn a_replay_takes_no_other_signal() {
     let world = World::default();
     let process = starts(&world).await;
     process.runtime.signal("r", "decision", &decision("Ada")).await.unwrap();
-    while world.effects.count("r:note") == 0 {
-        tokio::task::yield_now().await;
-    }
-    yield_often().await;
+    patiently("the step's outcome", async {
+        while !journal(&world.disk.memory, "r").iter().any(|entry| entry.kind == Kind::StepCompleted) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     process.crash().await;
     for _ in 0..3 {
         let process = world.open().await;
