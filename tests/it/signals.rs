@@ -110,6 +110,8 @@ async fn a_signal_with_an_id_is_recorded_once() {
     assert_eq!(send("Grace", "two").await.unwrap(), SignalSent::Recorded);
     let run = process.runtime.attach("r", signal_approval).await.unwrap();
     assert_eq!(run.await.unwrap(), "Ada and Grace");
+    assert_eq!(send("Ada", "one").await.unwrap(), SignalSent::Duplicate, "also when the run has ended");
+    assert!(matches!(send("Grace", "one").await, Err(SignalError::Finished { .. })));
     let received = journal(&world.disk.memory, "r").iter().filter(|entry| entry.kind == Kind::SignalReceived).count();
     assert_eq!(received, 2);
 }

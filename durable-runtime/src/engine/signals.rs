@@ -84,15 +84,15 @@ impl Engine {
             // Whoever waits for its end goes on waiting, whatever becomes of this.
             leaving.outcome = Outcome::Suspended { due: None };
         }
-        if matches!(head.status, RunStatus::Completed | RunStatus::Failed) {
-            return Err(SignalRefused::Finished(head.status));
-        }
         let broken = |error: String| SignalRefused::Store(StoreError::Broken { first: error });
         let replay = Replay::of_journal(loaded.events).map_err(|illegal| broken(illegal.to_string()))?;
+        let is_over = matches!(head.status, RunStatus::Completed | RunStatus::Failed);
         match replay.judge(&signal) {
-            Sent::New => {}
+            // Also of a run that has ended: whoever got no answer is told that it had arrived.
             Sent::Again => return Ok(Sent::Again),
+            Sent::New | Sent::Conflicts if is_over => return Err(SignalRefused::Finished(head.status)),
             Sent::Conflicts => return Err(SignalRefused::Conflicts),
+            Sent::New => {}
         }
         if replay.signals() >= self.environment.limits.signals {
             return Err(SignalRefused::TooMany);
