@@ -366,11 +366,9 @@ impl RunShared {
         });
         let taken = fits.count();
         let rest = state.outbox.records.split_off(taken);
-        // A record that is not handed over yet can't be cleared.
-        let end = Position(first.0 + taken as u64);
-        let (clears, later) = std::mem::take(&mut state.outbox.clears).into_iter().partition(|cleared| *cleared < end);
+        // With the last of several appends: what is cleared, or why it is, may be in any of them.
+        let clears = if rest.is_empty() { std::mem::take(&mut state.outbox.clears) } else { Vec::new() };
         let records = std::mem::replace(&mut state.outbox.records, rest);
-        state.outbox.clears = later;
         let outbox = Outbox { records, clears };
         (first, outbox)
     }
