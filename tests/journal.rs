@@ -30,6 +30,10 @@ pub enum Kind {
     SignalReceived,
     /// The code was given one.
     SignalTaken,
+    /// Somebody has settled a promise.
+    PromiseSettled,
+    /// The code was told.
+    PromiseTaken,
 }
 
 /// A record of a journal.
@@ -59,11 +63,18 @@ impl Entry {
             9 => Kind::TimerFired,
             10 => Kind::SignalReceived,
             11 => Kind::SignalTaken,
+            12 => Kind::PromiseSettled,
+            13 => Kind::PromiseTaken,
             other => panic!("there is no event {other}"),
         };
         let is_operation = matches!(
             kind,
-            Kind::AttemptFailed | Kind::StepCompleted | Kind::TimerSet | Kind::TimerFired | Kind::SignalTaken
+            Kind::AttemptFailed
+                | Kind::StepCompleted
+                | Kind::TimerSet
+                | Kind::TimerFired
+                | Kind::SignalTaken
+                | Kind::PromiseTaken
         );
         let key = is_operation.then(|| {
             let (_claim, body) = number(body);

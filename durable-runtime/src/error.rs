@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::clock::Timestamp;
 use crate::halt::Halt;
-use crate::id::{InvalidRunId, RunId};
+use crate::id::{InvalidPromiseId, InvalidRunId, RunId};
 use crate::payload::PayloadError;
+use crate::replay::PromiseState;
 use crate::store::{RunStatus, StoreError};
 
 /// Why a runtime can't be opened.
@@ -214,6 +216,81 @@ pub enum SignalError {
     },
 }
 
+/// Why a promise was not settled. Unless it is [`Store`](Self::Store), nothing was recorded.
+#[derive(Clone, Error)]
+#[non_exhaustive]
+pub enum PromiseError {
+    /// The text is not the id of a promise.
+    #[error(transparent)]
+    InvalidId(#[from] InvalidPromiseId),
+    /// There is no such promise.
+    #[error("[D0161] there is no promise with this id: {why}")]
+    Unknown {
+        /// The run that the id names.
+        run: RunId,
+        /// Why.
+        why: &'static str,
+    },
+    /// The run has ended, without having asked for it.
+    #[error("[D0162] run {run} has {status}, and nobody needs its promise {key} any more")]
+    Finished {
+        /// The run.
+        run: RunId,
+        /// The promise's key.
+        key: String,
+        /// How the run ended.
+        status: RunStatus,
+    },
+    /// Somebody was faster, or its time has passed.
+    #[error(
+        "[D0163] the promise {key} of run {run} is settled already: {state}{}. It stays so",
+        if *.as_asked { ", just as asked for now" } else { "" }
+    )]
+    Settled {
+        /// The run.
+        run: RunId,
+        /// The promise's key.
+        key: String,
+        /// What became of it.
+        state: PromiseState,
+        /// When.
+        at: Timestamp,
+        /// Whether that is what was asked for now, too: the same value, or the same reason. So it is for somebody who
+        /// asks again because no answer came.
+        as_asked: bool,
+    },
+    /// The value or the reason can't be recorded.
+    #[error("the promise {key} of run {run} was not settled: {source}")]
+    Value {
+        /// The run.
+        run: RunId,
+        /// The promise's key.
+        key: String,
+        /// Why.
+        source: Arc<PayloadError>,
+    },
+    /// The runtime is shutting down.
+    #[error(
+        "[D0164] the promise {key} of run {run} was not settled, because the runtime is shutting down: try again when the store is open again"
+    )]
+    ShuttingDown {
+        /// The run.
+        run: RunId,
+        /// The promise's key.
+        key: String,
+    },
+    /// The store failed. It is unknown whether the promise is settled now; trying again is safe.
+    #[error("the promise {key} of run {run} may not have been settled; trying again is safe: {source}")]
+    Store {
+        /// The run.
+        run: RunId,
+        /// The promise's key.
+        key: String,
+        /// Why.
+        source: StoreError,
+    },
+}
+
 /// Why an administrative call did nothing.
 #[derive(Clone, Error)]
 #[non_exhaustive]
@@ -303,7 +380,7 @@ macro_rules! debug_is_display {
     )+};
 }
 
-debug_is_display!(OpenError, StartError, RunError, SignalError, AdminError, JournalError, StoreError);
+debug_is_display!(OpenError, StartError, RunError, SignalError, PromiseError, AdminError, JournalError, StoreError);
 
 #[cfg(test)]
 mod tests {

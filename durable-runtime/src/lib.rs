@@ -53,9 +53,10 @@
 //! | run | one execution of it, known by its [`RunId`]: usually the business id |
 //! | step | a recorded unit of outside work |
 //! | attempt | one try of a step, from 1 |
-//! | operation | what the code asks the runtime for: a step, a timer, a wait for a signal. Each has a *key* |
+//! | operation | what the code asks the runtime for: a step, a timer, a wait for a signal, a promise. Each has a *key* |
 //! | timer | a recorded wait for a time |
 //! | signal | a value that somebody outside sends to a run, recorded with it |
+//! | promise | what somebody outside who has its id settles once: with a value, or with a refusal |
 //! | event | one fact in the journal |
 //! | journal | a run's events, in order |
 //! | checkpoint | the event that holds an operation's outcome |
@@ -203,8 +204,11 @@
 //! # }
 //! ```
 //!
-//! A run that only waits is [suspended](RunStatus::Suspended): it leaves memory, and is replayed when its time or a signal
-//! comes.
+//! [`Context::promise`] is for one answer: it has an [id](PromiseId) that can stand in a link, and the first who
+//! [resolves](Runtime::resolve) or [rejects](Runtime::reject) it wins; whoever comes later is told so.
+//!
+//! A run that only waits is [suspended](RunStatus::Suspended): it leaves memory, and is replayed when its time, a signal, or
+//! what somebody has made of a promise comes.
 //!
 //! # Code that can be replayed
 //!
@@ -285,7 +289,8 @@
 //! * A **function's `Err`** is its result: the run has [failed](RunStatus::Failed), and that is final.
 //! * **Failures of the machinery** (a panic, a divergence, a value that can't be recorded, the store) are never shown to
 //!   the function, which could only swallow them. They halt the run: see [`Halt`], [`Runtime::resume`].
-//! * **Calls of the runtime** answer with [`OpenError`], [`StartError`], [`RunError`], [`SignalError`], [`AdminError`].
+//! * **Calls of the runtime** answer with [`OpenError`], [`StartError`], [`RunError`], [`SignalError`], [`PromiseError`],
+//!   [`AdminError`].
 //!
 //! Every message begins with a code such as `[D0402]`; `docs/errors/` has a page for each.
 //!
@@ -366,6 +371,7 @@ extern crate self as durable_runtime;
 mod fail_point;
 
 mod admin;
+mod chance;
 mod clock;
 mod context;
 mod engine;
@@ -379,6 +385,7 @@ mod id;
 mod journal;
 mod panics;
 mod payload;
+mod promise;
 mod replay;
 mod retry;
 mod run;
@@ -394,22 +401,25 @@ mod value;
 pub use durable_macros::durable;
 
 pub use admin::{
-    AttemptInfo, CHECK_LIST_MAX, Check, Finding, LIST_MAX, RunInfo, RunSummary, SignalInfo, StepInfo, StepStatus,
-    StoreReport, Stranded, TimerInfo,
+    AttemptInfo, CHECK_LIST_MAX, Check, Finding, LIST_MAX, PromiseInfo, RunInfo, RunSummary, SignalInfo, StepInfo,
+    StepStatus, StoreReport, Stranded, TimerInfo,
 };
+pub use chance::RunRng;
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};
 pub use context::{
-    Context, Elapsed, PATCH_ID_BYTES_MAX, RunRng, STEP_NAME_BYTES_MAX, Signal, Step, StepContext, Timeout, Timer,
+    Context, Elapsed, PATCH_ID_BYTES_MAX, Promise, PromiseFailure, STEP_NAME_BYTES_MAX, Signal, Step, StepContext,
+    Timeout, Timer,
 };
 pub use engine::{Flaw, Limits, Recovery, Stats, Verification};
-pub use error::{AdminError, JournalError, OpenError, RunError, SignalError, StartError};
+pub use error::{AdminError, JournalError, OpenError, PromiseError, RunError, SignalError, StartError};
 pub use failure::{FAILURE_CAUSES_MAX, FAILURE_MESSAGE_BYTES_MAX, Failure, ResultExt};
 pub use function::{CallSite, DurableFunction, OnChange};
 pub use future::{BoxDurableFuture, DurableFuture, DurableStream};
 pub use halt::{Halt, HaltReason};
-pub use id::{Fence, InvalidRunId, Position, RUN_ID_BYTES_MAX, RunId};
+pub use id::{Fence, InvalidPromiseId, InvalidRunId, Position, PromiseId, RUN_ID_BYTES_MAX, RunId};
 pub use journal::Journal;
 pub use payload::{Codec, PAYLOAD_BYTES_MAX, Payload, PayloadError};
+pub use replay::PromiseState;
 pub use retry::{Always, Retry, RetryOn};
 pub use run::Run;
 pub use runtime::{Runtime, RuntimeBuilder, Shutdown};

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::context::check_name;
-use crate::engine::SignalRefused;
+use crate::engine::NotReceived;
 use crate::error::SignalError;
 use crate::id::RunId;
 use crate::journal::SignalReceived;
 use crate::payload::{Payload, PayloadError};
-use crate::replay::Sent;
+use crate::replay::{Incoming, Sent};
 use crate::runtime::Runtime;
 use crate::value;
 
@@ -106,19 +106,19 @@ impl SendSignal {
     async fn send(self) -> Result<SignalSent, SignalError> {
         let (run, signal) = self.prepared?;
         let engine = &self.runtime.inner.engine;
-        match engine.signal(&run, &signal).await {
-            Ok(Sent::New) => Ok(SignalSent::Recorded),
+        let (name, id) = (signal.name.to_string(), signal.id.clone());
+        match engine.send(&run, &Incoming::Signal(signal)).await {
+            // The last ones are said of promises.
+            Ok(Sent::New | Sent::Settled(_) | Sent::NoSuchPromise) => Ok(SignalSent::Recorded),
             Ok(Sent::Again) => Ok(SignalSent::Duplicate),
-            Ok(Sent::Conflicts) | Err(SignalRefused::Conflicts) => Err(SignalError::Conflict {
-                run,
-                name: signal.name.to_string(),
-                id: signal.id.map(|id| id.to_string()).unwrap_or_default(),
-            }),
-            Err(SignalRefused::Unknown) => Err(SignalError::Unknown { run }),
-            Err(SignalRefused::Finished(status)) => Err(SignalError::Finished { run, status }),
-            Err(SignalRefused::TooMany) => Err(SignalError::TooMany { run, limit: engine.environment.limits.signals }),
-            Err(SignalRefused::ShuttingDown) => Err(SignalError::ShuttingDown { run }),
-            Err(SignalRefused::Store(source)) => Err(SignalError::Store { run, source }),
+            Ok(Sent::Conflicts) => {
+                Err(SignalError::Conflict { run, name, id: id.map(|id| id.to_string()).unwrap_or_default() })
+            }
+            Ok(Sent::TooMany) => Err(SignalError::TooMany { run, limit: engine.environment.limits.signals }),
+            Err(NotReceived::Unknown) => Err(SignalError::Unknown { run }),
+            Err(NotReceived::Finished(status)) => Err(SignalError::Finished { run, status }),
+            Err(NotReceived::ShuttingDown) => Err(SignalError::ShuttingDown { run }),
+            Err(NotReceived::Store(source)) => Err(SignalError::Store { run, source }),
         }
     }
 }

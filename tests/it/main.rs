@@ -37,6 +37,7 @@ mod concurrency;
 mod explored;
 mod lost_writes;
 mod programs;
+mod promises;
 mod storage_faults;
 mod wide;
 

@@ -18,7 +18,7 @@ const BEGUN_ANEW: &str = "store.create.begun_anew";
 /// Reached when sled was killed while it wrote a snapshot.
 const SNAPSHOT_REMOVED: &str = "store.sled.snapshot_removed";
 /// Reached when a step has panicked.
-const OF_HALTS: [&str; 3] = ["run.halt.", "recovery.resume.", "signal.append."];
+const OF_HALTS: [&str; 3] = ["run.halt.", "recovery.resume.", "incoming.append."];
 /// Reached when a run has waited for a time.
 const OF_SLEEP: &str = "sleepers.";
 /// Reached when a runtime shuts down while runs are active.

@@ -9,8 +9,9 @@ use crate::engine::{Loaded, halt_of};
 use crate::halt::Halt;
 use crate::id::RunId;
 use crate::journal::event::AttemptError;
-use crate::journal::{Event, Operation, OperationKind, Outcome, SignalReceived, TimerSet};
+use crate::journal::{Event, Operation, OperationKind, Outcome, Settlement, SignalReceived, TimerSet};
 use crate::payload::Payload;
+use crate::replay::PromiseState;
 use crate::store::{RunHead, RunStatus};
 
 /// One line of `Runtime::list`.
@@ -73,6 +74,9 @@ pub struct RunInfo {
     pub timers: Vec<TimerInfo>,
     /// What it received from outside, in that order.
     pub signals: Vec<SignalInfo>,
+    /// Its promises of which anything is recorded: that they are settled, or until when they can be. An open promise that
+    /// has no time is not among them.
+    pub promises: Vec<PromiseInfo>,
     /// What the function returned, if it has.
     pub result: Option<Payload>,
     /// Why it is halted, or why this process can't continue it.
@@ -153,6 +157,51 @@ impl SignalInfo {
     }
 }
 
+/// What is recorded of a promise of the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PromiseInfo {
+    /// Its key.
+    pub key: String,
+    /// What became of it. `None` if it is open.
+    pub state: Option<PromiseState>,
+    /// What it was resolved with.
+    pub value: Option<Payload>,
+    /// Why it was rejected.
+    pub reason: Option<String>,
+    /// Until when somebody could settle it, if it has a time and the code has awaited it.
+    pub due: Option<Timestamp>,
+    /// When it was settled, or found to be too late.
+    pub settled_at: Option<Timestamp>,
+    /// Whether the code was told what became of it.
+    pub is_taken: bool,
+}
+
+impl PromiseInfo {
+    fn learn(&mut self, event: &Event) {
+        match event {
+            Event::TimerSet(set) => self.due = Some(Timestamp(set.due)),
+            Event::TimerFired(fired) => {
+                self.state = Some(PromiseState::TimedOut);
+                (self.settled_at, self.is_taken) = (Some(Timestamp(fired.at)), true);
+            }
+            Event::PromiseSettled(settled) => {
+                self.settled_at = Some(Timestamp(settled.at));
+                match &settled.settlement {
+                    Settlement::Resolved { value, .. } => {
+                        (self.state, self.value) = (Some(PromiseState::Resolved), Some(value.clone()));
+                    }
+                    Settlement::Rejected(reason) => {
+                        (self.state, self.reason) = (Some(PromiseState::Rejected), Some(reason.to_string()));
+                    }
+                }
+            }
+            Event::PromiseTaken(_) => self.is_taken = true,
+            _ => {}
+        }
+    }
+}
+
 /// What became of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -195,6 +244,7 @@ impl RunInfo {
             steps: Vec::new(),
             timers: Vec::new(),
             signals: Vec::new(),
+            promises: Vec::new(),
             result: None,
             halt: None,
             recoveries: 0,
@@ -216,6 +266,15 @@ impl RunInfo {
                     step.learn(event);
                 }
             }
+            let promise = match (event, event.operation()) {
+                (Event::PromiseSettled(settled), _) => Some(&*settled.key),
+                (_, Some(operation)) if operation.kind == OperationKind::Promise => Some(&*operation.key),
+                _ => None,
+            };
+            if let Some(key) = promise {
+                info.learn_of_promise(key, event);
+                continue;
+            }
             match event {
                 Event::Recovered { .. } => info.recoveries += 1,
                 Event::Halted(halted) => info.halt = Some(halt_of(halted)),
@@ -234,12 +293,27 @@ impl RunInfo {
                         signal.taken_by = Some(taken.operation.key.to_string());
                     }
                 }
-                Event::Started(_) | Event::AttemptFailed(_) | Event::StepCompleted(_) | Event::Patched(_) => {}
+                Event::Started(_)
+                | Event::AttemptFailed(_)
+                | Event::StepCompleted(_)
+                | Event::Patched(_)
+                | Event::PromiseSettled(_)
+                | Event::PromiseTaken(_) => {}
             }
         }
         // Why this process could not continue it says nothing any more once it has ended.
         info.halt = info.halt.or(stuck.filter(|_| info.status.is_unfinished()));
         Some(info)
+    }
+
+    fn learn_of_promise(&mut self, key: &str, event: &Event) {
+        if !self.promises.iter().any(|promise| promise.key == key) {
+            let (state, value, reason, due, key) = (None, None, None, None, key.to_owned());
+            self.promises.push(PromiseInfo { key, state, value, reason, due, settled_at: None, is_taken: false });
+        }
+        if let Some(promise) = self.promises.iter_mut().find(|promise| promise.key == key) {
+            promise.learn(event);
+        }
     }
 }
 
@@ -289,7 +363,9 @@ impl StepInfo {
             | Event::TimerSet(_)
             | Event::TimerFired(_)
             | Event::SignalReceived(_)
-            | Event::SignalTaken(_) => {}
+            | Event::SignalTaken(_)
+            | Event::PromiseSettled(_)
+            | Event::PromiseTaken(_) => {}
         }
     }
 }

@@ -5,7 +5,7 @@ mod info;
 mod verify_store;
 
 pub use check::{CHECK_LIST_MAX, Check, Stranded};
-pub use info::{AttemptInfo, RunInfo, RunSummary, SignalInfo, StepInfo, StepStatus, TimerInfo};
+pub use info::{AttemptInfo, PromiseInfo, RunInfo, RunSummary, SignalInfo, StepInfo, StepStatus, TimerInfo};
 pub use verify_store::{Finding, StoreReport};
 
 use crate::engine::{Loaded, ResumeRefused, load};

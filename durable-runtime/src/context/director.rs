@@ -83,9 +83,11 @@ pub(super) fn directed<'a, O: Recorded>(
 
 /// Tells the process's director, if it has one, of an outcome.
 pub(super) fn recorded(environment: &Environment, event: &Event) {
-    if let (Some(director), Event::StepCompleted(_) | Event::TimerFired(_) | Event::SignalTaken(_), Some(operation)) =
-        (&environment.director, event, event.operation())
-    {
+    let is_outcome = matches!(
+        event,
+        Event::StepCompleted(_) | Event::TimerFired(_) | Event::SignalTaken(_) | Event::PromiseTaken(_)
+    );
+    if let (Some(director), true, Some(operation)) = (&environment.director, is_outcome, event.operation()) {
         director.ended(&operation.key);
     }
 }

@@ -3,10 +3,10 @@
 
 mod answers;
 pub(crate) mod callee;
-mod chance;
 #[cfg(feature = "testing")]
 mod director;
 pub(crate) mod patch;
+mod promise;
 mod scope;
 mod shared;
 mod signal;
@@ -27,10 +27,10 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 pub(crate) use answers::{Stop, Wants};
-pub use chance::RunRng;
 #[cfg(feature = "testing")]
 pub(crate) use director::{Attempt, Cue, Director};
 pub use patch::PATCH_ID_BYTES_MAX;
+pub use promise::{Promise, PromiseFailure};
 pub(crate) use scope::Scope;
 pub use shared::STEP_NAME_BYTES_MAX;
 pub(crate) use shared::{Environment, Received, RunShared, Waits, check_name};
@@ -44,6 +44,7 @@ pub(crate) use suspension::{Origin, Suspension};
 pub use timer::{Elapsed, Timeout, Timer};
 pub(crate) use wakes::BodyWakes;
 
+use crate::chance::RunRng;
 use crate::clock::Timestamp;
 use crate::future::DurableFuture;
 use crate::{Recorded, RunId};
@@ -267,6 +268,36 @@ impl Context {
     #[track_caller]
     pub fn signal<T: DeserializeOwned>(&self, name: impl Into<Cow<'static, str>>) -> Signal<T> {
         Signal::claim(&self.shared, name.into())
+    }
+
+    /// A promise of this name: it has an id that can be handed out, and whoever has that settles it with
+    /// [`Runtime::resolve`](crate::Runtime::resolve) or [`Runtime::reject`](crate::Runtime::reject).
+    ///
+    /// Unlike a [signal](Self::signal) it is settled once, and whoever comes later is told so. Its key is the name, which
+    /// has 1 to [`STEP_NAME_BYTES_MAX`] bytes and no `#`. See [`Promise`] for what it promises.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use durable_runtime::{Context, PromiseFailure, PromiseId, durable};
+    ///
+    /// async fn ask(manager: &str, promise: &PromiseId) {
+    ///     println!("to {manager}: https://shop.example/approve/{promise}");
+    /// }
+    ///
+    /// #[durable]
+    /// async fn asks_the_manager(ctx: Context) -> String {
+    ///     let approval = ctx.promise::<u64>("approval").timeout(Duration::from_secs(3 * 86_400));
+    ///     ctx.run(ask, "Ada", &approval.id()).await;
+    ///     match approval.await {
+    ///         Ok(cents) => format!("{cents} cents are approved"),
+    ///         Err(PromiseFailure::Rejected(reason)) => format!("nothing: {reason}"),
+    ///         Err(PromiseFailure::TimedOut) => "Ada is on holiday".to_owned(),
+    ///     }
+    /// }
+    /// ```
+    #[track_caller]
+    pub fn promise<T: DeserializeOwned>(&self, name: impl Into<Cow<'static, str>>) -> Promise<T> {
+        Promise::claim(&self.shared, name.into())
     }
 
     /// What `#[durable]` makes of `ctx.run(…)`.

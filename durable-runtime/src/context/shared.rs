@@ -1,9 +1,9 @@
 //! What a run's code and its driver share: the [`Replay`], the slots of claimed operations, and the
 //! records on their way to the committer.
 
+mod incoming;
 mod patches;
 mod place;
-mod signals;
 mod timers;
 mod waits;
 
@@ -31,9 +31,9 @@ use crate::payload::Codec;
 use crate::replay::{Answer, Begin, ClaimNumber, Delivery, Replay, Request};
 use crate::store::Record;
 
+pub(crate) use self::incoming::Received;
+use self::incoming::Receivers;
 pub(crate) use self::place::check_name;
-pub(crate) use self::signals::Received;
-use self::signals::Receivers;
 pub(crate) use self::waits::Waits;
 
 /// An append is closed when its frames have this many bytes; the last one may go beyond.
@@ -79,7 +79,7 @@ struct State {
     waiting: BTreeSet<(Position, ClaimNumber)>,
     /// Timers that are awaited and have not fired.
     timers: Timers,
-    /// Waits for signals that are awaited and have not been given one.
+    /// Waits for what others send that are awaited and have not been given it.
     receivers: Receivers,
     /// How often the code has asked for chance.
     draws: u64,
@@ -134,7 +134,7 @@ impl RunShared {
             Origin::Suspended(Suspension { at }) => (true, None, Some(at)),
         };
         let suspending = environment.suspends.then_some(Suspending::back_from(left_at));
-        let clears = replay.waiting_signals().into_iter().collect();
+        let clears = replay.untold().into_iter().collect();
         let state = State {
             replay,
             slots: Vec::new(),
@@ -302,7 +302,7 @@ impl RunShared {
             if state.is_to_leave() {
                 return Wants::Suspend;
             }
-            if state.give_signal(&self.environment, now) || state.tend_timers(&self.environment, now) {
+            if state.give_next(&self.environment, now) || state.tend_timers(&self.environment, now) {
                 if state.is_to_replay_next() {
                     return Wants::Suspend;
                 }

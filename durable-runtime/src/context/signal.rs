@@ -57,23 +57,31 @@ impl<T: DeserializeOwned> Future for Signal<T> {
             return Poll::Pending;
         };
         signal.is_over = true;
-        match read(&value) {
-            Ok(value) => Poll::Ready(value),
-            Err(why) => {
-                let key = signal.shared.operation(signal.claim).map(|operation| operation.key);
-                let (said, type_name) = (value.excerpt(), std::any::type_name::<T>());
-                signal.shared.halt(Halt::new(
-                    HaltReason::Value,
-                    key,
-                    format!(
-                        "the signal {:?} says {said}, which is no {type_name}: {why}. It is kept: deploy code that reads it, and resume the run",
-                        signal.name
-                    ),
-                ));
-                Poll::Pending
-            }
+        match read_or_halt(&signal.shared, signal.claim, &value, &format_args!("the signal {:?} says", signal.name)) {
+            Some(value) => Poll::Ready(value),
+            None => Poll::Pending,
         }
     }
+}
+
+/// Reads what somebody has sent; what is no `T` halts the run.
+pub(super) fn read_or_halt<T: DeserializeOwned>(
+    shared: &RunShared,
+    claim: ClaimNumber,
+    value: &Payload,
+    what: &dyn fmt::Display,
+) -> Option<T> {
+    let why = match read(value) {
+        Ok(value) => return Some(value),
+        Err(why) => why,
+    };
+    let key = shared.operation(claim).map(|operation| operation.key);
+    let (said, type_name) = (value.excerpt(), std::any::type_name::<T>());
+    let message = format!(
+        "{what} {said}, which is no {type_name}: {why}. It is kept: deploy code that reads it, and resume the run"
+    );
+    shared.halt(Halt::new(HaltReason::Value, key, message));
+    None
 }
 
 fn read<T: DeserializeOwned>(value: &Payload) -> Result<T, String> {

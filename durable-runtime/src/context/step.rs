@@ -245,7 +245,9 @@ impl<O> Future for Step<'_, O> {
                     Arrival::Wait => return Poll::Pending,
                     Arrival::Delivered(Answer::Step(outcome)) => return step.resolve(outcome),
                     // Not for a step: of which kind an operation is was compared (R9).
-                    Arrival::Delivered(Answer::Fired | Answer::Signal(_)) => step.stage = Stage::Over,
+                    Arrival::Delivered(Answer::Fired | Answer::Signal(_) | Answer::Promise(_)) => {
+                        step.stage = Stage::Over;
+                    }
                     Arrival::Begin { attempt, not_before } => match not_before {
                         Some(due) => {
                             let sleep = step.shared.environment.clock.sleep_until(due);

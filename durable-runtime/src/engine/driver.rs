@@ -9,8 +9,8 @@ use tracing::Instrument as _;
 use super::active::Outcome;
 use super::committer::{CommitError, Commits, Link};
 use super::execution::{Execution, RunWaker, Turn};
+use super::incoming::{Answer, Message, NotReceived};
 use super::registry::Returned;
-use super::signals::{Answer, Message, SignalRefused};
 use super::sleepers::Sleepers;
 use crate::clock::{Sleep, Timestamp};
 use crate::context::{Received, RunShared, Stop, Suspension, Waits};
@@ -47,7 +47,7 @@ impl Control {
         self.waker.wake_by_ref();
     }
 
-    /// Gives the run a signal.
+    /// Gives the run what somebody has sent.
     pub(super) fn send(&self, message: Message) {
         self.inbox.lock().push(message);
         self.waker.wake_by_ref();
@@ -207,28 +207,25 @@ impl Driver {
         waits.filter(|_| rests.is_none_or(|(since, _)| now >= since.after(STAYS)) && self.senders.is_empty())
     }
 
-    /// Takes in the signals that were sent.
+    /// Takes in what was sent.
     fn receive(&mut self) {
-        for Message { signal, answer } in self.control.take_messages() {
-            match self.shared.receive(signal) {
-                Received::At(position) => self.senders.push((position.next(), Sent::New, answer)),
-                Received::Again(length) => self.senders.push((length, Sent::Again, answer)),
-                // Whoever does not wait any more need not be told.
-                Received::Conflicts => drop(answer.send(Err(SignalRefused::Conflicts))),
-                Received::TooMany => drop(answer.send(Err(SignalRefused::TooMany))),
+        for Message { incoming, answer } in self.control.take_messages() {
+            match self.shared.receive(incoming) {
+                Received::At(length, sent) => self.senders.push((length, sent, answer)),
                 Received::Refused => drop(answer),
             }
         }
         self.tell_senders();
     }
 
-    /// Tells those whose signals are durable.
+    /// Tells those of whom it is durable what became of what they sent.
     fn tell_senders(&mut self) {
         if self.senders.is_empty() {
             return;
         }
         let durable = self.shared.durable();
         for (_, sent, answer) in self.senders.extract_if(.., |(length, ..)| *length <= durable) {
+            // Whoever does not wait any more need not be told.
             drop(answer.send(Ok(sent)));
         }
     }
@@ -379,7 +376,7 @@ impl Driver {
             CommitError::Closed => return Outcome::Stopped,
             CommitError::Store(error) => {
                 for (_, _, answer) in self.senders.drain(..) {
-                    drop(answer.send(Err(SignalRefused::Store(error.clone()))));
+                    drop(answer.send(Err(NotReceived::Store(error.clone()))));
                 }
                 format!(
                     "the store failed: {error}. The run goes on from its last acknowledged record once it is resumed, or when the store is opened anew"

@@ -148,6 +148,8 @@ pub(crate) async fn verify(
             | Event::StepCompleted(_)
             | Event::SignalReceived(_)
             | Event::SignalTaken(_)
+            | Event::PromiseSettled(_)
+            | Event::PromiseTaken(_)
             | Event::Recovered { .. }
             | Event::Resumed { .. }
             | Event::Patched(_)

@@ -12,14 +12,17 @@ use futures::{Future, Stream};
 use serde::de::DeserializeOwned;
 
 use super::{DurableFuture, DurableStream};
-use crate::{Signal, Step, Timeout, Timer};
+use crate::{Promise, Signal, Step, Timeout, Timer};
 
 #[diagnostic::do_not_recommend]
 impl<O> DurableFuture for Step<'_, O> {}
 #[diagnostic::do_not_recommend]
 impl DurableFuture for Timer {}
 
+#[diagnostic::do_not_recommend]
 impl<T: DeserializeOwned> DurableFuture for Signal<T> {}
+#[diagnostic::do_not_recommend]
+impl<T: DeserializeOwned> DurableFuture for Promise<T> {}
 #[diagnostic::do_not_recommend]
 impl<F: DurableFuture> DurableFuture for Timeout<F> {}
 

@@ -54,6 +54,10 @@ pub(crate) enum Event {
     SignalReceived(SignalReceived),
     /// The code is given one: the outcome of its wait.
     SignalTaken(SignalTaken),
+    /// Somebody outside has settled a promise.
+    PromiseSettled(PromiseSettled),
+    /// The code is told: the promise's one outcome.
+    PromiseTaken(PromiseTaken),
 }
 
 impl Event {
@@ -70,6 +74,8 @@ impl Event {
             Self::TimerFired(event) => event.at,
             Self::SignalReceived(event) => event.at,
             Self::SignalTaken(event) => event.at,
+            Self::PromiseSettled(event) => event.at,
+            Self::PromiseTaken(event) => event.at,
             Self::Recovered { at, .. } | Self::Resumed { at } => *at,
         }
     }
@@ -82,13 +88,15 @@ impl Event {
             Self::TimerSet(event) => Some(&event.operation),
             Self::TimerFired(event) => Some(&event.operation),
             Self::SignalTaken(event) => Some(&event.operation),
+            Self::PromiseTaken(event) => Some(&event.operation),
             Self::Started(_)
             | Self::Recovered { .. }
             | Self::Halted(_)
             | Self::Resumed { .. }
             | Self::Finished(_)
             | Self::Patched(_)
-            | Self::SignalReceived(_) => None,
+            | Self::SignalReceived(_)
+            | Self::PromiseSettled(_) => None,
         }
     }
 
@@ -101,13 +109,15 @@ impl Event {
             Self::TimerSet(event) => Some(&mut event.operation),
             Self::TimerFired(event) => Some(&mut event.operation),
             Self::SignalTaken(event) => Some(&mut event.operation),
+            Self::PromiseTaken(event) => Some(&mut event.operation),
             Self::Started(_)
             | Self::Recovered { .. }
             | Self::Halted(_)
             | Self::Resumed { .. }
             | Self::Finished(_)
             | Self::Patched(_)
-            | Self::SignalReceived(_) => None,
+            | Self::SignalReceived(_)
+            | Self::PromiseSettled(_) => None,
         }
     }
 
@@ -125,6 +135,8 @@ impl Event {
             Self::TimerFired(event) => event.at = time,
             Self::SignalReceived(event) => event.at = time,
             Self::SignalTaken(event) => event.at = time,
+            Self::PromiseSettled(event) => event.at = time,
+            Self::PromiseTaken(event) => event.at = time,
             Self::Recovered { at, .. } | Self::Resumed { at } => *at = time,
         }
     }
@@ -136,6 +148,7 @@ impl Event {
             Self::TimerSet(event) => Some(Timestamp(event.due)),
             // At once; a run that is in memory has it already.
             Self::SignalReceived(event) => Some(Timestamp(event.at)),
+            Self::PromiseSettled(event) => Some(Timestamp(event.at)),
             Self::Started(_)
             | Self::StepCompleted(_)
             | Self::Recovered { .. }
@@ -144,7 +157,8 @@ impl Event {
             | Self::Finished(_)
             | Self::Patched(_)
             | Self::TimerFired(_)
-            | Self::SignalTaken(_) => None,
+            | Self::SignalTaken(_)
+            | Self::PromiseTaken(_) => None,
         }
     }
 
@@ -163,13 +177,15 @@ impl Event {
             Self::TimerFired(_) => "TimerFired",
             Self::SignalReceived(_) => "SignalReceived",
             Self::SignalTaken(_) => "SignalTaken",
+            Self::PromiseSettled(_) => "PromiseSettled",
+            Self::PromiseTaken(_) => "PromiseTaken",
         }
     }
 }
 
 /// The newest event that is not about what others send: a run that is halted receives signals, too.
 pub(crate) fn last_of(events: &[Event]) -> Option<&Event> {
-    events.iter().rfind(|event| !matches!(event, Event::SignalReceived(_)))
+    events.iter().rfind(|event| !matches!(event, Event::SignalReceived(_) | Event::PromiseSettled(_)))
 }
 
 /// See [`Event::Started`].
@@ -330,6 +346,39 @@ pub(crate) struct SignalTaken {
     pub(crate) at: u64,
 }
 
+/// See [`Event::PromiseSettled`]. Once per promise.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PromiseSettled {
+    /// The promise's. The code may not have asked for it yet, in this life.
+    pub(crate) key: Text,
+    pub(crate) settlement: Settlement,
+    pub(crate) at: u64,
+}
+
+/// What somebody outside has made of a promise.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) enum Settlement {
+    /// It is resolved with this value.
+    Resolved {
+        #[serde(with = "spelling")]
+        value: Payload,
+        #[serde(with = "spelling::hex")]
+        digest: u64,
+    },
+    /// It is rejected, for this reason.
+    Rejected(Text),
+}
+
+/// See [`Event::PromiseTaken`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PromiseTaken {
+    pub(crate) operation: Operation,
+    pub(crate) at: u64,
+}
+
 /// What the code asked for, with all that replay compares (R4, R9).
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -360,6 +409,8 @@ pub(crate) enum OperationKind {
     Timer,
     /// `ctx.signal`.
     Signal,
+    /// `ctx.promise`.
+    Promise,
 }
 
 impl fmt::Display for OperationKind {
@@ -368,6 +419,7 @@ impl fmt::Display for OperationKind {
             Self::Step => f.write_str("step"),
             Self::Timer => f.write_str("timer"),
             Self::Signal => f.write_str("signal"),
+            Self::Promise => f.write_str("promise"),
         }
     }
 }

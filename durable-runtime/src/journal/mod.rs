@@ -15,8 +15,8 @@ mod text;
 pub(crate) use arguments::Arguments;
 pub(crate) use event::last_of;
 pub(crate) use event::{
-    AttemptFailed, CodeId, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, SignalReceived,
-    SignalTaken, Site, Started, StepCompleted, TimerFired, TimerSet,
+    AttemptFailed, CodeId, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, PromiseSettled,
+    PromiseTaken, Settlement, SignalReceived, SignalTaken, Site, Started, StepCompleted, TimerFired, TimerSet,
 };
 pub(crate) use frame::{decode, encode};
 pub use lines::Journal;

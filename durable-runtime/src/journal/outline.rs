@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::event::{AttemptError, Operation, Outcome};
-use super::{Event, Journal};
+use super::{Event, Journal, Settlement};
 use crate::clock::Timestamp;
 
 impl Journal {
@@ -78,6 +78,11 @@ fn line(event: &Event) -> String {
         Event::TimerFired(fired) => format!("{} has fired", fired.operation.key),
         Event::SignalReceived(signal) => format!("signal {} {}", signal.name, signal.value.excerpt()),
         Event::SignalTaken(taken) => format!("{} taken", taken.operation.key),
+        Event::PromiseSettled(settled) => match &settled.settlement {
+            Settlement::Resolved { value, .. } => format!("{} resolved {}", settled.key, value.excerpt()),
+            Settlement::Rejected(reason) => format!("{} rejected: {reason}", settled.key),
+        },
+        Event::PromiseTaken(taken) => format!("{} taken", taken.operation.key),
     }
 }
 

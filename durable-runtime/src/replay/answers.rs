@@ -1,7 +1,7 @@
 //! What a replay answers those who ask it.
 
 use super::{ClaimNumber, Divergence};
-use crate::journal::Outcome;
+use crate::journal::{Outcome, Settlement};
 use crate::payload::Payload;
 
 /// What an operation resolves to.
@@ -13,6 +13,8 @@ pub(crate) enum Answer {
     Fired,
     /// What a signal says.
     Signal(Payload),
+    /// What somebody has made of a promise.
+    Promise(Settlement),
 }
 
 /// What the code is to be told next.

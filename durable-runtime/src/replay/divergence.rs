@@ -92,14 +92,16 @@ pub(crate) fn went_on_since(events: &[Event], present: CodeId) -> Option<CodeId>
             | Event::StepCompleted(_)
             | Event::TimerSet(_)
             | Event::TimerFired(_)
-            | Event::SignalTaken(_) => {
+            | Event::SignalTaken(_)
+            | Event::PromiseTaken(_) => {
                 latest = writing.filter(|code| *code != present && Some(*code) != first).or(latest);
             }
             Event::Halted(_)
             | Event::Resumed { .. }
             | Event::Finished(_)
             | Event::Patched(_)
-            | Event::SignalReceived(_) => {}
+            | Event::SignalReceived(_)
+            | Event::PromiseSettled(_) => {}
         }
     }
     latest

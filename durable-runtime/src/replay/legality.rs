@@ -43,8 +43,8 @@ pub(super) struct OperationFacts {
     pub(super) kind_of_claim: Option<OperationKind>,
     pub(super) failed_attempts: u32,
     pub(super) completed: bool,
-    /// Of one that takes a signal: whether it may take that one.
-    pub(super) may_take: bool,
+    /// Of one that takes a signal: whether it may take that one. Of any other: whether a promise of its key is settled.
+    pub(super) is_there: bool,
 }
 
 /// What is recorded of that which an event is about.
@@ -58,6 +58,10 @@ pub(super) enum Facts {
     /// Whether a signal of its id was received.
     Signal {
         is_received: bool,
+    },
+    /// Whether the promise is settled, or its time has come.
+    Promise {
+        is_settled: bool,
     },
     /// The event is about the run.
     Nothing,
@@ -104,9 +108,12 @@ impl Legality {
                 | Event::TimerSet(_)
                 | Event::TimerFired(_)
                 | Event::SignalReceived(_)
-                | Event::SignalTaken(_),
+                | Event::SignalTaken(_)
+                | Event::PromiseSettled(_)
+                | Event::PromiseTaken(_),
             ) => Stage::Running,
-            (Stage::Running, Event::Halted(_)) | (Stage::Halted, Event::SignalReceived(_)) => Stage::Halted,
+            (Stage::Running, Event::Halted(_))
+            | (Stage::Halted, Event::SignalReceived(_) | Event::PromiseSettled(_)) => Stage::Halted,
             (Stage::Running, Event::Finished(_)) => Stage::Finished,
             (stage, _) => return illegal(format!("the run is {stage:?}")),
         };
@@ -115,6 +122,9 @@ impl Legality {
         }
         if let Facts::Signal { is_received: true } = facts {
             return illegal("a signal with its id is recorded already".to_owned());
+        }
+        if let Facts::Promise { is_settled: true } = facts {
+            return illegal("the promise is settled already".to_owned());
         }
         if let (Some(operation), Facts::Operation(facts)) = (event.operation(), facts) {
             let key = &operation.key;
@@ -137,6 +147,9 @@ impl Legality {
                 Event::AttemptFailed(event) => (OperationKind::Step, Some(event.attempt)),
                 Event::StepCompleted(event) => (OperationKind::Step, Some(event.attempts)),
                 Event::SignalTaken(_) => (OperationKind::Signal, None),
+                Event::PromiseTaken(_) => (OperationKind::Promise, None),
+                // A promise can have its own.
+                _ if operation.kind == OperationKind::Promise => (OperationKind::Promise, None),
                 _ => (OperationKind::Timer, None),
             };
             if let Some(other) = facts.kind_of_claim.into_iter().chain([operation.kind]).find(|other| *other != kind) {
@@ -145,8 +158,12 @@ impl Legality {
             match (event, facts.kind_of_claim) {
                 (Event::TimerSet(_), Some(_)) => return illegal(format!("{key} is set already")),
                 (Event::TimerFired(_), None) => return illegal(format!("{key} was never set")),
-                (Event::SignalTaken(taken), _) if !facts.may_take => {
+                (Event::SignalTaken(taken), _) if !facts.is_there => {
                     return illegal(format!("what position {} has is not the next signal for {key}", taken.received));
+                }
+                (Event::PromiseTaken(_), _) if !facts.is_there => return illegal(format!("{key} is not settled")),
+                (Event::TimerFired(_), Some(OperationKind::Promise)) if facts.is_there => {
+                    return illegal(format!("{key} is settled, and does not fire"));
                 }
                 _ => {}
             }
@@ -157,7 +174,11 @@ impl Legality {
         self.recoveries = match event {
             Event::Recovered { .. } => self.recoveries.saturating_add(1),
             // A patch is recorded once, which is no progress of the run; nor is what others send.
-            Event::Halted(_) | Event::Finished(_) | Event::Patched(_) | Event::SignalReceived(_) => self.recoveries,
+            Event::Halted(_)
+            | Event::Finished(_)
+            | Event::Patched(_)
+            | Event::SignalReceived(_)
+            | Event::PromiseSettled(_) => self.recoveries,
             // Progress, or an operator's word, starts the count anew.
             Event::Started(_)
             | Event::AttemptFailed(_)
@@ -165,7 +186,8 @@ impl Legality {
             | Event::Resumed { .. }
             | Event::TimerSet(_)
             | Event::TimerFired(_)
-            | Event::SignalTaken(_) => 0,
+            | Event::SignalTaken(_)
+            | Event::PromiseTaken(_) => 0,
         };
         self.stage = next;
         self.length = position.next();

@@ -11,12 +11,17 @@ mod by_key;
 mod by_key_tests;
 mod diff;
 mod divergence;
+mod incoming;
+mod learning;
 mod legality;
 #[cfg(test)]
 mod message_tests;
 #[cfg(test)]
 mod patch_tests;
 mod patches;
+#[cfg(test)]
+mod promise_tests;
+mod promises;
 #[cfg(test)]
 mod signal_tests;
 mod signals;
@@ -30,14 +35,16 @@ use std::sync::Arc;
 
 pub(crate) use answers::{Answer, Begin, Delivery};
 pub(crate) use divergence::{CodeChange, Difference, Divergence, went_on_since};
+pub(crate) use incoming::{Incoming, Sent};
 pub(crate) use legality::{Illegal, Legality, Stage};
 pub(crate) use patches::Path;
-pub(crate) use signals::Sent;
+pub use promises::PromiseState;
+pub(crate) use promises::Settled;
 pub(crate) use whole::Whole;
 
 use by_key::ByKey;
-use legality::{Facts, OperationFacts};
 use patches::Patches;
+use promises::Promises;
 use signals::Signals;
 
 use crate::clock::Timestamp;
@@ -74,6 +81,7 @@ pub(crate) struct Replay {
     signals: Signals,
     /// What the signals say that were not taken.
     signal_values: BTreeMap<Position, (Payload, u64)>,
+    promises: Promises,
     /// How many records are behind what the code knows: the position after the last delivered completion.
     delivered: Position,
     /// What the run's chance is made of.
@@ -142,6 +150,7 @@ impl Replay {
             patches: Patches::default(),
             signals: Signals::default(),
             signal_values: BTreeMap::new(),
+            promises: Promises::default(),
             delivered: Position(0),
             seed: 0,
             now: 0,
@@ -165,89 +174,6 @@ impl Replay {
         replay.replayed = replay.length();
         replay.live = replay.recorded.is_empty();
         Ok(replay)
-    }
-
-    /// Takes in the next fact and returns its position.
-    ///
-    /// The one door for facts from the journal and from live execution.
-    ///
-    /// # Errors
-    /// [`Illegal`]: the fact can't follow those before it; nothing was changed.
-    pub(crate) fn apply(&mut self, event: Event) -> Result<Position, Illegal> {
-        let position = self.legality.admit(&event, &self.facts(&event))?;
-        let (at, due) = (event.at(), event.due().map(|due| due.0));
-        match event {
-            Event::AttemptFailed(event) => {
-                let recorded = self.recorded_entry(position, event.operation);
-                recorded.failed_attempts = event.attempt;
-                (recorded.due, recorded.timer) = (due, Some(position));
-            }
-            Event::TimerSet(event) => {
-                let recorded = self.recorded_entry(position, event.operation);
-                (recorded.due, recorded.timer) = (due, Some(position));
-            }
-            Event::StepCompleted(event) => self.completed(position, event.operation, Answer::Step(event.outcome), at),
-            Event::TimerFired(event) => self.completed(position, event.operation, Answer::Fired, at),
-            Event::SignalReceived(event) => {
-                self.signals.receive(position, &event);
-                self.signal_values.insert(position, (event.value, at));
-            }
-            Event::SignalTaken(event) => {
-                let received = Position(event.received);
-                self.signals.take(received);
-                if let Some((value, _)) = self.signal_values.remove(&received) {
-                    self.completed(position, event.operation, Answer::Signal(value), at);
-                }
-            }
-            Event::Started(event) => (self.patches.known, self.seed, self.now) = (event.patches, event.seed, at),
-            Event::Patched(event) => {
-                self.patches.recorded.insert(event.id.to_string());
-            }
-            Event::Recovered { .. } | Event::Halted(_) | Event::Resumed { .. } | Event::Finished(_) => {}
-        }
-        Ok(position)
-    }
-
-    fn completed(&mut self, position: Position, operation: Operation, answer: Answer, at: u64) {
-        let number = operation.claim;
-        let recorded = self.recorded_entry(position, operation);
-        (recorded.completed, recorded.timer) = (true, None);
-        self.undelivered.insert(position, Completion { position, operation: number, answer, at });
-    }
-
-    fn recorded_entry(&mut self, position: Position, operation: Operation) -> &mut Recorded {
-        let number = operation.claim;
-        self.recorded_keys.entry(operation.key.clone()).or_insert(number);
-        let is_sealed = self.is_sealed(number);
-        self.recorded.entry(number).or_insert_with(|| Recorded {
-            position,
-            // What is compared already need not be shown any more, and a long journal's would fill the memory.
-            operation: if is_sealed { Operation { arguments: None, ..operation } } else { operation },
-            failed_attempts: 0,
-            due: None,
-            timer: None,
-            completed: false,
-        })
-    }
-
-    fn facts(&self, event: &Event) -> Facts {
-        if let Event::Patched(event) = event {
-            return Facts::Patch { is_recorded: self.patches.recorded.contains(&*event.id) };
-        }
-        if let Event::SignalReceived(event) = event {
-            return Facts::Signal { is_received: self.signals.judge(event) != Sent::New };
-        }
-        let Some(operation) = event.operation() else { return Facts::Nothing };
-        let may_take = matches!(event, Event::SignalTaken(taken) if self.signals.may_take(&operation.key, Position(taken.received)));
-        let same_claim = self.recorded.get(&operation.claim);
-        Facts::Operation(OperationFacts {
-            key_of_claim: same_claim.map(|recorded| recorded.operation.key.clone()),
-            claim_of_key: self.recorded_keys.get(&operation.key).copied(),
-            kind_of_claim: same_claim.map(|recorded| recorded.operation.kind),
-            failed_attempts: same_claim.map_or(0, |recorded| recorded.failed_attempts),
-            completed: same_claim.is_some_and(|recorded| recorded.completed),
-            may_take,
-        })
     }
 
     /// How many records there are.

@@ -1,8 +1,8 @@
 //! Which signals a run has received, and which of them its code was given.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
-use super::Replay;
+use super::{Replay, Sent};
 use crate::clock::Timestamp;
 use crate::id::Position;
 use crate::journal::{SignalReceived, Text};
@@ -16,17 +16,6 @@ pub(super) struct Signals {
     /// Those that were received with an id of the sender's: what they said.
     ids: BTreeMap<Text, (Text, u64)>,
     received: usize,
-}
-
-/// What a signal is to a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sent {
-    /// Another one than all before.
-    New,
-    /// It was received before.
-    Again,
-    /// Another one was received under its id.
-    Conflicts,
 }
 
 impl Signals {
@@ -78,30 +67,15 @@ impl Signals {
     }
 
     /// Those that were not taken.
-    pub(super) fn waiting(&self) -> BTreeSet<Position> {
-        self.names.keys().copied().collect()
+    pub(super) fn waiting(&self) -> impl Iterator<Item = Position> {
+        self.names.keys().copied()
     }
 }
 
 impl Replay {
-    /// What a signal is that is about to be received.
-    pub(crate) fn judge(&self, signal: &SignalReceived) -> Sent {
-        self.signals.judge(signal)
-    }
-
-    /// How many signals were received.
-    pub(crate) fn signals(&self) -> usize {
-        self.signals.received()
-    }
-
     /// The next signal of this name that was not taken: where it was received, and when.
     pub(crate) fn next_signal(&self, name: &str) -> Option<(Position, Timestamp)> {
         let position = self.signals.next(name)?;
         self.signal_values.get(&position).map(|(_, at)| (position, Timestamp(*at)))
-    }
-
-    /// Where the signals were received that were not taken.
-    pub(crate) fn waiting_signals(&self) -> BTreeSet<Position> {
-        self.signals.waiting()
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::legality::{Facts, OperationFacts};
-use super::signals::{Sent, Signals};
-use super::{Illegal, Legality, OperationNumber, Stage};
+use super::signals::Signals;
+use super::{Illegal, Legality, OperationNumber, Sent, Stage};
 use crate::clock::Timestamp;
 use crate::id::Position;
 use crate::journal::{Event, OperationKind};
@@ -38,12 +38,17 @@ impl Whole {
         let mut legality = Legality::new();
         let mut operations: BTreeMap<OperationNumber, Known> = BTreeMap::new();
         let mut claims: BTreeMap<Arc<str>, OperationNumber> = BTreeMap::new();
-        let (mut known_patches, mut signals) = (BTreeSet::new(), Signals::default());
+        let (mut known_patches, mut signals, mut promises) = (BTreeSet::new(), Signals::default(), BTreeSet::new());
         let (mut failed, mut timers) = (false, BTreeMap::new());
         for event in events {
             let facts = match (event, event.operation()) {
                 (Event::Patched(patched), _) => Facts::Patch { is_recorded: known_patches.contains(&*patched.id) },
                 (Event::SignalReceived(signal), _) => Facts::Signal { is_received: signals.judge(signal) != Sent::New },
+                (Event::PromiseSettled(new), _) => {
+                    let known = claims.get(&*new.key).and_then(|claim| operations.get(claim));
+                    let has_fired = known.is_some_and(|known| known.completed && known.kind == OperationKind::Promise);
+                    Facts::Promise { is_settled: has_fired || promises.contains(&*new.key) }
+                }
                 (_, Some(operation)) => {
                     let known = operations.get(&operation.claim);
                     Facts::Operation(OperationFacts {
@@ -52,7 +57,10 @@ impl Whole {
                         kind_of_claim: known.map(|known| known.kind),
                         failed_attempts: known.map_or(0, |known| known.failed_attempts),
                         completed: known.is_some_and(|known| known.completed),
-                        may_take: matches!(event, Event::SignalTaken(taken) if signals.may_take(&operation.key, Position(taken.received))),
+                        is_there: match event {
+                            Event::SignalTaken(taken) => signals.may_take(&operation.key, Position(taken.received)),
+                            _ => promises.contains(&*operation.key),
+                        },
                     })
                 }
                 (_, None) => Facts::Nothing,
@@ -76,7 +84,9 @@ impl Whole {
                 }
                 match event {
                     Event::AttemptFailed(event) => known.failed_attempts = event.attempt,
-                    Event::StepCompleted(_) | Event::TimerFired(_) | Event::SignalTaken(_) => known.completed = true,
+                    Event::StepCompleted(_) | Event::TimerFired(_) | Event::SignalTaken(_) | Event::PromiseTaken(_) => {
+                        known.completed = true;
+                    }
                     Event::Started(_)
                     | Event::Recovered { .. }
                     | Event::Halted(_)
@@ -84,7 +94,8 @@ impl Whole {
                     | Event::Finished(_)
                     | Event::Patched(_)
                     | Event::TimerSet(_)
-                    | Event::SignalReceived(_) => {}
+                    | Event::SignalReceived(_)
+                    | Event::PromiseSettled(_) => {}
                 }
             }
             match event {
@@ -95,6 +106,10 @@ impl Whole {
                     timers.extend(event.due().map(|due| (position, due)));
                 }
                 Event::SignalTaken(taken) => signals.take(Position(taken.received)),
+                Event::PromiseSettled(settled) => {
+                    promises.insert(&*settled.key);
+                    timers.extend(event.due().map(|due| (position, due)));
+                }
                 Event::Started(_)
                 | Event::AttemptFailed(_)
                 | Event::StepCompleted(_)
@@ -102,7 +117,8 @@ impl Whole {
                 | Event::Halted(_)
                 | Event::Resumed { .. }
                 | Event::TimerSet(_)
-                | Event::TimerFired(_) => {}
+                | Event::TimerFired(_)
+                | Event::PromiseTaken(_) => {}
             }
         }
         Ok(Self { stage: legality.stage(), failed, timers })

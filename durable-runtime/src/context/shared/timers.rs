@@ -70,17 +70,11 @@ impl RunShared {
         waker: &Waker,
     ) -> bool {
         let mut state = self.state.lock();
-        state.replay.seal();
-        let Some(slot) = state.slots.get_mut(claim as usize) else { return false };
-        if slot.delivered.take().is_some() {
-            state.replay.progress(claim);
+        if state.take_answer(claim).is_some() {
             return true;
         }
         if state.is_polled(claim) && !state.replay.is_completed(claim) {
-            match state.replay.due(claim) {
-                Some(recorded) => state.timers.add(claim, recorded),
-                None => state.timers.add_unset(claim, due, arguments.take()),
-            }
+            state.await_time(claim, due, arguments);
         }
         state.wakes_with(claim, waker);
         false
@@ -94,6 +88,14 @@ impl RunShared {
 }
 
 impl State {
+    /// The operation is to end at this time, unless another one is recorded.
+    pub(super) fn await_time(&mut self, claim: ClaimNumber, due: Timestamp, arguments: &mut Option<Arguments>) {
+        match self.replay.due(claim) {
+            Some(recorded) => self.timers.add(claim, recorded),
+            None => self.timers.add_unset(claim, due, arguments.take()),
+        }
+    }
+
     /// The code rests: sets the timers that it has come to since, and lets the first one fire that is due. Whether one
     /// has.
     pub(super) fn tend_timers(&mut self, environment: &Environment, now: Timestamp) -> bool {

@@ -29,6 +29,9 @@ impl State {
         for claim in &self.awaited {
             if self.receivers.contains_key(claim) {
                 for_signals = true;
+                // That of a promise.
+                let due = self.replay.due(*claim);
+                first = first.into_iter().chain(due).min();
                 continue;
             }
             if self.replay.is_completed(*claim) {

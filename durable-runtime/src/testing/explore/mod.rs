@@ -34,7 +34,6 @@ use crate::engine::Limits;
 use crate::function::DurableFunction;
 use crate::id::{RUN_ID_BYTES_MAX, RunId};
 use crate::payload::{Codec, PAYLOAD_BYTES_MAX};
-use crate::runtime::Runtime;
 
 /// Makes one dependency of a world.
 type Make = Box<dyn Fn(&mut Dependencies) + Send + Sync>;
@@ -319,10 +318,54 @@ impl<F: DurableFunction> Exploration<F> {
         name: impl Into<String>,
         value: T,
     ) -> Self {
-        let name = name.into();
-        let given = name.clone();
-        let send = Box::new(move |runtime: &Runtime, run: &RunId| runtime.signal(run, &given, &value));
-        self.script_mut().signals.push(Sending { name, after, send });
+        self.script_mut().sendings.push(Sending::signal(after, name.into(), value));
+        self
+    }
+
+    /// Somebody outside resolves the promise with this key, such as `approval` or `approval#2`, so long after the run was
+    /// started, in virtual time, and not before what the calls before this one send. It is tried again until it is known
+    /// that the promise is settled, and in random worlds sometimes once more.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use durable_runtime::{Context, PromiseFailure, durable, testing};
+    /// const DAY: Duration = Duration::from_secs(86_400);
+    ///
+    /// #[durable]
+    /// async fn needs_approval(ctx: Context) -> Result<bool, PromiseFailure> {
+    ///     ctx.promise("approval").timeout(DAY).await
+    /// }
+    ///
+    /// let world = testing::explore(needs_approval, ()).resolve(DAY / 2, "approval", true).run();
+    /// assert_eq!(*world.output(), Ok(true));
+    /// let world = testing::explore(needs_approval, ()).resolve(DAY * 2, "approval", true).run();
+    /// assert_eq!(*world.output(), Err(PromiseFailure::TimedOut));
+    /// ```
+    pub fn resolve<T: Serialize + Send + Sync + 'static>(
+        mut self,
+        after: Duration,
+        key: impl Into<String>,
+        value: T,
+    ) -> Self {
+        self.script_mut().sendings.push(Sending::promise(after, key.into(), Ok(value)));
+        self
+    }
+
+    /// Somebody outside rejects the promise with this key, for this reason; otherwise like [`resolve`](Self::resolve).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use durable_runtime::{Context, PromiseFailure, durable, testing};
+    /// #[durable]
+    /// async fn hopes_for_approval(ctx: Context) -> Result<(), PromiseFailure> {
+    ///     ctx.promise("approval").await
+    /// }
+    ///
+    /// let world = testing::explore(hopes_for_approval, ()).reject(Duration::ZERO, "approval", "too expensive").run();
+    /// assert_eq!(*world.output(), Err(PromiseFailure::Rejected("too expensive".to_owned())));
+    /// ```
+    pub fn reject(mut self, after: Duration, key: impl Into<String>, reason: impl Into<String>) -> Self {
+        self.script_mut().sendings.push(Sending::promise::<()>(after, key.into(), Err(reason.into())));
         self
     }
 

@@ -32,6 +32,8 @@ pub(super) struct End {
     pub(super) key: String,
     /// What the clock says then: it is what the code may ask for.
     pub(super) at: Timestamp,
+    /// Whether it ends because it is time.
+    pub(super) is_time: bool,
 }
 
 /// A step in the order of acts.
@@ -77,6 +79,11 @@ impl Order {
         passed >= acts.len() || acts.iter().take(passed + 1).any(|turn| turn.key == key)
     }
 
+    /// Whether the promise with this key is not settled in time.
+    pub(super) fn is_too_late_for(&self, promise: &str) -> bool {
+        self.ends.iter().any(|end| end.is_time && end.key == promise)
+    }
+
     /// Whether this is what the turns wait for, when so many have passed.
     pub(super) fn passes(&self, point: &Point, passed: usize) -> bool {
         let turn = self.acts.as_ref().and_then(|acts| acts.get(passed));
@@ -118,10 +125,11 @@ fn ends(seen: &Seen, journal: &Journal) -> Arc<[End]> {
         let key = event.operation()?.key.to_string();
         let is_end = match event {
             Event::StepCompleted(completed) => seen.returned.contains(&(key.clone(), completed.attempts)),
-            Event::TimerFired(_) | Event::SignalTaken(_) => true,
+            Event::TimerFired(_) | Event::SignalTaken(_) | Event::PromiseTaken(_) => true,
             _ => false,
         };
-        is_end.then(|| End { key, at: Timestamp(event.at()) })
+        let is_time = matches!(event, Event::TimerFired(_));
+        is_end.then(|| End { key, at: Timestamp(event.at()), is_time })
     });
     ended.collect()
 }

@@ -10,12 +10,13 @@ use super::clock::{self, VirtualClock};
 use super::disk::Disk;
 use super::mishap::Crash;
 use super::schedule::Schedule;
+use super::script::NotSent;
 use super::stage::{Death, Seen, Stage};
 use super::{Exploration, World};
 use crate::context::{Dependencies, Environment};
 use crate::engine::{Counters, Limits, load};
 use crate::entropy::FixedEntropy;
-use crate::error::{RunError, SignalError, StartError};
+use crate::error::{RunError, StartError};
 use crate::function::DurableFunction;
 use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
@@ -141,33 +142,29 @@ impl<F: DurableFunction> Exploration<F> {
         Limits { recoveries_without_progress: self.limits.recoveries_without_progress.max(LIVES_MAX), ..self.limits }
     }
 
-    /// What becomes of the run, while others send it signals.
+    /// What becomes of the run, while others send to it.
     async fn result(&self, runtime: &Runtime, stage: &Stage, run: Run<F::Output>) -> Result<F::Output, RunError> {
-        let sending = Box::pin(self.send_signals(runtime, stage));
+        let sending = Box::pin(self.send(runtime, stage));
         match select(run.into_future(), sending).await {
             Either::Left((result, _)) => result,
-            Either::Right((error, run)) => match error {
-                SignalError::Finished { .. } => run.await,
-                error => {
-                    let halt = match &error {
-                        SignalError::Store { .. } => Halt::new(HaltReason::Storage, None, error.to_string()),
-                        _ => Halt::new(HaltReason::Misuse, None, error.to_string()),
-                    };
-                    Err(RunError::Halted { run: self.id.clone(), halt })
-                }
-            },
+            Either::Right((NotSent::Ended, run)) => run.await,
+            Either::Right((NotSent::Failed(halt), _)) => Err(RunError::Halted { run: self.id.clone(), halt }),
         }
     }
 
     /// Sends what the script says, one after the other, each until it is acknowledged. Ends only if that fails.
-    async fn send_signals(&self, runtime: &Runtime, stage: &Stage) -> SignalError {
-        for (index, signal) in self.script.signals.iter().enumerate().skip(stage.signals_sent()) {
-            clock::sleep(stage.signal_waits(index, signal.after)).await;
-            let send = || (signal.send)(runtime, &self.id).id(format!("scripted {index}"));
+    async fn send(&self, runtime: &Runtime, stage: &Stage) -> NotSent {
+        for (number, sending) in self.script.sendings.iter().enumerate().skip(stage.sent_before()) {
+            clock::sleep(stage.sender_waits(number, sending.after)).await;
+            if sending.is_promise && !stage.may_settle(&sending.name) {
+                stage.is_sent();
+                continue;
+            }
+            let send = || (sending.send)(runtime.clone(), self.id.clone(), number);
             if let Err(error) = send().await {
                 return error;
             }
-            if stage.signal_sent()
+            if stage.is_sent()
                 && let Err(error) = send().await
             {
                 return error;

@@ -2,19 +2,39 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::mishap::Crash;
+use crate::chance::promise_token;
 use crate::context::{Attempt, StepContext};
-use crate::id::RunId;
+use crate::engine::Loaded;
+use crate::error::{PromiseError, SignalError};
+use crate::halt::{Halt, HaltReason};
+use crate::id::{PromiseId, PromiseIdParts, RunId};
 use crate::payload::{Codec, PAYLOAD_BYTES_MAX, Payload};
-use crate::{Runtime, SendSignal};
+use crate::{Runtime, SignalSent};
 
-/// Sends a signal to the run.
-type Sends = Box<dyn Fn(&Runtime, &RunId) -> SendSignal + Send + Sync>;
+/// Sends something to the run; the number is that of what is sent.
+type Sends = Box<dyn Fn(Runtime, RunId, usize) -> BoxFuture<'static, Result<(), NotSent>> + Send + Sync>;
+
+/// Why nothing more can be sent.
+pub(super) enum NotSent {
+    /// The run has ended.
+    Ended,
+    Failed(Halt),
+}
+
+impl NotSent {
+    fn failed(reason: HaltReason, error: &dyn fmt::Display) -> Self {
+        Self::Failed(Halt::new(reason, None, error.to_string()))
+    }
+}
 
 /// Returns what the step does, or nothing if the real one is to be called.
 type Fake = Box<dyn Fn(&FakeCall<'_>, Codec) -> Option<Payload> + Send + Sync>;
@@ -25,15 +45,73 @@ pub(super) struct Script {
     pub(super) fakes: BTreeMap<String, Fake>,
     pub(super) crashes: Vec<(Crash, String)>,
     pub(super) takes: BTreeMap<String, Duration>,
-    pub(super) signals: Vec<Sending>,
+    pub(super) sendings: Vec<Sending>,
 }
 
-/// A signal that somebody outside sends.
+/// What somebody outside sends.
 pub(super) struct Sending {
+    /// A signal's name, or a promise's key.
     pub(super) name: String,
+    pub(super) is_promise: bool,
     /// So long after the run was started for the first time.
     pub(super) after: Duration,
     pub(super) send: Sends,
+}
+
+impl Sending {
+    pub(super) fn signal<T: Serialize + Send + Sync + 'static>(after: Duration, name: String, value: T) -> Self {
+        let (given, value) = (name.clone(), Arc::new(value));
+        let send = move |runtime: Runtime, run: RunId, number| {
+            let (name, value) = (given.clone(), Arc::clone(&value));
+            async move {
+                match runtime.signal(&run, &name, &*value).id(format!("scripted {number}")).await {
+                    Ok(SignalSent::Recorded | SignalSent::Duplicate) => Ok(()),
+                    Err(SignalError::Finished { .. }) => Err(NotSent::Ended),
+                    Err(error @ SignalError::Store { .. }) => Err(NotSent::failed(HaltReason::Storage, &error)),
+                    Err(error) => Err(NotSent::failed(HaltReason::Misuse, &error)),
+                }
+            }
+            .boxed()
+        };
+        Self { name, is_promise: false, after, send: Box::new(send) }
+    }
+
+    /// `value` or the reason against it.
+    pub(super) fn promise<T: Serialize + Send + Sync + 'static>(
+        after: Duration,
+        key: String,
+        value: Result<T, String>,
+    ) -> Self {
+        let (given, value) = (key.clone(), Arc::new(value));
+        let send = move |runtime: Runtime, run: RunId, _| {
+            let (key, value) = (given.clone(), Arc::clone(&value));
+            async move {
+                let id = promise_id(&runtime, run, key).await?;
+                let settled = match &*value {
+                    Ok(value) => runtime.resolve(&id, value).await,
+                    Err(reason) => runtime.reject(&id, reason).await,
+                };
+                match settled {
+                    // Somebody who is told that it is settled already has sent it before, or is late.
+                    Ok(()) | Err(PromiseError::Settled { .. }) => Ok(()),
+                    Err(PromiseError::Finished { .. }) => Err(NotSent::Ended),
+                    Err(error @ PromiseError::Store { .. }) => Err(NotSent::failed(HaltReason::Storage, &error)),
+                    Err(error) => Err(NotSent::failed(HaltReason::Misuse, &error)),
+                }
+            }
+            .boxed()
+        };
+        Self { name: key, is_promise: true, after, send: Box::new(send) }
+    }
+}
+
+/// The id that the promise with this key has, or would have.
+async fn promise_id(runtime: &Runtime, run: RunId, key: String) -> Result<PromiseId, NotSent> {
+    let loaded = runtime.inner.engine.load(&run).await;
+    let loaded = loaded.map_err(|error| NotSent::failed(HaltReason::Storage, &error))?;
+    let seed = loaded.as_ref().and_then(Loaded::started).map_or(0, |started| started.seed);
+    let token = promise_token(seed, &key);
+    Ok(PromiseId::of(&PromiseIdParts { run, key, token }))
 }
 
 impl Script {
@@ -72,7 +150,7 @@ impl fmt::Debug for Script {
             .field("fakes", &self.fakes.keys())
             .field("crashes", &self.crashes)
             .field("takes", &self.takes)
-            .field("signals", &self.signals.iter().map(|signal| &signal.name).collect::<Vec<_>>())
+            .field("sendings", &self.sendings.iter().map(|sending| &sending.name).collect::<Vec<_>>())
             .finish()
     }
 }

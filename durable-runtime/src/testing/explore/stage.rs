@@ -58,8 +58,8 @@ struct State {
     life: u32,
     boundary: u32,
     seen: Seen,
-    /// How many of the scripted signals are recorded, as far as their sender knows.
-    signals: usize,
+    /// How much of what is sent to the run is recorded, as far as the sender knows.
+    sent: usize,
     /// How long all lives took until the run was started for the first time.
     started: Option<Duration>,
     /// What is durable of each operation.
@@ -173,24 +173,29 @@ impl Stage {
         self.state.lock().note(text);
     }
 
-    /// The sender of the scripted signals, in a process in which the run is started: how many are recorded, as far as it
+    /// The sender of what the script says, in a process in which the run is started: how much is recorded, as far as it
     /// knows.
-    pub(super) fn signals_sent(&self) -> usize {
+    pub(super) fn sent_before(&self) -> usize {
         let mut state = self.state.lock();
         let now = state.elapsed();
         state.started.get_or_insert(now);
-        state.signals
+        state.sent
     }
 
     /// The sender knows that one more is recorded. Whether it sends it again.
-    pub(super) fn signal_sent(&self) -> bool {
+    pub(super) fn is_sent(&self) -> bool {
         let mut state = self.state.lock();
-        state.signals += 1;
-        self.schedule.sends_again(state.signals)
+        state.sent += 1;
+        self.schedule.sends_again(state.sent)
+    }
+
+    /// Whether a promise is to be settled. Not if in another world, whose result this one is to have, that was too late.
+    pub(super) fn may_settle(&self, promise: &str) -> bool {
+        self.schedule.order.as_ref().is_none_or(|order| !order.is_too_late_for(promise))
     }
 
     /// How long the sender waits before it sends this one.
-    pub(super) fn signal_waits(&self, signal: usize, after: Duration) -> Duration {
+    pub(super) fn sender_waits(&self, signal: usize, after: Duration) -> Duration {
         if self.schedule.order.is_some() {
             return Duration::ZERO;
         }
@@ -503,7 +508,7 @@ fn has_outcome(appends: &[Append], key: &str) -> bool {
     let records = appends.iter().flat_map(|append| &append.records);
     let mut events = records.filter_map(|record| journal::decode(&record.frame).ok());
     events.any(|event| match &event {
-        Event::StepCompleted(_) | Event::TimerFired(_) | Event::SignalTaken(_) => {
+        Event::StepCompleted(_) | Event::TimerFired(_) | Event::SignalTaken(_) | Event::PromiseTaken(_) => {
             event.operation().is_some_and(|of| *of.key == *key)
         }
         other => other.name() == key,
@@ -521,6 +526,7 @@ fn told(append: &Append) -> impl Iterator<Item = String> {
         Some(operation) => format!("{} {}", event.name(), operation.key),
         None => match &event {
             Event::SignalReceived(signal) => format!("{} {}", event.name(), signal.name),
+            Event::PromiseSettled(settled) => format!("{} {}", event.name(), settled.key),
             _ => event.name().to_owned(),
         },
     });

@@ -4,8 +4,8 @@ use super::Choices;
 use crate::halt::HaltReason;
 use crate::journal::event::{AttemptError, CodeId};
 use crate::journal::{
-    Arguments, AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, SignalReceived,
-    SignalTaken, Site, Started, StepCompleted, Text, TimerFired, TimerSet,
+    Arguments, AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, PromiseSettled,
+    PromiseTaken, Settlement, SignalReceived, SignalTaken, Site, Started, StepCompleted, Text, TimerFired, TimerSet,
 };
 use crate::payload::{Codec, Payload};
 
@@ -62,7 +62,7 @@ pub(super) fn operation(choices: &mut Choices<'_>, kind: OperationKind, claim: u
 fn any_operation(choices: &mut Choices<'_>) -> Operation {
     let claim = choices.number_u32();
     let key = text(choices);
-    let kind = choices.one(&[OperationKind::Step, OperationKind::Timer, OperationKind::Signal]);
+    let kind = choices.one(&[OperationKind::Step, OperationKind::Timer, OperationKind::Signal, OperationKind::Promise]);
     operation(choices, kind, claim, &key)
 }
 
@@ -80,7 +80,7 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
         HaltReason::Unregistered,
     ];
     let at = choices.number();
-    match choices.below(12) {
+    match choices.below(14) {
         0 => Event::Started(Started {
             function: text(choices).into(),
             version: choices.number_u32(),
@@ -135,6 +135,15 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
             at,
         }),
         10 => Event::SignalTaken(SignalTaken { operation: any_operation(choices), received: choices.number(), at }),
+        11 => Event::PromiseSettled(PromiseSettled {
+            key: text(choices).into(),
+            settlement: match choices.below(2) {
+                0 => Settlement::Resolved { value: payload(choices), digest: choices.number() },
+                _ => Settlement::Rejected(text(choices).into()),
+            },
+            at,
+        }),
+        12 => Event::PromiseTaken(PromiseTaken { operation: any_operation(choices), at }),
         _ => Event::Patched(Patched { id: text(choices).into(), at }),
     }
 }

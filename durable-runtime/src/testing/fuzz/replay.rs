@@ -5,8 +5,8 @@ use super::{Choices, events};
 use crate::halt::HaltReason;
 use crate::journal::event::AttemptError;
 use crate::journal::{
-    AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, SignalReceived, SignalTaken,
-    Site, Started, StepCompleted, TimerFired, TimerSet,
+    AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, PromiseSettled, PromiseTaken,
+    Settlement, SignalReceived, SignalTaken, Site, Started, StepCompleted, TimerFired, TimerSet,
 };
 use crate::payload::{Codec, Payload};
 use crate::replay::{Answer, Begin, Delivery, Difference, Replay, Request};
@@ -79,8 +79,26 @@ fn signal_taken(operation: Operation, received: u64) -> Event {
     Event::SignalTaken(SignalTaken { operation, received, at: 0 })
 }
 
+fn promise_settled(key: &str, digest: u64) -> Event {
+    let settlement = match digest % 3 {
+        0 => Settlement::Rejected(digest.to_string().into()),
+        _ => Settlement::Resolved { value: Payload::of_parts(Codec::Json, digest.to_string().into_bytes()), digest },
+    };
+    Event::PromiseSettled(PromiseSettled { key: key.to_owned().into(), settlement, at: 0 })
+}
+
+fn promise_taken(operation: Operation) -> Event {
+    Event::PromiseTaken(PromiseTaken { operation, at: 0 })
+}
+
 fn kind(choices: &mut Choices<'_>) -> OperationKind {
-    choices.one(&[OperationKind::Step, OperationKind::Step, OperationKind::Timer, OperationKind::Signal])
+    choices.one(&[
+        OperationKind::Step,
+        OperationKind::Step,
+        OperationKind::Timer,
+        OperationKind::Signal,
+        OperationKind::Promise,
+    ])
 }
 
 fn halted() -> Event {
@@ -89,7 +107,7 @@ fn halted() -> Event {
 
 /// An event that may well be legal, and may be not.
 fn event(choices: &mut Choices<'_>, of: impl FnOnce(&mut Choices<'_>) -> Operation) -> Event {
-    match choices.below(20) {
+    match choices.below(22) {
         0 => Event::Recovered { code: None, at: 0 },
         1 => halted(),
         2 => Event::Resumed { at: 0 },
@@ -100,14 +118,19 @@ fn event(choices: &mut Choices<'_>, of: impl FnOnce(&mut Choices<'_>) -> Operati
             let id = choices.one(&[None, None, Some("i"), Some("j")]);
             signal_received(choices.one(&NAMES), id, u64::from(choices.byte()))
         }
+        10 | 11 => {
+            let key = format!("{}{}", choices.one(&NAMES), choices.one(&["", "", "#2"]));
+            promise_settled(&key, u64::from(choices.byte()))
+        }
         _ => {
             let operation = of(choices);
             // Mostly one that the operation can have.
             match (operation.kind, choices.below(8)) {
                 (OperationKind::Step, 2..=4) | (_, 0) => attempt_failed(operation, attempt(choices), choices.number()),
                 (OperationKind::Step, _) | (_, 1) => completed(operation, attempt(choices)),
-                (OperationKind::Timer, 2..=4) => timer_set(operation, choices.number()),
-                (OperationKind::Timer, _) => timer_fired(operation),
+                (OperationKind::Timer, 2..=4) | (OperationKind::Promise, 2) => timer_set(operation, choices.number()),
+                (OperationKind::Timer, _) | (OperationKind::Promise, 3) => timer_fired(operation),
+                (OperationKind::Promise, _) => promise_taken(operation),
                 // Mostly a position that there is.
                 (OperationKind::Signal, _) => signal_taken(operation, u64::from(choices.byte() % 16)),
             }
@@ -238,6 +261,12 @@ fn answer_of(events: &[Event], position: usize) -> Option<Answer> {
             Event::SignalReceived(received) => Some(Answer::Signal(received.value.clone())),
             _ => None,
         },
+        Event::PromiseTaken(taken) => events.iter().find_map(|event| match event {
+            Event::PromiseSettled(settled) if *settled.key == *taken.operation.key => {
+                Some(Answer::Promise(settled.settlement.clone()))
+            }
+            _ => None,
+        }),
         Event::StepCompleted(completed) => Some(Answer::Step(completed.outcome.clone())),
         Event::TimerFired(_) => Some(Answer::Fired),
         _ => None,
@@ -357,6 +386,15 @@ fn lives(choices: &mut Choices<'_>, script: &Script) -> Life {
                         let event = match replay.next_signal(&name) {
                             Some((received, _)) => signal_taken(operation, received.0),
                             None => signal_received(&name, None, choices.number()),
+                        };
+                        record(&mut replay, event);
+                    }
+                    _ if operation.kind == OperationKind::Promise => {
+                        let event = match (replay.next_settlement(&operation.key), replay.is_recorded(claim)) {
+                            (Some(_), _) => promise_taken(operation),
+                            (None, _) if choices.flag() => promise_settled(&operation.key, choices.number()),
+                            (None, true) => timer_fired(operation),
+                            (None, false) => timer_set(operation, choices.number()),
                         };
                         record(&mut replay, event);
                     }

@@ -67,7 +67,9 @@ impl Model {
         let is_in_place = match self.stage() {
             Stage::Empty => matches!(event, Event::Started(_)),
             Stage::Running => !matches!(event, Event::Started(_) | Event::Resumed { .. }),
-            Stage::Halted => matches!(event, Event::Resumed { .. } | Event::SignalReceived(_)),
+            Stage::Halted => {
+                matches!(event, Event::Resumed { .. } | Event::SignalReceived(_) | Event::PromiseSettled(_))
+            }
             Stage::Finished => false,
         };
         let agrees = match event {
@@ -77,12 +79,25 @@ impl Model {
             Event::AttemptFailed(new) => self.admits_attempt(&new.operation, new.attempt),
             Event::StepCompleted(new) => self.admits_attempt(&new.operation, new.attempts),
             Event::TimerSet(new) => {
-                self.admits_operation(&new.operation, OperationKind::Timer)
+                self.admits_operation(&new.operation, has_time(&new.operation))
                     && self.recorded(new.operation.claim).is_none()
             }
             Event::TimerFired(new) => {
-                self.admits_operation(&new.operation, OperationKind::Timer)
+                self.admits_operation(&new.operation, has_time(&new.operation))
                     && self.recorded(new.operation.claim).is_some_and(|recorded| !recorded.is_completed)
+                    && (new.operation.kind == OperationKind::Timer || !self.is_settled(&new.operation.key))
+            }
+            Event::PromiseSettled(new) => {
+                let has_fired = |event: &Event| {
+                    matches!(event, Event::TimerFired(fired) if fired.operation.kind == OperationKind::Promise
+                        && *fired.operation.key == *new.key)
+                };
+                !self.is_settled(&new.key) && !self.events.iter().any(has_fired)
+            }
+            Event::PromiseTaken(new) => {
+                self.admits_operation(&new.operation, OperationKind::Promise)
+                    && self.recorded(new.operation.claim).is_none_or(|recorded| !recorded.is_completed)
+                    && self.is_settled(&new.operation.key)
             }
             Event::SignalReceived(new) => {
                 let same = |old: &Event| matches!(old, Event::SignalReceived(old) if old.id == new.id);
@@ -96,6 +111,10 @@ impl Model {
             _ => true,
         };
         is_in_place && agrees
+    }
+
+    fn is_settled(&self, key: &str) -> bool {
+        self.events.iter().any(|event| matches!(event, Event::PromiseSettled(settled) if *settled.key == *key))
     }
 
     /// FIFO: all signals of the same name that came before were taken, and this one was not.
@@ -245,8 +264,10 @@ impl Model {
     /// Completions that are to be delivered, or stand in the way.
     fn ahead(&self) -> impl Iterator<Item = (usize, &Operation)> {
         let completions = self.operations().filter(|(position, _)| {
-            matches!(self.events[*position], Event::StepCompleted(_) | Event::TimerFired(_) | Event::SignalTaken(_))
-                && !self.delivered.contains(position)
+            matches!(
+                self.events[*position],
+                Event::StepCompleted(_) | Event::TimerFired(_) | Event::SignalTaken(_) | Event::PromiseTaken(_)
+            ) && !self.delivered.contains(position)
         });
         // By key, what was recorded before and is not asked for is passed over.
         completions.filter(|(position, operation)| {
@@ -340,5 +361,13 @@ impl Model {
             (false, true) => Path::NewIfRecorded,
             (false, false) => Path::Old,
         }
+    }
+}
+
+/// Which kind an operation with a time is to have: a promise can have one, too.
+fn has_time(operation: &Operation) -> OperationKind {
+    match operation.kind {
+        OperationKind::Promise => OperationKind::Promise,
+        _ => OperationKind::Timer,
     }
 }

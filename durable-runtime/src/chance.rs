@@ -1,10 +1,11 @@
-//! Chance that a replay repeats: `ctx.rng()` and `ctx.uuid()`.
+//! Chance that a replay repeats: `ctx.rng()`, `ctx.uuid()`, and what can't be guessed in the id of a promise.
 
 use std::convert::Infallible;
 
 use chacha20::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _, TryRng};
 use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_128;
 
 /// Random numbers that are the same whenever the run is replayed, from [`Context::rng`](crate::Context::rng).
 ///
@@ -18,19 +19,32 @@ use uuid::Uuid;
 pub struct RunRng(ChaCha8Rng);
 
 impl RunRng {
-    pub(super) fn new(seed: u128, call: u64) -> Self {
+    pub(crate) fn new(seed: u128, call: u64) -> Self {
+        Self::with_key(seed, 0, call)
+    }
+
+    fn with_key(seed: u128, of: u128, nonce: u64) -> Self {
         let mut key = [0; 32];
         key[..16].copy_from_slice(&seed.to_le_bytes());
+        key[16..].copy_from_slice(&of.to_le_bytes());
         let mut numbers = ChaCha8Rng::from_seed(key);
-        numbers.set_stream(call);
+        numbers.set_stream(nonce);
         Self(numbers)
     }
 
-    pub(super) fn uuid(mut self) -> Uuid {
+    pub(crate) fn uuid(mut self) -> Uuid {
         let mut bytes = [0; 16];
         self.0.fill_bytes(&mut bytes);
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
+}
+
+/// What makes the id of a promise hard to guess: the first 16 bytes of `ChaCha8`, little endian, with the run's seed and
+/// the XXH3 of the promise's key as its key, and a nonce that no call of `ctx.rng()` has.
+pub(crate) fn promise_token(seed: u128, key: &str) -> u128 {
+    let mut bytes = [0; 16];
+    RunRng::with_key(seed, xxh3_128(key.as_bytes()), u64::MAX).0.fill_bytes(&mut bytes);
+    u128::from_le_bytes(bytes)
 }
 
 impl TryRng for RunRng {
@@ -64,6 +78,17 @@ mod tests {
         let uuid = RunRng::new(0, 0).uuid();
         assert_eq!(uuid.get_version_num(), 4);
         expect_test::expect!["3e00ef2f-895f-40d6-bf5b-b8e81f09a5a1"].assert_eq(&uuid.to_string());
+    }
+
+    /// It is in links that were sent: those are good for as long as the run goes on.
+    #[test]
+    fn the_token_of_a_promise_is_the_same_in_every_version() {
+        let tokens = [(0, "approval"), (1, "approval"), (0, "approval#2")].map(|(seed, key)| promise_token(seed, key));
+        let tokens = tokens.map(|token| format!("{token:032x}")).join(" ");
+        expect_test::expect![
+            "e972443c0b8535be559be9cda4e26d44 de5a9ec0922429cea9cd56da6f58f178 eaa9b8a5bad0d2aa21c0a679e81085fc"
+        ]
+        .assert_eq(&tokens);
     }
 
     /// The key stream of `ChaCha8` with a key and a nonce of zeros, from draft-strombergson-chacha-test-vectors-01, TC1.

@@ -1,4 +1,4 @@
-//! Signals on their way to runs: to the driver of one in memory, or into the store.
+//! What others send to runs, on its way: to the driver of one in memory, or into the store.
 
 use std::sync::Arc;
 
@@ -9,37 +9,35 @@ use super::committer::{CommitError, Link};
 use super::runs::{Engine, Leaving};
 use crate::clock::Timestamp;
 use crate::id::RunId;
-use crate::journal::{self, Event, SignalReceived};
-use crate::replay::{Replay, Sent};
+use crate::journal;
+use crate::replay::{Incoming, Replay, Sent};
 use crate::store::{Append, Record, RunStatus, StoreError};
 use crate::sync::atomic::Ordering;
 
 /// What the sender is told. Dropped without an answer if the run left memory before it came to it: ask again.
-pub(super) type Answer = oneshot::Sender<Result<Sent, SignalRefused>>;
+pub(super) type Answer = oneshot::Sender<Result<Sent, NotReceived>>;
 
-/// A signal for a run in memory.
+/// Something for a run in memory.
 #[derive(Debug)]
 pub(super) struct Message {
-    pub(super) signal: SignalReceived,
+    pub(super) incoming: Incoming,
     pub(super) answer: Answer,
 }
 
-/// Why a run does not receive a signal.
+/// Why a run does not receive what is sent to it.
 #[derive(Debug)]
-pub(crate) enum SignalRefused {
+pub(crate) enum NotReceived {
     Unknown,
     Finished(RunStatus),
-    Conflicts,
-    TooMany,
     ShuttingDown,
     Store(StoreError),
 }
 
 impl Engine {
-    /// Records a signal for a run, wherever that is.
-    pub(crate) async fn signal(self: &Arc<Self>, id: &RunId, signal: &SignalReceived) -> Result<Sent, SignalRefused> {
+    /// Records what is sent to a run, wherever that is.
+    pub(crate) async fn send(self: &Arc<Self>, id: &RunId, incoming: &Incoming) -> Result<Sent, NotReceived> {
         loop {
-            if let Some(told) = self.hand_over(id, signal)? {
+            if let Some(told) = self.hand_over(id, incoming)? {
                 match told.await {
                     Ok(answer) => return answer,
                     // The run has left memory.
@@ -47,9 +45,9 @@ impl Engine {
                 }
             }
             let Some(leaving) = self.take(id) else { continue };
-            let (engine, run, signal) = (Arc::clone(self), id.clone(), signal.clone());
-            let recorded = self.to_the_end(async move { engine.record_signal(leaving, run, signal).await });
-            return recorded.await.unwrap_or_else(|error| Err(SignalRefused::Store(error)));
+            let (engine, run, incoming) = (Arc::clone(self), id.clone(), incoming.clone());
+            let recorded = self.to_the_end(async move { engine.record_incoming(leaving, run, incoming).await });
+            return recorded.await.unwrap_or_else(|error| Err(NotReceived::Store(error)));
         }
     }
 
@@ -57,47 +55,43 @@ impl Engine {
     fn hand_over(
         &self,
         id: &RunId,
-        signal: &SignalReceived,
-    ) -> Result<Option<oneshot::Receiver<Result<Sent, SignalRefused>>>, SignalRefused> {
+        incoming: &Incoming,
+    ) -> Result<Option<oneshot::Receiver<Result<Sent, NotReceived>>>, NotReceived> {
         // Under this lock runs leave memory, and drop what they did not come to.
         let runs = self.active.lock();
         if self.stopping.load(Ordering::Acquire) {
-            return Err(SignalRefused::ShuttingDown);
+            return Err(NotReceived::ShuttingDown);
         }
         let Some(active) = runs.get(id).filter(|active| !active.is_suspended()) else { return Ok(None) };
         let (answer, told) = oneshot::channel();
-        active.control.send(Message { signal: signal.clone(), answer });
+        active.control.send(Message { incoming: incoming.clone(), answer });
         Ok(Some(told))
     }
 
     /// Records it for a run that nobody has in memory.
-    async fn record_signal(
+    async fn record_incoming(
         self: Arc<Self>,
         mut leaving: Leaving,
         id: RunId,
-        signal: SignalReceived,
-    ) -> Result<Sent, SignalRefused> {
-        let at = Timestamp(signal.at);
-        let loaded = self.load(&id).await.map_err(SignalRefused::Store)?.ok_or(SignalRefused::Unknown)?;
+        incoming: Incoming,
+    ) -> Result<Sent, NotReceived> {
+        let loaded = self.load(&id).await.map_err(NotReceived::Store)?.ok_or(NotReceived::Unknown)?;
         let head = loaded.head;
         if head.status == RunStatus::Suspended {
             // Whoever waits for its end goes on waiting, whatever becomes of this.
             leaving.outcome = Outcome::Suspended { due: None };
         }
-        let broken = |error: String| SignalRefused::Store(StoreError::Broken { first: error });
+        let broken = |error: String| NotReceived::Store(StoreError::Broken { first: error });
         let replay = Replay::of_journal(loaded.events).map_err(|illegal| broken(illegal.to_string()))?;
         let is_over = matches!(head.status, RunStatus::Completed | RunStatus::Failed);
-        match replay.judge(&signal) {
-            // Also of a run that has ended: whoever got no answer is told that it had arrived.
-            Sent::Again => return Ok(Sent::Again),
-            Sent::New | Sent::Conflicts if is_over => return Err(SignalRefused::Finished(head.status)),
-            Sent::Conflicts => return Err(SignalRefused::Conflicts),
+        match replay.judge(&incoming, self.environment.limits.signals) {
+            Sent::New | Sent::Conflicts | Sent::TooMany if is_over => return Err(NotReceived::Finished(head.status)),
             Sent::New => {}
+            // Also of a run that has ended: whoever got no answer is told that it had arrived.
+            sent => return Ok(sent),
         }
-        if replay.signals() >= self.environment.limits.signals {
-            return Err(SignalRefused::TooMany);
-        }
-        let event = Event::SignalReceived(signal);
+        let event = incoming.into_event();
+        let at = Timestamp(event.at());
         let frame = journal::encode(&event).map_err(|error| broken(error.to_string()))?;
         let append = Append {
             run: id.clone(),
@@ -108,21 +102,21 @@ impl Engine {
             status: head.status,
         };
         let link = Arc::new(Link::default());
-        fail_point!("signal.append.unsubmitted");
+        fail_point!("incoming.append.unsubmitted");
         self.committer.submit(append, &link);
         link.wait().await.map_err(|error| match error {
-            CommitError::Store(error) => SignalRefused::Store(error),
+            CommitError::Store(error) => NotReceived::Store(error),
             CommitError::Refused(refused) => broken(refused.to_string()),
-            CommitError::Closed => SignalRefused::ShuttingDown,
+            CommitError::Closed => NotReceived::ShuttingDown,
         })?;
-        fail_point!("signal.append.durable");
+        fail_point!("incoming.append.durable");
         match head.status {
             // It is due, and woken as one whose time has come.
             RunStatus::Suspended => leaving.outcome = Outcome::Suspended { due: Some(at) },
             RunStatus::Running if self.stuck(&id).is_none() => {
                 drop(leaving);
                 // It was not recovered yet, and recovery may just have passed it by.
-                self.recover_alone(&id).await.map_err(SignalRefused::Store)?;
+                self.recover_alone(&id).await.map_err(NotReceived::Store)?;
             }
             RunStatus::Running | RunStatus::Halted | RunStatus::Completed | RunStatus::Failed => {}
         }

@@ -1,0 +1,154 @@
+//! What others send to a run, and the waits of its code for that.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::task::Waker;
+
+use super::{Environment, RunShared, State};
+use crate::clock::Timestamp;
+use crate::id::Position;
+use crate::journal::{Event, Operation, PromiseTaken, SignalTaken};
+use crate::payload::Payload;
+use crate::replay::{Answer, ClaimNumber, Incoming, Sent};
+
+/// The waits that are awaited, and what they wait for.
+pub(super) type Receivers = BTreeMap<ClaimNumber, WaitsFor>;
+
+/// What comes from outside.
+#[derive(Debug)]
+pub(super) enum WaitsFor {
+    /// A signal of this name.
+    Signal(Box<str>),
+    /// That the promise with this key is settled.
+    Promise(Arc<str>),
+}
+
+/// What became of something that was sent to a run in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// That is true once so many records are durable.
+    At(Position, Sent),
+    /// The run can't record anything any more.
+    Refused,
+}
+
+impl RunShared {
+    /// A wait for a signal is polled: what the signal says, if it was given one. If not, it will be woken.
+    pub(crate) fn take_signal(&self, claim: ClaimNumber, name: &str, waker: &Waker) -> Option<Payload> {
+        let mut state = self.state.lock();
+        match state.take_answer(claim) {
+            Some(Answer::Signal(value)) => return Some(value),
+            // Not for a signal: of which kind an operation is was compared (R9).
+            Some(_) => return None,
+            None => {}
+        }
+        if state.is_polled(claim) && !state.replay.is_completed(claim) {
+            state.receivers.insert(claim, WaitsFor::Signal(name.into()));
+        }
+        state.wakes_with(claim, waker);
+        None
+    }
+
+    /// A promise is polled, which may have a time: what became of it, if that was delivered. If not, it will be woken.
+    pub(crate) fn take_promise(
+        &self,
+        claim: ClaimNumber,
+        key: &Arc<str>,
+        due: Option<Timestamp>,
+        waker: &Waker,
+    ) -> Option<Answer> {
+        let mut state = self.state.lock();
+        if let Some(answer) = state.take_answer(claim) {
+            return Some(answer);
+        }
+        if state.is_polled(claim) && !state.replay.is_completed(claim) {
+            state.receivers.insert(claim, WaitsFor::Promise(Arc::clone(key)));
+            if let Some(due) = due
+                && state.replay.next_settlement(key).is_none()
+            {
+                state.await_time(claim, due, &mut None);
+            }
+        }
+        state.wakes_with(claim, waker);
+        None
+    }
+
+    /// What the run's chance is made of.
+    pub(crate) fn seed(&self) -> u128 {
+        self.state.lock().replay.seed()
+    }
+
+    /// The driver: somebody has sent this.
+    pub(crate) fn receive(&self, incoming: Incoming) -> Received {
+        let mut state = self.state.lock();
+        let sent = state.replay.judge(&incoming, self.environment.limits.signals);
+        if sent != Sent::New {
+            return Received::At(state.replay.length(), sent);
+        }
+        let promise = match &incoming {
+            Incoming::Promise { settled, .. } => Some(settled.key.clone()),
+            Incoming::Signal(_) => None,
+        };
+        let Some(position) = state.append(incoming.into_event()) else { return Received::Refused };
+        // The run is in memory, and need not be woken.
+        state.outbox.clears.push(position);
+        if let Some(settled) = promise {
+            let is_it = |waits: &WaitsFor| matches!(waits, WaitsFor::Promise(key) if **key == *settled);
+            let claim = state.receivers.iter().find(|(_, waits)| is_it(waits)).map(|(claim, _)| *claim);
+            // Its time is not to come any more.
+            claim.inspect(|claim| state.timers.remove(*claim));
+        }
+        Received::At(position.next(), sent)
+    }
+}
+
+impl State {
+    /// What was delivered to the operation.
+    pub(super) fn take_answer(&mut self, claim: ClaimNumber) -> Option<Answer> {
+        self.replay.seal();
+        let answer = self.slots.get_mut(claim as usize)?.delivered.take()?;
+        self.replay.progress(claim);
+        Some(answer)
+    }
+
+    /// The code rests: gives the first wait for which there is something the next thing, unless a timer was due before
+    /// that came. Whether something was given.
+    pub(super) fn give_next(&mut self, environment: &Environment, now: Timestamp) -> bool {
+        if self.stopping || self.required > self.durable {
+            return false;
+        }
+        let ready = self.receivers.iter().filter_map(|(claim, waits)| {
+            let (position, at) = match waits {
+                WaitsFor::Signal(name) => self.replay.next_signal(name)?,
+                WaitsFor::Promise(key) => self.replay.next_settlement(key)?,
+            };
+            Some((at, *claim, position))
+        });
+        #[cfg(feature = "testing")]
+        let ready = ready.filter(|(_, claim, _)| self.is_its_turn(environment, *claim));
+        let Some((at, claim, received)) = ready.min() else { return false };
+        if self.timers.next().is_some_and(|due| due <= now && due < at) {
+            return false;
+        }
+        let Some(operation) = self.replay.operation(claim) else { return false };
+        let operation = Operation { arguments: None, ..operation.clone() };
+        let at = environment.clock.now().max(at).0;
+        let event = match self.receivers.remove(&claim) {
+            Some(WaitsFor::Promise(_)) => Event::PromiseTaken(PromiseTaken { operation, at }),
+            Some(WaitsFor::Signal(_)) | None => Event::SignalTaken(SignalTaken { operation, received: received.0, at }),
+        };
+        #[cfg(feature = "testing")]
+        crate::context::director::recorded(environment, &event);
+        let timer = self.replay.timer(claim);
+        let is_given = self.append(event).is_some();
+        self.outbox.clears.extend(timer.filter(|_| is_given));
+        is_given
+    }
+
+    /// In a simulated process: whether the wait may be given a signal now.
+    #[cfg(feature = "testing")]
+    fn is_its_turn(&self, environment: &Environment, claim: ClaimNumber) -> bool {
+        let key = self.replay.key(claim).unwrap_or_default();
+        environment.director.as_ref().is_none_or(|director| director.may_fire(&key))
+    }
+}

@@ -1,0 +1,67 @@
+//! What others send to a run, and what the run makes of it.
+
+use std::collections::BTreeSet;
+
+use super::{Replay, Settled};
+use crate::chance::promise_token;
+use crate::id::Position;
+use crate::journal::{Event, PromiseSettled, SignalReceived};
+
+/// What somebody outside sends to a run.
+#[derive(Debug, Clone)]
+pub(crate) enum Incoming {
+    Signal(SignalReceived),
+    Promise {
+        settled: PromiseSettled,
+        /// That of the promise's id.
+        token: u128,
+    },
+}
+
+impl Incoming {
+    /// The fact to be recorded.
+    pub(crate) fn into_event(self) -> Event {
+        match self {
+            Self::Signal(signal) => Event::SignalReceived(signal),
+            Self::Promise { settled, .. } => Event::PromiseSettled(settled),
+        }
+    }
+}
+
+/// What a run makes of what is sent to it. Only what is new is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// Other than all before.
+    New,
+    /// The signal was received before.
+    Again,
+    /// Another signal was received under its id.
+    Conflicts,
+    /// The run has received as many signals as it may.
+    TooMany,
+    /// The promise is settled.
+    Settled(Settled),
+    /// The id is not that of a promise of this run.
+    NoSuchPromise,
+}
+
+impl Replay {
+    /// What it is that is sent to the run, which may receive so many signals.
+    pub(crate) fn judge(&self, incoming: &Incoming, signals_max: usize) -> Sent {
+        match incoming {
+            Incoming::Signal(signal) => match self.signals.judge(signal) {
+                Sent::New if self.signals.received() >= signals_max => Sent::TooMany,
+                sent => sent,
+            },
+            Incoming::Promise { settled, token } if promise_token(self.seed, &settled.key) == *token => {
+                self.settled(settled).map_or(Sent::New, Sent::Settled)
+            }
+            Incoming::Promise { .. } => Sent::NoSuchPromise,
+        }
+    }
+
+    /// Where that was received of which the code was not told.
+    pub(crate) fn untold(&self) -> BTreeSet<Position> {
+        self.signals.waiting().chain(self.waiting_settlements()).collect()
+    }
+}
