@@ -34,6 +34,8 @@ pub enum Kind {
     PromiseSettled,
     /// The code was told.
     PromiseTaken,
+    /// A step that may not run twice is about to begin.
+    StepStarted,
 }
 
 /// A record of a journal.
@@ -65,6 +67,7 @@ impl Entry {
             11 => Kind::SignalTaken,
             12 => Kind::PromiseSettled,
             13 => Kind::PromiseTaken,
+            14 => Kind::StepStarted,
             other => panic!("there is no event {other}"),
         };
         let is_operation = matches!(
@@ -75,6 +78,7 @@ impl Entry {
                 | Kind::TimerFired
                 | Kind::SignalTaken
                 | Kind::PromiseTaken
+                | Kind::StepStarted
         );
         let key = is_operation.then(|| {
             let (_claim, body) = number(body);

@@ -47,6 +47,12 @@ pub(crate) fn promise_token(seed: u128, key: &str) -> u128 {
     u128::from_le_bytes(bytes)
 }
 
+/// What a delay is shortened by: a number from 0 up to 1, another one for each run, operation and attempt.
+pub(crate) fn jitter(seed: u128, key: &str, attempt: u32) -> f64 {
+    let number = RunRng::with_key(seed, !xxh3_128(key.as_bytes()), attempt.into()).0.next_u32();
+    f64::from(number) / f64::from(u32::MAX)
+}
+
 impl TryRng for RunRng {
     type Error = Infallible;
 
@@ -89,6 +95,17 @@ mod tests {
             "e972443c0b8535be559be9cda4e26d44 de5a9ec0922429cea9cd56da6f58f178 eaa9b8a5bad0d2aa21c0a679e81085fc"
         ]
         .assert_eq(&tokens);
+    }
+
+    #[test]
+    fn jitter_is_spread_and_repeated() {
+        let numbers: Vec<f64> = (0..100).map(|seed| jitter(seed, "a", 1)).collect();
+        assert!(numbers.iter().all(|number| (0.0..=1.0).contains(number)), "{numbers:?}");
+        let below = numbers.iter().filter(|number| **number < 0.5).count();
+        assert!((30..70).contains(&below), "{below} of 100 are in the first half");
+        assert_eq!(jitter(7, "a", 1).to_bits(), jitter(7, "a", 1).to_bits());
+        assert_ne!(jitter(7, "a", 1).to_bits(), jitter(7, "a", 2).to_bits());
+        assert_ne!(jitter(7, "a", 1).to_bits(), jitter(7, "b", 1).to_bits());
     }
 
     /// The key stream of `ChaCha8` with a key and a nonce of zeros, from draft-strombergson-chacha-test-vectors-01, TC1.

@@ -118,7 +118,8 @@
 //! A step runs **at least once**, and exactly one outcome of it is recorded. If the process dies between the
 //! effect and its record, the step runs again. So let the outside tell a repetition: pass
 //! [`StepContext::idempotency_key`] to it (`ord_1:charge`: the same on every attempt, after every crash), or write
-//! so that writing twice is writing once (an upsert by the business id).
+//! so that writing twice is writing once (an upsert by the business id). What can do neither runs
+//! [at most once](Step::at_most_once): then the code is told if it was interrupted.
 //!
 //! ```
 //! use std::time::Duration;
@@ -361,7 +362,7 @@
 //!
 //! # Not yet
 //!
-//! Promises, child runs, cancellation, steps that run at most once, `PostgreSQL` and several workers.
+//! Child runs, cancellation, `PostgreSQL` and several workers.
 
 // `#[durable]` names this crate by its path; inside it, that path is this.
 #[allow(unused_extern_crates, reason = "used by the expansion in unit tests only")]
@@ -382,6 +383,7 @@ mod function;
 mod future;
 mod halt;
 mod id;
+mod interrupted;
 mod journal;
 mod panics;
 mod payload;
@@ -407,8 +409,8 @@ pub use admin::{
 pub use chance::RunRng;
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};
 pub use context::{
-    Context, Elapsed, PATCH_ID_BYTES_MAX, Promise, PromiseFailure, STEP_NAME_BYTES_MAX, Signal, Step, StepContext,
-    Timeout, Timer,
+    Context, Elapsed, PATCH_ID_BYTES_MAX, Promise, PromiseFailure, Retrying, STEP_NAME_BYTES_MAX, Signal, Step,
+    StepContext, Timeout, Timer,
 };
 pub use engine::{Flaw, Limits, Recovery, Stats, Verification};
 pub use error::{AdminError, JournalError, OpenError, PromiseError, RunError, SignalError, StartError};
@@ -417,10 +419,11 @@ pub use function::{CallSite, DurableFunction, OnChange};
 pub use future::{BoxDurableFuture, DurableFuture, DurableStream};
 pub use halt::{Halt, HaltReason};
 pub use id::{Fence, InvalidPromiseId, InvalidRunId, Position, PromiseId, RUN_ID_BYTES_MAX, RunId};
+pub use interrupted::Interrupted;
 pub use journal::Journal;
 pub use payload::{Codec, PAYLOAD_BYTES_MAX, Payload, PayloadError};
 pub use replay::PromiseState;
-pub use retry::{Always, Retry, RetryOn};
+pub use retry::{Always, DelayFrom, Retry, RetryOn};
 pub use run::Run;
 pub use runtime::{Runtime, RuntimeBuilder, Shutdown};
 pub use signal::{SIGNAL_ID_BYTES_MAX, SendSignal, SignalSent};

@@ -26,6 +26,7 @@ mod patches;
 mod admin;
 mod golden;
 mod recover_later;
+mod retrying;
 mod shutdown;
 mod verify;
 mod verify_store;
@@ -41,6 +42,7 @@ mod promises;
 mod storage_faults;
 mod wide;
 
+mod at_most_once;
 mod bad_input;
 mod regressions;
 mod tracing_lines;

@@ -40,6 +40,8 @@ pub(crate) struct Ledger {
     /// Without those that were deleted.
     pub(crate) runs: BTreeMap<String, Run>,
     deleted: BTreeSet<u64>,
+    /// The idempotency keys of the steps that were executed and run at most once.
+    sealed: BTreeSet<String>,
     /// All orders below this were started.
     first_unknown: u64,
     /// What this life's store told of its runs so far.
@@ -133,6 +135,11 @@ impl Ledger {
                 if interrupted == 0 {
                     self.ended_in_order.insert(life);
                 }
+                Ok(())
+            }
+            Fact::Sealed { key } if self.sealed.contains(&key) => broken(format!("{key} was executed twice (R6)")),
+            Fact::Sealed { key } => {
+                self.sealed.insert(key);
                 Ok(())
             }
             Fact::Compacted => {

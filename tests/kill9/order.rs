@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use durable_runtime::{Context, Retry, StepContext, durable};
+use durable_runtime::{Context, Failure, Retry, StepContext, durable};
 use futures::StreamExt as _;
 use futures::future::try_join_all;
 use futures::stream::FuturesUnordered;
@@ -108,6 +108,13 @@ async fn effect(step: StepContext, inputs: &[Receipt], effect: Effect) -> Result
     Ok(Receipt { filling: filling(&by, effect.bytes), by })
 }
 
+/// Nobody could undo it, or tell a second time from the first.
+async fn seal(step: StepContext) -> Result<(), Failure> {
+    step.dependency::<World>().tell(&Fact::Sealed { key: step.idempotency_key().to_owned() });
+    tokio::task::yield_now().await;
+    Ok(())
+}
+
 /// Returns who did what, in the order in which the code learned of it.
 #[durable]
 pub(crate) async fn fulfil(ctx: Context, order: Order) -> Result<Vec<Execution>, Refusal> {
@@ -146,6 +153,9 @@ pub(crate) async fn fulfil(ctx: Context, order: Order) -> Result<Vec<Execution>,
 
     let weighing = Effect { breaks: order.breaks(), ..QUICK };
     known.push(ctx.run(effect, &here, weighing).named("weigh").await?);
+
+    // If that was interrupted it is left as it is, sealed or not.
+    let _perhaps: Result<(), Failure> = ctx.run(seal).at_most_once().await;
 
     // Who is faster differs from life to life, and is what it is once it is recorded.
     let slow = |number: u64| Effect { yields: 1 + (number % 3) as u32, ..QUICK };

@@ -217,6 +217,10 @@ pub enum StepStatus {
     Failed,
     /// It returned, but its value could not be recorded, for this reason.
     Unusable(String),
+    /// It runs [at most once](crate::Step::at_most_once), and an attempt has begun.
+    Begun,
+    /// It runs [at most once](crate::Step::at_most_once), and its process ended while it ran.
+    Interrupted,
 }
 
 /// A failed attempt that another one followed.
@@ -298,7 +302,8 @@ impl RunInfo {
                 | Event::StepCompleted(_)
                 | Event::Patched(_)
                 | Event::PromiseSettled(_)
-                | Event::PromiseTaken(_) => {}
+                | Event::PromiseTaken(_)
+                | Event::StepStarted(_) => {}
             }
         }
         // Why this process could not continue it says nothing any more once it has ended.
@@ -352,7 +357,11 @@ impl StepInfo {
                     Outcome::Ok(payload) => (StepStatus::Completed, Some(payload.clone())),
                     Outcome::Err(payload) => (StepStatus::Failed, Some(payload.clone())),
                     Outcome::Unusable(detail) => (StepStatus::Unusable(detail.clone()), None),
+                    Outcome::Interrupted(payload) => (StepStatus::Interrupted, Some(payload.clone())),
                 };
+            }
+            Event::StepStarted(started) => {
+                (self.attempts, self.status) = (started.attempt, StepStatus::Begun);
             }
             Event::Started(_)
             | Event::Recovered { .. }

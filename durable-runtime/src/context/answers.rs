@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::halt::Halt;
-use crate::replay::{Answer, Divergence};
+use crate::replay::{Answer, Begun, Divergence};
 
 /// What a step that is polled is told.
 pub(crate) enum Arrival {
@@ -11,7 +11,7 @@ pub(crate) enum Arrival {
     /// To wait; it will be woken.
     Wait,
     /// To begin this attempt; if there is a time, to sleep until then and ask again.
-    Begin { attempt: u32, not_before: Option<Timestamp> },
+    Begin { attempt: u32, not_before: Option<Timestamp>, begun: Begun },
 }
 
 /// Why the run can't go on.

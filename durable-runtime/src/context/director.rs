@@ -61,6 +61,8 @@ pub(crate) trait Director: fmt::Debug + Send + Sync {
     fn may_fire(&self, key: &str) -> bool;
     /// How long an attempt may take that has this limit.
     fn limit(&self, limit: Option<Duration>) -> Option<Duration>;
+    /// How many attempts a step with this key is to have whose policy depends on the time, if it is known.
+    fn attempts(&self, key: &str) -> Option<u32>;
     /// Whether the process is dead.
     fn is_dead(&self) -> bool;
 }
@@ -78,6 +80,19 @@ pub(super) fn directed<'a, O: Recorded>(
             phase: Phase::Over,
         }),
         None => work,
+    }
+}
+
+/// When another attempt follows, as the process's director says, if it does.
+pub(super) fn tries_again(
+    environment: &Environment,
+    key: &str,
+    attempt: u32,
+    retry_after: Option<Duration>,
+) -> Option<Duration> {
+    match environment.director.as_ref().and_then(|director| director.attempts(key)) {
+        Some(attempts) => (attempt < attempts).then(|| retry_after.unwrap_or_default()),
+        None => retry_after,
     }
 }
 
@@ -160,7 +175,7 @@ impl<O: Recorded> Work<O> for Directed<'_, O> {
 
     fn begin(&mut self, step: StepContext, bounds: Bounds) {
         let arguments = self.work.arguments_as_json().map_err(|error| error.to_string());
-        let attempt = Attempt { step, may_fail: !bounds.last, limit: bounds.limit, arguments };
+        let attempt = Attempt { step, may_fail: bounds.may_panic, limit: bounds.limit, arguments };
         let sleep = self.director.asked(&attempt);
         self.phase = Phase::Asked(attempt, bounds, sleep);
     }

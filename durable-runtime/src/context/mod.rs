@@ -7,6 +7,7 @@ pub(crate) mod callee;
 mod director;
 pub(crate) mod patch;
 mod promise;
+mod retrying;
 mod scope;
 mod shared;
 mod signal;
@@ -31,6 +32,7 @@ pub(crate) use answers::{Stop, Wants};
 pub(crate) use director::{Attempt, Cue, Director};
 pub use patch::PATCH_ID_BYTES_MAX;
 pub use promise::{Promise, PromiseFailure};
+pub use retrying::Retrying;
 pub(crate) use scope::Scope;
 pub use shared::STEP_NAME_BYTES_MAX;
 pub(crate) use shared::{Environment, Received, RunShared, Waits, check_name};
@@ -47,6 +49,7 @@ pub(crate) use wakes::BodyWakes;
 use crate::chance::RunRng;
 use crate::clock::Timestamp;
 use crate::future::DurableFuture;
+use crate::retry::{Retry, RetryOn};
 use crate::{Recorded, RunId};
 
 /// A durable function's hold on its run: the first parameter of every `#[durable]` function.
@@ -235,6 +238,48 @@ impl Context {
     pub fn timeout<F: DurableFuture>(&self, limit: Duration, future: F) -> Timeout<F> {
         let timer = Timer::claim(&self.shared, "timeout", self.shared.now().after(limit), &limit, &limit);
         Timeout::new(future, timer, limit)
+    }
+
+    /// Tries several operations again together: `block` is called, and what it returns awaited; if that is an `Err`, then
+    /// as `policy` says again, after a while.
+    ///
+    /// Each time all of its operations are new ones, with keys of their own, and nothing of the attempts before is undone.
+    /// A wait between two attempts is a timer with the key `retry`, so it lasts over restarts. A
+    /// [`Failure`](crate::Failure) marked permanent ends it. To try a single step again there is [`Step::retry`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use durable_runtime::{Context, Failure, Retry, durable};
+    ///
+    /// async fn quote(sku: &str) -> Result<u32, Failure> {
+    ///     Ok(sku.len() as u32)
+    /// }
+    ///
+    /// async fn order_at(price: u32) -> Result<String, Failure> {
+    ///     Ok(format!("ordered for {price}"))
+    /// }
+    ///
+    /// /// A price is good for a few seconds: when the order comes too late, another quote is needed.
+    /// #[durable]
+    /// async fn orders(ctx: Context, sku: String) -> Result<String, Failure> {
+    ///     let policy = Retry::exponential(Duration::from_secs(1)).max_attempts(5);
+    ///     ctx.retry(policy, || async {
+    ///         let price = ctx.run(quote, &sku).await?;
+    ///         ctx.run(order_at, price).await
+    ///     })
+    ///     .await
+    /// }
+    /// ```
+    #[track_caller]
+    pub fn retry<B, F, P, T, E>(&self, policy: Retry<P>, block: B) -> Retrying<B, F, P>
+    where
+        B: FnMut() -> F,
+        F: DurableFuture<Output = Result<T, E>>,
+        P: RetryOn<E>,
+        E: 'static,
+    {
+        self.shared.check_place(&"`ctx.retry(…)`");
+        Retrying::new(&self.shared, policy, block)
     }
 
     /// Waits for a signal of this name: what [`Runtime::signal`](crate::Runtime::signal) sends to the run.

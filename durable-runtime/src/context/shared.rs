@@ -1,6 +1,7 @@
 //! What a run's code and its driver share: the [`Replay`], the slots of claimed operations, and the
 //! records on their way to the committer.
 
+mod chance;
 mod incoming;
 mod patches;
 mod place;
@@ -28,7 +29,7 @@ use crate::halt::{Halt, HaltReason};
 use crate::id::{Position, RunId};
 use crate::journal::{self, Arguments, CodeId, Event, Operation};
 use crate::payload::Codec;
-use crate::replay::{Answer, Begin, ClaimNumber, Delivery, Replay, Request};
+use crate::replay::{Answer, Begin, Begun, ClaimNumber, Delivery, Replay, Request};
 use crate::store::Record;
 
 pub(crate) use self::incoming::Received;
@@ -225,18 +226,11 @@ impl RunShared {
         let now = self.environment.clock.now();
         if let Some((attempt, not_before)) = state.permission(claim) {
             // By the same look at the clock: what is not due yet was permitted to sleep only.
-            return Arrival::Begin { attempt, not_before: not_before.map(Timestamp).filter(|due| *due > now) };
+            let not_before = not_before.map(Timestamp).filter(|due| *due > now);
+            return Arrival::Begin { attempt, not_before, begun: state.replay.begun(claim) };
         }
         state.park(claim, waker);
         Arrival::Wait
-    }
-
-    /// The code asks for chance: the run's seed, and how often it has asked before.
-    pub(crate) fn draw(&self) -> (u128, u64) {
-        let mut state = self.state.lock();
-        let call = state.draws;
-        state.draws += 1;
-        (state.replay.seed(), call)
     }
 
     /// The step's present attempt is over: records the fact. The step is then to arrive again.
@@ -450,7 +444,9 @@ impl State {
     fn permission(&self, claim: ClaimNumber) -> Option<(u32, Option<u64>)> {
         let slot = self.slots.get(claim as usize)?;
         let required = slot.required.max(self.required);
-        let is_held = self.stopping || self.halt.is_some() || self.replay.is_diverged() || self.may_leave();
+        // One that is said to have begun does so, also while the run is to begin nothing more.
+        let is_stopping = self.stopping && self.replay.begun(claim) != Begun::Now;
+        let is_held = is_stopping || self.halt.is_some() || self.replay.is_diverged() || self.may_leave();
         if is_held || required > self.durable {
             return None;
         }
@@ -519,7 +515,7 @@ impl State {
     /// The wakers of the steps that may begin now.
     fn open_gates(&mut self) -> Vec<Waker> {
         let mut woken = Vec::new();
-        if self.stopping || self.required > self.durable {
+        if self.required > self.durable {
             return woken;
         }
         // Those that wait for the disk are not looked at: there may be thousands, and this is asked at every rest.

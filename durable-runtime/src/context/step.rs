@@ -23,12 +23,13 @@ use super::work::{Bounds, Call, Work};
 use crate::clock::{Sleep, Timestamp};
 use crate::failure::Failure;
 use crate::halt::{Halt, HaltReason, detail};
+use crate::interrupted::Interrupted;
 use crate::journal::event::AttemptError;
-use crate::journal::{Arguments, AttemptFailed, Event, OperationKind, Outcome, StepCompleted};
+use crate::journal::{Arguments, AttemptFailed, Event, OperationKind, Outcome, StepCompleted, StepStarted};
 use crate::panics::message_of;
 use crate::payload::{Codec, Payload, PayloadError};
-use crate::replay::{Answer, ClaimNumber, Request};
-use crate::retry::{Retry, RetryOn};
+use crate::replay::{Answer, Begun, ClaimNumber, Request};
+use crate::retry::{Retry, RetryOn, Tried};
 use crate::timed_out::TimedOut;
 use crate::value::{self, Recorded};
 
@@ -51,11 +52,23 @@ pub struct Step<'a, O> {
     work: Box<dyn Work<O> + Send + 'a>,
     retry: Option<RetryRule<O>>,
     timeout: Option<Timeout<O>>,
+    /// If it may not run twice: what it returns if it was interrupted.
+    interrupted: Option<fn(Interrupted) -> O>,
+    /// By what the body will be woken of which it is recorded that it begins.
+    begun: Option<Arc<BodyWaker>>,
     stage: Stage,
 }
 
-/// Given what the step returned and the attempt's number: how long to wait before the next attempt.
-type RetryRule<O> = Box<dyn Fn(Option<&O>, u32) -> Option<Duration> + Send>;
+type RetryDelay<O> = dyn Fn(Option<&O>, Tried) -> Option<Duration> + Send;
+
+/// When a step is tried again.
+struct RetryRule<O> {
+    /// Given what the step returned, if it has: how long to wait before the next attempt.
+    delay: Box<RetryDelay<O>>,
+    attempts_max: u32,
+    /// Whether it depends on the time how many attempts there are.
+    is_timed: bool,
+}
 
 /// How long an attempt may take, and what the step returns if none was fast enough.
 type Timeout<O> = (Duration, fn(TimedOut) -> O);
@@ -132,6 +145,8 @@ impl<'a, O> Step<'a, O> {
             work,
             retry: None,
             timeout: None,
+            interrupted: None,
+            begun: None,
             stage: Stage::Waiting,
         }
     }
@@ -190,17 +205,14 @@ where
     where
         P: RetryOn<E> + Send + 'static,
     {
-        self.retry = Some(Box::new(move |returned, attempt| {
-            let worthwhile = match returned {
-                None => true,
-                Some(Ok(_)) => false,
-                Some(Err(error)) => {
-                    let permanent = (error as &dyn Any).downcast_ref::<Failure>().is_some_and(Failure::is_permanent);
-                    !permanent && policy.retries_on(error)
-                }
-            };
-            if worthwhile { policy.delay_after(attempt) } else { None }
-        }));
+        let (attempts_max, is_timed) = (policy.attempts_max(), policy.is_timed());
+        let delay = Box::new(move |returned: Option<&Result<T, E>>, tried| match returned {
+            None => policy.next_delay(None, tried),
+            Some(Ok(_)) => None,
+            Some(Err(error)) if is_permanent(error) => None,
+            Some(Err(error)) => policy.next_delay(Some(error), tried),
+        });
+        self.retry = Some(RetryRule { delay, attempts_max, is_timed });
         self
     }
 
@@ -230,6 +242,52 @@ where
         self.timeout = Some((limit, |timed_out| Err(timed_out.into())));
         self
     }
+
+    /// Never begins an attempt again of which it is not known what became of it (R6). For effects that must not happen twice,
+    /// on the other side of something that knows no idempotency keys.
+    ///
+    /// That it begins is made durable before the body is called, which is one sync more. If the process ends before
+    /// the outcome is recorded, the step is not run again: its outcome is `Err(E::from(Interrupted))`, and the code decides.
+    /// With [`retry`](Self::retry), an attempt that returned an `Err` is followed by another one, because it is known to
+    /// have failed; one that panicked or took too long is not.
+    ///
+    /// ```
+    /// use durable_runtime::{Context, Failure, Interrupted, durable};
+    ///
+    /// #[derive(Debug, thiserror::Error, serde::Serialize, serde::Deserialize)]
+    /// enum FaxError {
+    ///     #[error("the line is busy")]
+    ///     Busy,
+    ///     #[error(transparent)]
+    ///     Interrupted(#[from] Interrupted),
+    /// }
+    ///
+    /// async fn fax(page: &str) -> Result<(), FaxError> {
+    ///     println!("dialling… {page}");
+    ///     Ok(())
+    /// }
+    ///
+    /// #[durable]
+    /// async fn faxes_once(ctx: Context, page: String) -> Result<String, FaxError> {
+    ///     match ctx.run(fax, &page).at_most_once().await {
+    ///         Ok(()) => Ok("sent".to_owned()),
+    ///         Err(FaxError::Interrupted(_)) => Ok("perhaps sent: call them".to_owned()),
+    ///         Err(busy) => Err(busy),
+    ///     }
+    /// }
+    /// ```
+    pub fn at_most_once(mut self) -> Self
+    where
+        E: From<Interrupted>,
+    {
+        self.interrupted = Some(|interrupted| Err(interrupted.into()));
+        self
+    }
+}
+
+/// Whether the step itself says that a further attempt can't mend it.
+pub(super) fn is_permanent<E: 'static>(error: &E) -> bool {
+    (error as &dyn Any).downcast_ref::<Failure>().is_some_and(Failure::is_permanent)
 }
 
 impl<O> Future for Step<'_, O> {
@@ -248,12 +306,14 @@ impl<O> Future for Step<'_, O> {
                     Arrival::Delivered(Answer::Fired | Answer::Signal(_) | Answer::Promise(_)) => {
                         step.stage = Stage::Over;
                     }
-                    Arrival::Begin { attempt, not_before } => match not_before {
-                        Some(due) => {
+                    Arrival::Begin { attempt, not_before, begun } => match (not_before, step.interrupted, begun) {
+                        (Some(due), ..) => {
                             let sleep = step.shared.environment.clock.sleep_until(due);
                             step.stage = Stage::BackingOff { sleep, waker: step.shared.wakes.waker() };
                         }
-                        None => step.begin(attempt),
+                        (None, Some(interrupted), Begun::Before) => step.conclude_interrupted(attempt, interrupted),
+                        (None, Some(_), Begun::No) => step.record_begin(attempt, task),
+                        (None, ..) => step.begin(attempt),
                     },
                 },
                 Stage::BackingOff { sleep, waker } => {
@@ -311,6 +371,32 @@ impl Running {
 }
 
 impl<O> Step<'_, O> {
+    /// Records that the attempt begins, and goes back to waiting until that is durable.
+    fn record_begin(&mut self, attempt: u32, task: &TaskContext<'_>) {
+        let Some(mut operation) = self.shared.operation(self.claim) else { return };
+        operation.arguments = if self.shared.is_recorded(self.claim) { None } else { self.work.arguments() };
+        // From now on the run does not leave memory or stop, as if the body was running.
+        let waker = self.shared.body_began(self.claim);
+        waker.attend(task.waker());
+        self.begun = Some(waker);
+        let at = self.shared.environment.clock.now().0;
+        self.shared.record(self.claim, Event::StepStarted(StepStarted { operation, attempt, at }));
+        fail_point!("step.begin.recorded");
+    }
+
+    /// Records that the attempt had begun in an earlier life, and goes back to waiting for that to be delivered.
+    fn conclude_interrupted(&mut self, attempt: u32, interrupted: fn(Interrupted) -> O) {
+        let Some(operation) = self.shared.operation(self.claim) else { return };
+        tracing::warn!(step = %operation.key, attempt, "interrupted, and not tried again");
+        let outcome = match self.encode(&interrupted(Interrupted { step: operation.key.to_string(), attempt })) {
+            Ok(payload) => Outcome::Interrupted(payload),
+            Err(why) => Outcome::Unusable(why),
+        };
+        let at = self.shared.environment.clock.now().0;
+        let completed = StepCompleted { operation, attempts: attempt, outcome, began_at: at, at };
+        self.shared.record(self.claim, Event::StepCompleted(completed));
+    }
+
     fn begin(&mut self, attempt: u32) {
         let environment = &self.shared.environment;
         let Some(operation) = self.shared.operation(self.claim) else { return };
@@ -324,15 +410,15 @@ impl<O> Step<'_, O> {
         environment.counters.executed();
         fail_point!("step.body.unbegun");
         let arguments = if self.shared.is_recorded(self.claim) { None } else { self.work.arguments() };
-        let waker = self.shared.body_began(self.claim);
+        let waker = self.begun.take().unwrap_or_else(|| self.shared.body_began(self.claim));
         self.stage = Stage::Running(Running { attempt, began_at, deadline, span, arguments, waker });
-        // What becomes of a panic becomes of every failure that may be tried again.
-        let last = self.retry.as_ref().is_none_or(|rule| rule(None, attempt).is_none());
+        let last = self.retry.as_ref().is_none_or(|rule| attempt >= rule.attempts_max);
+        let may_panic = !last && self.interrupted.is_none() && self.retry.as_ref().is_some_and(|rule| !rule.is_timed);
         let work = &mut self.work;
         // A callee may panic when it is only called, before its future is polled.
         let begun = {
             let _scope = Scope::step(self.shared.instance);
-            catch_unwind(AssertUnwindSafe(|| work.begin(context, Bounds { last, limit })))
+            catch_unwind(AssertUnwindSafe(|| work.begin(context, Bounds { last, may_panic, limit })))
         };
         if let Err(panic) = begun {
             let message = message_of(&*panic);
@@ -361,11 +447,17 @@ impl<O> Step<'_, O> {
         };
         let environment = &self.shared.environment;
         let at = environment.clock.now();
+        let tried = self.shared.tried(self.claim, attempt, at);
         let retry_after = self.retry.as_ref().and_then(|rule| match &over {
-            Attempt::Returned(output) => rule(Some(output), attempt),
-            Attempt::Panicked(_) | Attempt::TimedOut => rule(None, attempt),
-            Attempt::Misused(_) => None,
+            Attempt::Returned(output) => (rule.delay)(Some(output), tried),
+            Attempt::Panicked(_) | Attempt::TimedOut if self.interrupted.is_none() => (rule.delay)(None, tried),
+            Attempt::Panicked(_) | Attempt::TimedOut | Attempt::Misused(_) => None,
         });
+        #[cfg(feature = "testing")]
+        let retry_after = match &self.retry {
+            Some(rule) if rule.is_timed => director::tries_again(environment, &operation.key, attempt, retry_after),
+            _ => retry_after,
+        };
         self.shared.body_ended(self.claim);
         self.stage = Stage::Waiting;
         if let Some(delay) = retry_after
@@ -392,11 +484,15 @@ impl<O> Step<'_, O> {
                 return;
             }
             (Attempt::Panicked(message), _) => {
+                let what_next = match self.interrupted {
+                    None => "tries it again",
+                    Some(_) => "tells the code that it was interrupted",
+                };
                 self.stage = Stage::Over;
                 self.shared.halt(Halt::new(
                     HaltReason::Panic,
                     Some(operation.key),
-                    format!("attempt {attempt} panicked: {message}. Its effect may have happened; resuming the run tries it again"),
+                    format!("attempt {attempt} panicked: {message}. Its effect may have happened; resuming the run {what_next}"),
                 ));
                 return;
             }
@@ -444,7 +540,7 @@ impl<O> Step<'_, O> {
         self.stage = Stage::Over;
         fail_point!("step.outcome.delivered");
         let message = match outcome {
-            Outcome::Ok(payload) | Outcome::Err(payload) => {
+            Outcome::Ok(payload) | Outcome::Err(payload) | Outcome::Interrupted(payload) => {
                 let why = match catch_unwind(AssertUnwindSafe(|| (self.values.decode)(&payload))) {
                     Ok(Ok(value)) => return Poll::Ready(value),
                     Ok(Err(error)) => detail(error.to_string()),
@@ -466,9 +562,8 @@ impl<O> Step<'_, O> {
 
 impl<O> Drop for Step<'_, O> {
     fn drop(&mut self) {
-        match self.stage {
-            Stage::Running(_) => self.shared.body_ended(self.claim),
-            Stage::Waiting | Stage::BackingOff { .. } | Stage::Over => {}
+        if self.begun.is_some() || matches!(self.stage, Stage::Running(_)) {
+            self.shared.body_ended(self.claim);
         }
         self.shared.abandon(self.claim);
     }

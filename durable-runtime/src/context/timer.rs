@@ -44,7 +44,18 @@ impl Timer {
         argument: &A,
         shown: &dyn fmt::Debug,
     ) -> Self {
-        let site = Location::caller();
+        Self::claim_at(shared, name, due, argument, shown, Location::caller())
+    }
+
+    /// One that is written there.
+    pub(super) fn claim_at<A: Serialize>(
+        shared: &Arc<RunShared>,
+        name: &'static str,
+        due: Timestamp,
+        argument: &A,
+        shown: &dyn fmt::Debug,
+        site: &'static Location<'static>,
+    ) -> Self {
         shared.check_place(&format_args!("`ctx.{name}(…)` at {site}"));
         // A time is not nested, and its `Serialize` does not fail.
         let digest = value::digest(&(argument,)).map_or(0, |digest| digest.0);

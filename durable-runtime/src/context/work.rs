@@ -14,6 +14,9 @@ use crate::journal::Arguments;
 pub(super) struct Bounds {
     /// Whether no other attempt follows, even if this one fails.
     pub(super) last: bool,
+    /// Whether another one follows if this one panics.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "of use to a director only"))]
+    pub(super) may_panic: bool,
     /// How long it may take.
     #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "of use to a director only"))]
     pub(super) limit: Option<Duration>,

@@ -150,6 +150,7 @@ pub(crate) async fn verify(
             | Event::SignalTaken(_)
             | Event::PromiseSettled(_)
             | Event::PromiseTaken(_)
+            | Event::StepStarted(_)
             | Event::Recovered { .. }
             | Event::Resumed { .. }
             | Event::Patched(_)

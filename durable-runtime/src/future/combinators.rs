@@ -12,7 +12,7 @@ use futures::{Future, Stream};
 use serde::de::DeserializeOwned;
 
 use super::{DurableFuture, DurableStream};
-use crate::{Promise, Signal, Step, Timeout, Timer};
+use crate::{Promise, RetryOn, Retrying, Signal, Step, Timeout, Timer};
 
 #[diagnostic::do_not_recommend]
 impl<O> DurableFuture for Step<'_, O> {}
@@ -25,6 +25,15 @@ impl<T: DeserializeOwned> DurableFuture for Signal<T> {}
 impl<T: DeserializeOwned> DurableFuture for Promise<T> {}
 #[diagnostic::do_not_recommend]
 impl<F: DurableFuture> DurableFuture for Timeout<F> {}
+#[diagnostic::do_not_recommend]
+impl<B, F, P, T, E> DurableFuture for Retrying<B, F, P>
+where
+    B: FnMut() -> F,
+    F: DurableFuture<Output = Result<T, E>>,
+    P: RetryOn<E>,
+    E: 'static,
+{
+}
 
 #[diagnostic::do_not_recommend]
 impl<F: DurableFuture + Unpin + ?Sized> DurableFuture for &mut F {}

@@ -58,6 +58,8 @@ pub(crate) enum Event {
     PromiseSettled(PromiseSettled),
     /// The code is told: the promise's one outcome.
     PromiseTaken(PromiseTaken),
+    /// One try of a step that may not run twice is about to begin.
+    StepStarted(StepStarted),
 }
 
 impl Event {
@@ -76,6 +78,7 @@ impl Event {
             Self::SignalTaken(event) => event.at,
             Self::PromiseSettled(event) => event.at,
             Self::PromiseTaken(event) => event.at,
+            Self::StepStarted(event) => event.at,
             Self::Recovered { at, .. } | Self::Resumed { at } => *at,
         }
     }
@@ -89,6 +92,7 @@ impl Event {
             Self::TimerFired(event) => Some(&event.operation),
             Self::SignalTaken(event) => Some(&event.operation),
             Self::PromiseTaken(event) => Some(&event.operation),
+            Self::StepStarted(event) => Some(&event.operation),
             Self::Started(_)
             | Self::Recovered { .. }
             | Self::Halted(_)
@@ -110,6 +114,7 @@ impl Event {
             Self::TimerFired(event) => Some(&mut event.operation),
             Self::SignalTaken(event) => Some(&mut event.operation),
             Self::PromiseTaken(event) => Some(&mut event.operation),
+            Self::StepStarted(event) => Some(&mut event.operation),
             Self::Started(_)
             | Self::Recovered { .. }
             | Self::Halted(_)
@@ -137,6 +142,7 @@ impl Event {
             Self::SignalTaken(event) => event.at = time,
             Self::PromiseSettled(event) => event.at = time,
             Self::PromiseTaken(event) => event.at = time,
+            Self::StepStarted(event) => event.at = time,
             Self::Recovered { at, .. } | Self::Resumed { at } => *at = time,
         }
     }
@@ -158,7 +164,8 @@ impl Event {
             | Self::Patched(_)
             | Self::TimerFired(_)
             | Self::SignalTaken(_)
-            | Self::PromiseTaken(_) => None,
+            | Self::PromiseTaken(_)
+            | Self::StepStarted(_) => None,
         }
     }
 
@@ -179,6 +186,7 @@ impl Event {
             Self::SignalTaken(_) => "SignalTaken",
             Self::PromiseSettled(_) => "PromiseSettled",
             Self::PromiseTaken(_) => "PromiseTaken",
+            Self::StepStarted(_) => "StepStarted",
         }
     }
 }
@@ -269,6 +277,18 @@ pub(crate) enum Outcome {
     Err(#[serde(with = "spelling")] Payload),
     /// The step returned, but its value could not be recorded, for this reason. Its effect is not repeated.
     Unusable(String),
+    /// The process ended while the step ran, which may not run twice: the code is told this `Err`.
+    Interrupted(#[serde(with = "spelling")] Payload),
+}
+
+/// See [`Event::StepStarted`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StepStarted {
+    pub(crate) operation: Operation,
+    /// Which try, from 1.
+    pub(crate) attempt: u32,
+    pub(crate) at: u64,
 }
 
 /// See [`Event::Halted`].

@@ -66,6 +66,7 @@ fn line(event: &Event) -> String {
             let outcome = match &completed.outcome {
                 Outcome::Ok(value) | Outcome::Err(value) => value.excerpt(),
                 Outcome::Unusable(why) => format!("(unusable: {why})"),
+                Outcome::Interrupted(error) => format!("(interrupted) {}", error.excerpt()),
             };
             format!("{} = {outcome}", step(&completed.operation))
         }
@@ -82,6 +83,7 @@ fn line(event: &Event) -> String {
             Settlement::Resolved { value, .. } => format!("{} resolved {}", settled.key, value.excerpt()),
             Settlement::Rejected(reason) => format!("{} rejected: {reason}", settled.key),
         },
+        Event::StepStarted(started) => format!("{}: attempt {} begins", step(&started.operation), started.attempt),
         Event::PromiseTaken(taken) => format!("{} taken", taken.operation.key),
     }
 }

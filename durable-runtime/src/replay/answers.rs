@@ -41,3 +41,13 @@ pub(crate) enum Begin {
     /// Begin this attempt, not before this time. A timer fires then, once it is set.
     Attempt { attempt: u32, not_before: Option<u64> },
 }
+
+/// Whether an attempt that may not run twice has begun, as far as is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begun {
+    No,
+    /// In this life.
+    Now,
+    /// In an earlier one, which ended before it did.
+    Before,
+}

@@ -93,7 +93,8 @@ pub(crate) fn went_on_since(events: &[Event], present: CodeId) -> Option<CodeId>
             | Event::TimerSet(_)
             | Event::TimerFired(_)
             | Event::SignalTaken(_)
-            | Event::PromiseTaken(_) => {
+            | Event::PromiseTaken(_)
+            | Event::StepStarted(_) => {
                 latest = writing.filter(|code| *code != present && Some(*code) != first).or(latest);
             }
             Event::Halted(_)

@@ -18,12 +18,17 @@ impl Replay {
         match event {
             Event::AttemptFailed(event) => {
                 let recorded = self.recorded_entry(position, event.operation);
-                recorded.failed_attempts = event.attempt;
+                (recorded.failed_attempts, recorded.begun) = (event.attempt, None);
+                recorded.first_failed_at.get_or_insert(at);
                 (recorded.due, recorded.timer) = (due, Some(position));
             }
             Event::TimerSet(event) => {
                 let recorded = self.recorded_entry(position, event.operation);
                 (recorded.due, recorded.timer) = (due, Some(position));
+            }
+            Event::StepStarted(event) => {
+                let recorded = self.recorded_entry(position, event.operation);
+                (recorded.begun, recorded.due, recorded.timer) = (Some(position), None, None);
             }
             Event::StepCompleted(event) => self.completed(position, event.operation, Answer::Step(event.outcome), at),
             Event::TimerFired(event) => self.completed(position, event.operation, Answer::Fired, at),
@@ -69,6 +74,8 @@ impl Replay {
             // What is compared already need not be shown any more, and a long journal's would fill the memory.
             operation: if is_sealed { Operation { arguments: None, ..operation } } else { operation },
             failed_attempts: 0,
+            first_failed_at: None,
+            begun: None,
             due: None,
             timer: None,
             completed: false,
@@ -97,6 +104,7 @@ impl Replay {
             kind_of_claim: same_claim.map(|recorded| recorded.operation.kind),
             failed_attempts: same_claim.map_or(0, |recorded| recorded.failed_attempts),
             completed: same_claim.is_some_and(|recorded| recorded.completed),
+            begun: same_claim.is_some_and(|recorded| recorded.begun.is_some()),
             is_there,
         })
     }

@@ -43,6 +43,8 @@ pub(super) struct OperationFacts {
     pub(super) kind_of_claim: Option<OperationKind>,
     pub(super) failed_attempts: u32,
     pub(super) completed: bool,
+    /// Whether the attempt behind those is recorded to have begun.
+    pub(super) begun: bool,
     /// Of one that takes a signal: whether it may take that one. Of any other: whether a promise of its key is settled.
     pub(super) is_there: bool,
 }
@@ -110,7 +112,8 @@ impl Legality {
                 | Event::SignalReceived(_)
                 | Event::SignalTaken(_)
                 | Event::PromiseSettled(_)
-                | Event::PromiseTaken(_),
+                | Event::PromiseTaken(_)
+                | Event::StepStarted(_),
             ) => Stage::Running,
             (Stage::Running, Event::Halted(_))
             | (Stage::Halted, Event::SignalReceived(_) | Event::PromiseSettled(_)) => Stage::Halted,
@@ -146,6 +149,7 @@ impl Legality {
             let (kind, attempt) = match event {
                 Event::AttemptFailed(event) => (OperationKind::Step, Some(event.attempt)),
                 Event::StepCompleted(event) => (OperationKind::Step, Some(event.attempts)),
+                Event::StepStarted(event) => (OperationKind::Step, Some(event.attempt)),
                 Event::SignalTaken(_) => (OperationKind::Signal, None),
                 Event::PromiseTaken(_) => (OperationKind::Promise, None),
                 // A promise can have its own.
@@ -161,6 +165,7 @@ impl Legality {
                 (Event::SignalTaken(taken), _) if !facts.is_there => {
                     return illegal(format!("what position {} has is not the next signal for {key}", taken.received));
                 }
+                (Event::StepStarted(_), _) if facts.begun => return illegal(format!("{key} has begun already")),
                 (Event::PromiseTaken(_), _) if !facts.is_there => return illegal(format!("{key} is not settled")),
                 (Event::TimerFired(_), Some(OperationKind::Promise)) if facts.is_there => {
                     return illegal(format!("{key} is settled, and does not fire"));
@@ -173,12 +178,13 @@ impl Legality {
         }
         self.recoveries = match event {
             Event::Recovered { .. } => self.recoveries.saturating_add(1),
-            // A patch is recorded once, which is no progress of the run; nor is what others send.
+            // A patch is recorded once, which is no progress of the run; nor is what others send, or what only begins.
             Event::Halted(_)
             | Event::Finished(_)
             | Event::Patched(_)
             | Event::SignalReceived(_)
-            | Event::PromiseSettled(_) => self.recoveries,
+            | Event::PromiseSettled(_)
+            | Event::StepStarted(_) => self.recoveries,
             // Progress, or an operator's word, starts the count anew.
             Event::Started(_)
             | Event::AttemptFailed(_)

@@ -6,6 +6,8 @@
 //! in when facts arrive: all at once from the journal, or one by one as steps end.
 
 mod answers;
+#[cfg(test)]
+mod begun_tests;
 mod by_key;
 #[cfg(test)]
 mod by_key_tests;
@@ -33,7 +35,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(crate) use answers::{Answer, Begin, Delivery};
+pub(crate) use answers::{Answer, Begin, Begun, Delivery};
 pub(crate) use divergence::{CodeChange, Difference, Divergence, went_on_since};
 pub(crate) use incoming::{Incoming, Sent};
 pub(crate) use legality::{Illegal, Legality, Stage};
@@ -106,6 +108,10 @@ struct Recorded {
     position: Position,
     operation: Operation,
     failed_attempts: u32,
+    /// When the first of them failed.
+    first_failed_at: Option<u64>,
+    /// The record that the attempt behind those has begun.
+    begun: Option<Position>,
     /// The time of the next attempt, or of the timer.
     due: Option<u64>,
     /// The record that says so.
@@ -360,6 +366,15 @@ impl Replay {
         }
     }
 
+    /// Whether the claim's present attempt is recorded to have begun, and if so, whether that was before this life.
+    pub(crate) fn begun(&self, claim: ClaimNumber) -> Begun {
+        match self.recorded_of(claim).and_then(|recorded| recorded.begun) {
+            None => Begun::No,
+            Some(position) if position < self.replayed => Begun::Before,
+            Some(_) => Begun::Now,
+        }
+    }
+
     /// Whether the code has made all the progress that it had reason for, and none that it had not.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.at_rest && !self.is_diverged()
@@ -378,6 +393,11 @@ impl Replay {
     /// When the claim's timer, or the next attempt of its step, is due, if that is recorded.
     pub(crate) fn due(&self, claim: ClaimNumber) -> Option<Timestamp> {
         self.recorded_of(claim).and_then(|recorded| recorded.due).map(Timestamp)
+    }
+
+    /// When the first attempt of the claim's step failed, if one has.
+    pub(crate) fn first_failure(&self, claim: ClaimNumber) -> Option<Timestamp> {
+        self.recorded_of(claim).and_then(|recorded| recorded.first_failed_at).map(Timestamp)
     }
 
     /// The record whose timer ends when the claim's next fact is recorded.

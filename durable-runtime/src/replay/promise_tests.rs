@@ -19,7 +19,7 @@ fn settled(key: &'static str, settlement: Settlement) -> PromiseSettled {
     PromiseSettled { key: key.into(), settlement, at: 5 }
 }
 
-fn resolved(key: &'static str, value: u32) -> Event {
+pub(super) fn resolved(key: &'static str, value: u32) -> Event {
     Event::PromiseSettled(settled(key, resolution(value)))
 }
 

@@ -7,7 +7,8 @@ use super::*;
 use crate::halt::HaltReason;
 use crate::journal::event::AttemptError;
 use crate::journal::{
-    AttemptFailed, CodeId, Finished, Halted, Outcome, Patched, Started, StepCompleted, TimerFired, TimerSet,
+    AttemptFailed, CodeId, Finished, Halted, Outcome, Patched, Started, StepCompleted, StepStarted, TimerFired,
+    TimerSet,
 };
 use crate::payload::{Codec, Payload};
 
@@ -56,11 +57,15 @@ pub(super) fn attempt_failed(claim: u32, key: &str, attempt: u32) -> Event {
     })
 }
 
+pub(super) fn step_started(claim: u32, key: &str, attempt: u32) -> Event {
+    Event::StepStarted(StepStarted { operation: operation(claim, key, 0), attempt, at: 0 })
+}
+
 fn timer(claim: u32, key: &str) -> Operation {
     Operation { kind: OperationKind::Timer, ..operation(claim, key, 0) }
 }
 
-fn timer_set(claim: u32, key: &str, due: u64) -> Event {
+pub(super) fn timer_set(claim: u32, key: &str, due: u64) -> Event {
     Event::TimerSet(TimerSet { operation: timer(claim, key), due, at: 0 })
 }
 
@@ -344,6 +349,8 @@ fn the_legality_table() {
         Event::Patched(Patched { id: "p".into(), at: 0 }),
         timer_set(0, "sleep", 7),
         Event::SignalReceived(super::signal_tests::signal("a", None, 1)),
+        super::promise_tests::resolved("a", 1),
+        step_started(0, "a", 1),
     ];
     let mut table = Vec::new();
     for (stage, before) in &stages {
@@ -365,8 +372,11 @@ fn the_legality_table() {
         Running + Patched = Running
         Running + TimerSet = Running
         Running + SignalReceived = Running
+        Running + PromiseSettled = Running
+        Running + StepStarted = Running
         Halted + Resumed = Running
         Halted + SignalReceived = Halted
+        Halted + PromiseSettled = Halted
     "#]]
     .assert_eq(&table.concat());
 }
@@ -408,6 +418,28 @@ fn a_journal_that_contradicts_itself_is_refused() {
         event TimerFired at position 2 can't stand there: a is a step, not a timer
         event TimerSet at position 1 can't stand there: a is a step, not a timer"#]]
     .assert_eq(&told);
+}
+
+/// What chance is made of is what is recorded.
+#[test]
+fn the_seed_is_that_of_the_start() {
+    let Event::Started(start) = started() else { panic!("a start") };
+    let replay = Replay::of_journal([Event::Started(Started { seed: 7, ..start })]).expect("a legal journal");
+    assert_eq!(replay.seed(), 7);
+}
+
+/// The code rests once nothing is left to be told, and not when that shows that code and journal disagree.
+#[test]
+fn the_code_rests_when_nothing_is_left_to_be_told() {
+    let mut resting = replay([completed(0, "a")]);
+    resting.claim(request("a"));
+    assert!(!resting.is_at_rest());
+    delivers(&mut resting, 0);
+    assert!(!resting.is_at_rest());
+    assert_eq!(resting.next_delivery(), Delivery::Nothing);
+    assert!(resting.is_at_rest());
+    resting.progress(0);
+    assert!(!resting.is_at_rest(), "something foreign has woken it");
 }
 
 /// R11: a timer begins when it is recorded, and is due when it was.

@@ -26,6 +26,7 @@ struct Known {
     kind: OperationKind,
     failed_attempts: u32,
     completed: bool,
+    begun: bool,
     timer: Option<Position>,
 }
 
@@ -57,6 +58,7 @@ impl Whole {
                         kind_of_claim: known.map(|known| known.kind),
                         failed_attempts: known.map_or(0, |known| known.failed_attempts),
                         completed: known.is_some_and(|known| known.completed),
+                        begun: known.is_some_and(|known| known.begun),
                         is_there: match event {
                             Event::SignalTaken(taken) => signals.may_take(&operation.key, Position(taken.received)),
                             _ => promises.contains(&*operation.key),
@@ -73,6 +75,7 @@ impl Whole {
                     kind: operation.kind,
                     failed_attempts: 0,
                     completed: false,
+                    begun: false,
                     timer: None,
                 });
                 if let Some(over) = known.timer.take() {
@@ -83,7 +86,8 @@ impl Whole {
                     timers.insert(position, due);
                 }
                 match event {
-                    Event::AttemptFailed(event) => known.failed_attempts = event.attempt,
+                    Event::AttemptFailed(event) => (known.failed_attempts, known.begun) = (event.attempt, false),
+                    Event::StepStarted(_) => known.begun = true,
                     Event::StepCompleted(_) | Event::TimerFired(_) | Event::SignalTaken(_) | Event::PromiseTaken(_) => {
                         known.completed = true;
                     }
@@ -118,7 +122,8 @@ impl Whole {
                 | Event::Resumed { .. }
                 | Event::TimerSet(_)
                 | Event::TimerFired(_)
-                | Event::PromiseTaken(_) => {}
+                | Event::PromiseTaken(_)
+                | Event::StepStarted(_) => {}
             }
         }
         Ok(Self { stage: legality.stage(), failed, timers })

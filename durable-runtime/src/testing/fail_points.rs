@@ -65,6 +65,7 @@ pub const FAIL_POINTS: &[&str] = &[
     "run.stop.dropped",
     "run.leave.untold",
     "run.delete.done",
+    "step.begin.recorded",
     "step.body.unbegun",
     "step.outcome.unrecorded",
     "step.attempt.recorded",

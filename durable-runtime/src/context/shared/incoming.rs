@@ -73,11 +73,6 @@ impl RunShared {
         None
     }
 
-    /// What the run's chance is made of.
-    pub(crate) fn seed(&self) -> u128 {
-        self.state.lock().replay.seed()
-    }
-
     /// The driver: somebody has sent this.
     pub(crate) fn receive(&self, incoming: Incoming) -> Received {
         let mut state = self.state.lock();

@@ -118,7 +118,11 @@ fn judge_journal<F: DurableFunction>(known: &mut Known, world: &World<F::Output>
     let journal = &world.journal;
     let mut outcomes = BTreeSet::new();
     for event in &journal.events {
-        if let (Event::StepCompleted(_) | Event::TimerFired(_), Some(operation)) = (event, event.operation())
+        let is_outcome = matches!(
+            event,
+            Event::StepCompleted(_) | Event::TimerFired(_) | Event::SignalTaken(_) | Event::PromiseTaken(_)
+        );
+        if let (true, Some(operation)) = (is_outcome, event.operation())
             && !outcomes.insert(&operation.key)
         {
             return Err(format!("{} has two recorded outcomes (R6)", operation.key));

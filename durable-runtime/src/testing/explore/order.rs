@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::mishap::Boundary;
 use super::stage::Seen;
 use crate::clock::Timestamp;
-use crate::journal::{Event, Journal};
+use crate::journal::{Event, Journal, Outcome, StepCompleted};
+use crate::payload::Payload;
 
 /// The most orders of acts that a result is looked for in.
 const ACTS_MAX: usize = 24;
@@ -22,6 +23,12 @@ pub(super) struct Order {
     pub(super) acts: Option<Arc<[Turn]>>,
     /// Which attempts are made to fail.
     pub(super) fails: Arc<BTreeMap<(String, u32), FailsAt>>,
+    /// Which attempts were interrupted, of steps that may not run twice, and what the code is told then.
+    pub(super) interrupted: Arc<BTreeMap<(String, u32), Payload>>,
+    /// Whether the bodies of those are called: they may have had their effects, or not.
+    pub(super) interrupted_act: bool,
+    /// How many attempts each step had.
+    pub(super) attempts: Arc<BTreeMap<String, u32>>,
     /// Whether attempts have the time that their limits say. One that waits until it is its turn may need more.
     pub(super) has_limits: bool,
 }
@@ -106,13 +113,19 @@ pub(super) fn orders(seen: &Seen, journal: &Journal) -> Vec<Order> {
     }
     let acts: Vec<Option<Arc<[Turn]>>> =
         std::iter::once(None).chain(acts(&seen.points).into_iter().map(Some)).collect();
+    let (interrupted, attempts) = (Arc::new(interrupted(journal)), Arc::new(attempts(journal)));
+    let have_acted = |(key, _): &(String, u32)| seen.points.iter().any(|point| point.key == *key);
+    let interrupted_act: &[bool] = if interrupted.keys().any(have_acted) { &[false, true] } else { &[false] };
     let limits: &[bool] = if seen.has_limits { &[true, false] } else { &[true] };
     let mut orders = Vec::new();
     for fails in fails {
         for acts in &acts {
             for has_limits in limits.iter().copied() {
-                let (ends, acts, fails) = (Arc::clone(&ends), acts.clone(), Arc::clone(&fails));
-                orders.push(Order { began, ends, acts, fails, has_limits });
+                for interrupted_act in interrupted_act.iter().copied() {
+                    let (ends, acts, fails) = (Arc::clone(&ends), acts.clone(), Arc::clone(&fails));
+                    let (interrupted, attempts) = (Arc::clone(&interrupted), Arc::clone(&attempts));
+                    orders.push(Order { began, ends, acts, fails, interrupted, interrupted_act, attempts, has_limits });
+                }
             }
         }
     }
@@ -124,7 +137,10 @@ fn ends(seen: &Seen, journal: &Journal) -> Arc<[End]> {
     let ended = journal.events.iter().filter_map(|event| {
         let key = event.operation()?.key.to_string();
         let is_end = match event {
-            Event::StepCompleted(completed) => seen.returned.contains(&(key.clone(), completed.attempts)),
+            Event::StepCompleted(completed) => {
+                matches!(completed.outcome, Outcome::Interrupted(_))
+                    || seen.returned.contains(&(key.clone(), completed.attempts))
+            }
             Event::TimerFired(_) | Event::SignalTaken(_) | Event::PromiseTaken(_) => true,
             _ => false,
         };
@@ -141,6 +157,25 @@ fn injected(seen: &Seen, journal: &Journal) -> BTreeMap<(String, u32), FailsAt> 
         _ => None,
     });
     failed.filter_map(|attempt| seen.made_to_fail.get(&attempt).map(|at| (attempt, *at))).collect()
+}
+
+fn attempts(journal: &Journal) -> BTreeMap<String, u32> {
+    let attempts = journal.events.iter().filter_map(|event| match event {
+        Event::StepCompleted(completed) => Some((completed.operation.key.to_string(), completed.attempts)),
+        _ => None,
+    });
+    attempts.collect()
+}
+
+/// The attempts that were interrupted, and what the code was told.
+fn interrupted(journal: &Journal) -> BTreeMap<(String, u32), Payload> {
+    let interrupted = journal.events.iter().filter_map(|event| match event {
+        Event::StepCompleted(StepCompleted { operation, attempts, outcome: Outcome::Interrupted(told), .. }) => {
+            Some(((operation.key.to_string(), *attempts), told.clone()))
+        }
+        _ => None,
+    });
+    interrupted.collect()
 }
 
 /// The orders in which the steps may have had their effects.
@@ -214,7 +249,16 @@ mod tests {
     #[test]
     fn turns_wait_for_each_other() {
         let acts = acts(&points("a b b.")).into_iter().next();
-        let order = Order { began: Timestamp(0), ends: Arc::from([]), acts, fails: Arc::default(), has_limits: true };
+        let order = Order {
+            began: Timestamp(0),
+            ends: Arc::from([]),
+            acts,
+            fails: Arc::default(),
+            interrupted: Arc::default(),
+            interrupted_act: false,
+            attempts: Arc::default(),
+            has_limits: true,
+        };
         assert!(order.may_act("a", 0) && !order.may_act("b", 0) && !order.may_act("c", 0));
         let [called, returned] = [false, true].map(|returned| move |key: &str| Point { key: key.to_owned(), returned });
         // `a` never returned: it is only waited for to be called.

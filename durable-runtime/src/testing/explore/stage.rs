@@ -323,6 +323,13 @@ impl Stage {
         order.fails.get(&attempt).is_some_and(|at| Some(*at) == FailsAt::of(boundary))
     }
 
+    /// What the code was told of the attempt that was interrupted in the world whose order this one has, if it is to be
+    /// told here, where the body `was_called` or not.
+    fn interrupted_as_ordered(&self, attempt: &Attempt, was_called: bool) -> Option<Payload> {
+        let order = self.schedule.order.as_ref().filter(|order| order.interrupted_act == was_called)?;
+        order.interrupted.get(&(attempt.step.key().to_owned(), attempt.step.attempt())).cloned()
+    }
+
     /// A step may have had its effect.
     fn point(&self, key: &str, returned: bool) {
         let point = Point { key: key.to_owned(), returned };
@@ -427,6 +434,9 @@ impl Director for Stage {
             Cue::Go => {}
             other => return other,
         }
+        if let Some(told) = self.interrupted_as_ordered(attempt, false) {
+            return Cue::Return(told);
+        }
         self.state.lock().acts(attempt);
         self.point(attempt.step.key(), false);
         match self.script.fake(&FakeCall::of(attempt), self.codec) {
@@ -446,6 +456,9 @@ impl Director for Stage {
         let cue = self.cue(attempt, Boundary::Returned { may_fail: attempt.may_fail });
         if matches!(cue, Cue::Go) {
             self.state.lock().seen.returned.insert((attempt.step.key().to_owned(), attempt.step.attempt()));
+            if let Some(told) = self.interrupted_as_ordered(attempt, true) {
+                return Cue::Return(told);
+            }
         }
         cue
     }
@@ -493,6 +506,10 @@ impl Director for Stage {
 
     fn limit(&self, limit: Option<Duration>) -> Option<Duration> {
         limit.filter(|_| self.schedule.order.as_ref().is_none_or(|order| order.has_limits))
+    }
+
+    fn attempts(&self, key: &str) -> Option<u32> {
+        self.schedule.order.as_ref().and_then(|order| order.attempts.get(key).copied())
     }
 
     fn is_dead(&self) -> bool {

@@ -5,7 +5,8 @@ use crate::halt::HaltReason;
 use crate::journal::event::{AttemptError, CodeId};
 use crate::journal::{
     Arguments, AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, PromiseSettled,
-    PromiseTaken, Settlement, SignalReceived, SignalTaken, Site, Started, StepCompleted, Text, TimerFired, TimerSet,
+    PromiseTaken, Settlement, SignalReceived, SignalTaken, Site, Started, StepCompleted, StepStarted, Text, TimerFired,
+    TimerSet,
 };
 use crate::payload::{Codec, Payload};
 
@@ -80,7 +81,7 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
         HaltReason::Unregistered,
     ];
     let at = choices.number();
-    match choices.below(14) {
+    match choices.below(15) {
         0 => Event::Started(Started {
             function: text(choices).into(),
             version: choices.number_u32(),
@@ -105,9 +106,10 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
         2 => Event::StepCompleted(StepCompleted {
             operation: any_operation(choices),
             attempts: choices.number_u32(),
-            outcome: match choices.below(3) {
+            outcome: match choices.below(4) {
                 0 => Outcome::Ok(payload(choices)),
                 1 => Outcome::Err(payload(choices)),
+                2 => Outcome::Interrupted(payload(choices)),
                 _ => Outcome::Unusable(text(choices)),
             },
             began_at: choices.number(),
@@ -143,6 +145,7 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
             },
             at,
         }),
+        13 => Event::StepStarted(StepStarted { operation: any_operation(choices), attempt: choices.number_u32(), at }),
         12 => Event::PromiseTaken(PromiseTaken { operation: any_operation(choices), at }),
         _ => Event::Patched(Patched { id: text(choices).into(), at }),
     }

@@ -6,10 +6,10 @@ use crate::halt::HaltReason;
 use crate::journal::event::AttemptError;
 use crate::journal::{
     AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, PromiseSettled, PromiseTaken,
-    Settlement, SignalReceived, SignalTaken, Site, Started, StepCompleted, TimerFired, TimerSet,
+    Settlement, SignalReceived, SignalTaken, Site, Started, StepCompleted, StepStarted, TimerFired, TimerSet,
 };
 use crate::payload::{Codec, Payload};
-use crate::replay::{Answer, Begin, Delivery, Difference, Replay, Request};
+use crate::replay::{Answer, Begin, Begun, Delivery, Difference, Replay, Request};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const PATCHES: [&str; 3] = ["p", "q", "r"];
@@ -58,6 +58,10 @@ fn completed(operation: Operation, attempts: u32) -> Event {
 
 fn attempt_failed(operation: Operation, attempt: u32, retry_at: u64) -> Event {
     Event::AttemptFailed(AttemptFailed { operation, attempt, error: AttemptError::TimedOut, retry_at, at: 0 })
+}
+
+fn step_started(operation: Operation, attempt: u32) -> Event {
+    Event::StepStarted(StepStarted { operation, attempt, at: 0 })
 }
 
 fn timer_set(operation: Operation, due: u64) -> Event {
@@ -127,6 +131,7 @@ fn event(choices: &mut Choices<'_>, of: impl FnOnce(&mut Choices<'_>) -> Operati
             // Mostly one that the operation can have.
             match (operation.kind, choices.below(8)) {
                 (OperationKind::Step, 2..=4) | (_, 0) => attempt_failed(operation, attempt(choices), choices.number()),
+                (OperationKind::Step, 5) => step_started(operation, attempt(choices)),
                 (OperationKind::Step, _) | (_, 1) => completed(operation, attempt(choices)),
                 (OperationKind::Timer, 2..=4) | (OperationKind::Promise, 2) => timer_set(operation, choices.number()),
                 (OperationKind::Timer, _) | (OperationKind::Promise, 3) => timer_fired(operation),
@@ -398,6 +403,7 @@ fn lives(choices: &mut Choices<'_>, script: &Script) -> Life {
                         };
                         record(&mut replay, event);
                     }
+                    4 if replay.begun(claim) == Begun::No => record(&mut replay, step_started(operation, attempt)),
                     2 | 3 => record(&mut replay, attempt_failed(operation, attempt, choices.number())),
                     _ => record(&mut replay, completed(operation, attempt)),
                 }
@@ -459,7 +465,14 @@ fn replays(journal: &[Event], live: &Life, script: &Script, by_key: bool) {
             Event::TimerSet(event) if *event.operation.key == **key => Some(event.due),
             _ => None,
         });
-        let begin = Begin::Attempt { attempt, not_before: set.or(last.map(|last| last.retry_at)) };
+        let has_begun = journal.iter().any(|event| {
+            matches!(event, Event::StepStarted(event) if *event.operation.key == **key && event.attempt == attempt)
+        });
+        let due = set.or(last.map(|last| last.retry_at)).filter(|_| !has_begun);
+        let begin = Begin::Attempt { attempt, not_before: due };
+        if !is_completed {
+            assert_eq!(replay.begun(claim), if has_begun { Begun::Before } else { Begun::No });
+        }
         assert_eq!(replay.begin(claim), if is_completed { Begin::Wait } else { begin });
     }
 }

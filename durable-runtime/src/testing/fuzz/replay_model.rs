@@ -43,6 +43,8 @@ pub(super) enum Next {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Recorded {
     failed_attempts: u32,
+    /// Where the attempt behind those begins.
+    pub(super) begun: Option<usize>,
     due: Option<u64>,
     pub(super) timer: Option<usize>,
     pub(super) is_completed: bool,
@@ -77,6 +79,10 @@ impl Model {
                 !self.events.iter().any(|old| matches!(old, Event::Patched(old) if old.id == new.id))
             }
             Event::AttemptFailed(new) => self.admits_attempt(&new.operation, new.attempt),
+            Event::StepStarted(new) => {
+                let is_begun = self.recorded(new.operation.claim).is_some_and(|recorded| recorded.begun.is_some());
+                self.admits_attempt(&new.operation, new.attempt) && !is_begun
+            }
             Event::StepCompleted(new) => self.admits_attempt(&new.operation, new.attempts),
             Event::TimerSet(new) => {
                 self.admits_operation(&new.operation, has_time(&new.operation))
@@ -156,8 +162,12 @@ impl Model {
 
     /// R12: recoveries since the last progress.
     pub(super) fn recoveries(&self) -> usize {
-        let progress = |event: &&Event| event.operation().is_none() && !matches!(event, Event::Resumed { .. });
-        let since = self.events.iter().rev().take_while(progress);
+        let is_none = |event: &&Event| match event {
+            Event::StepStarted(_) => true,
+            Event::Resumed { .. } => false,
+            other => other.operation().is_none(),
+        };
+        let since = self.events.iter().rev().take_while(is_none);
         since.filter(|event| matches!(event, Event::Recovered { .. })).count()
     }
 
@@ -170,9 +180,10 @@ impl Model {
             let known: &mut Recorded = recorded.get_or_insert_default();
             match event {
                 Event::AttemptFailed(event) => {
-                    known.failed_attempts += 1;
+                    (known.failed_attempts, known.begun) = (known.failed_attempts + 1, None);
                     (known.due, known.timer) = (Some(event.retry_at), Some(position));
                 }
+                Event::StepStarted(_) => (known.begun, known.due, known.timer) = (Some(position), None, None),
                 Event::TimerSet(event) => (known.due, known.timer) = (Some(event.due), Some(position)),
                 _ => (known.is_completed, known.timer) = (true, None),
             }
