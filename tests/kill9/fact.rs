@@ -26,8 +26,8 @@ pub(crate) enum Fact {
     Started { run: String },
     /// A step's body begins: its effect on the world happens now.
     Effect(Execution),
-    /// The body of a step begins that runs at most once, with this idempotency key.
-    Sealed { key: String },
+    /// The body of this run's step begins that runs at most once.
+    Sealed { run: String },
     /// A step's body began that depends on this outcome, so the outcome is durable (R5).
     Durable(Execution),
     /// A handle resolved.

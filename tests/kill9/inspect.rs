@@ -9,7 +9,7 @@ use durable_runtime::{RunInfo, RunStatus, Runtime, StepInfo, StepStatus};
 use crate::fact::{Execution, Refusal};
 use crate::ledger::{Ledger, Run, Step, Violation};
 use crate::life::list_all;
-use crate::order::{Order, Receipt, filling, fulfil};
+use crate::order::{Order, Receipt, SEAL, filling, fulfil};
 use crate::reaper::Trial;
 use crate::reference::{Reference, essence};
 
@@ -89,9 +89,16 @@ impl Found {
         if info.status != status || info.halt.is_some() {
             return Err(format!("it is {}, {:?}, and should be {status}", info.status, info.halt));
         }
-        let recorded: BTreeMap<&str, &StepInfo> = info.steps.iter().map(|step| (&*step.key, step)).collect();
+        let mut recorded: BTreeMap<&str, &StepInfo> = info.steps.iter().map(|step| (&*step.key, step)).collect();
         if recorded.len() != info.steps.len() {
             return Err(format!("a step is recorded twice: {:?}", info.steps));
+        }
+        // It may be said to be interrupted, sealed or not, but not to be sealed if it was not.
+        if let Some(seal) = recorded.remove(SEAL)
+            && seal.status == StepStatus::Completed
+            && !run.is_sealed
+        {
+            return Err("it is said to be sealed, and nobody heard of it".to_owned());
         }
         if let Some(unheard) = recorded.keys().find(|key| !run.steps.contains_key(**key)) {
             return Err(format!("recorded is {unheard}, heard of were {:?}", run.steps.keys()));

@@ -40,8 +40,6 @@ pub(crate) struct Ledger {
     /// Without those that were deleted.
     pub(crate) runs: BTreeMap<String, Run>,
     deleted: BTreeSet<u64>,
-    /// The idempotency keys of the steps that were executed and run at most once.
-    sealed: BTreeSet<String>,
     /// All orders below this were started.
     first_unknown: u64,
     /// What this life's store told of its runs so far.
@@ -56,6 +54,8 @@ pub(crate) struct Ledger {
 pub(crate) struct Run {
     pub(crate) is_started: bool,
     pub(crate) result: Option<Result<Vec<Execution>, Refusal>>,
+    /// Whether its step was executed that runs at most once.
+    pub(crate) is_sealed: bool,
     /// By key within the run.
     pub(crate) steps: BTreeMap<String, Step>,
     /// Whether the store was found to have all of it, once it had ended.
@@ -137,9 +137,10 @@ impl Ledger {
                 }
                 Ok(())
             }
-            Fact::Sealed { key } if self.sealed.contains(&key) => broken(format!("{key} was executed twice (R6)")),
-            Fact::Sealed { key } => {
-                self.sealed.insert(key);
+            Fact::Sealed { run } => {
+                if std::mem::replace(&mut self.runs.entry(run.clone()).or_default().is_sealed, true) {
+                    return broken(format!("{run} was sealed twice (R6)"));
+                }
                 Ok(())
             }
             Fact::Compacted => {

@@ -17,6 +17,9 @@ const HUGE: usize = 200 * 1_024;
 /// The steps of which only the first to have an outcome counts.
 pub(crate) const RACERS: [&str; 2] = ["courier", "post"];
 
+/// The step that runs at most once.
+pub(crate) const SEAL: &str = "seal";
+
 /// What a broken step says.
 pub(crate) const PANIC: &str = "the scales are broken";
 
@@ -110,7 +113,7 @@ async fn effect(step: StepContext, inputs: &[Receipt], effect: Effect) -> Result
 
 /// Nobody could undo it, or tell a second time from the first.
 async fn seal(step: StepContext) -> Result<(), Failure> {
-    step.dependency::<World>().tell(&Fact::Sealed { key: step.idempotency_key().to_owned() });
+    step.dependency::<World>().tell(&Fact::Sealed { run: step.run_id().to_string() });
     tokio::task::yield_now().await;
     Ok(())
 }
@@ -155,7 +158,7 @@ pub(crate) async fn fulfil(ctx: Context, order: Order) -> Result<Vec<Execution>,
     known.push(ctx.run(effect, &here, weighing).named("weigh").await?);
 
     // If that was interrupted it is left as it is, sealed or not.
-    let _perhaps: Result<(), Failure> = ctx.run(seal).at_most_once().await;
+    let _perhaps: Result<(), Failure> = ctx.run(seal).named(SEAL).at_most_once().await;
 
     // Who is faster differs from life to life, and is what it is once it is recorded.
     let slow = |number: u64| Effect { yields: 1 + (number % 3) as u32, ..QUICK };
