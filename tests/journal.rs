@@ -36,6 +36,8 @@ pub enum Kind {
     PromiseTaken,
     /// A step that may not run twice is about to begin.
     StepStarted,
+    /// Somebody has ended the run.
+    Cancelled,
 }
 
 /// A record of a journal.
@@ -68,6 +70,7 @@ impl Entry {
             12 => Kind::PromiseSettled,
             13 => Kind::PromiseTaken,
             14 => Kind::StepStarted,
+            15 => Kind::Cancelled,
             other => panic!("there is no event {other}"),
         };
         let is_operation = matches!(

@@ -121,6 +121,14 @@ pub enum RunError {
         /// Why, and what to do.
         halt: Halt,
     },
+    /// Somebody has [cancelled](crate::Runtime::cancel) the run.
+    #[error("[D0131] run {run} was cancelled: {reason}")]
+    Cancelled {
+        /// The run.
+        run: RunId,
+        /// Why.
+        reason: String,
+    },
     /// The runtime stopped before the run ended; the run goes on when the store is opened again.
     #[error("[D0130] run {run} has not ended, because the runtime stopped: it goes on when the store is opened again")]
     Stopped {
@@ -169,7 +177,7 @@ pub enum SignalError {
         run: RunId,
     },
     /// The run has ended.
-    #[error("[D0152] run {run} has {status}, and receives no signals any more")]
+    #[error("[D0152] run {run} has ended ({status}), and receives no signals any more")]
     Finished {
         /// The run.
         run: RunId,
@@ -232,7 +240,7 @@ pub enum PromiseError {
         why: &'static str,
     },
     /// The run has ended, without having asked for it.
-    #[error("[D0162] run {run} has {status}, and nobody needs its promise {key} any more")]
+    #[error("[D0162] run {run} has ended ({status}), and nobody needs its promise {key} any more")]
     Finished {
         /// The run.
         run: RunId,
@@ -310,8 +318,8 @@ pub enum AdminError {
         /// The run.
         run: RunId,
     },
-    /// The run has ended, so there is nothing to resume.
-    #[error("[D0142] run {run} has {status}, so there is nothing to resume")]
+    /// The run has ended, so there is nothing to resume or to cancel.
+    #[error("[D0142] run {run} has ended ({status}), and that is final")]
     Finished {
         /// The run.
         run: RunId,

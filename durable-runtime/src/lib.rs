@@ -362,7 +362,7 @@
 //!
 //! # Not yet
 //!
-//! Child runs, cancellation, `PostgreSQL` and several workers.
+//! Child runs, compensations, `PostgreSQL` and several workers.
 
 // `#[durable]` names this crate by its path; inside it, that path is this.
 #[allow(unused_extern_crates, reason = "used by the expansion in unit tests only")]
@@ -403,8 +403,8 @@ mod value;
 pub use durable_macros::durable;
 
 pub use admin::{
-    AttemptInfo, CHECK_LIST_MAX, Check, Finding, LIST_MAX, PromiseInfo, RunInfo, RunSummary, SignalInfo, StepInfo,
-    StepStatus, StoreReport, Stranded, TimerInfo,
+    AttemptInfo, CHECK_LIST_MAX, Check, Finding, LIST_MAX, PromiseInfo, RunInfo, RunSummary, RunningStep, SignalInfo,
+    StepInfo, StepStatus, StoreReport, Stranded, TimerInfo,
 };
 pub use chance::RunRng;
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};

@@ -78,6 +78,7 @@ impl<T: DeserializeOwned> Run<T> {
             Outcome::Finished { result } => {
                 result.decode().map_err(|error| RunError::Result { run, source: Arc::new(error) })
             }
+            Outcome::Cancelled { reason } => Err(RunError::Cancelled { run, reason: reason.to_string() }),
             Outcome::Halted(halt) => Err(RunError::Halted { run, halt }),
             Outcome::Stopped | Outcome::Suspended { .. } | Outcome::NotStarted(_) => Err(RunError::Stopped { run }),
         }

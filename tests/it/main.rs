@@ -34,10 +34,12 @@ mod verify_store;
 mod signals;
 mod time;
 
+mod cancel;
 mod concurrency;
 mod explored;
 mod lost_writes;
 mod programs;
+mod progress;
 mod promises;
 mod storage_faults;
 mod wide;

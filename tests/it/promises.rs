@@ -293,7 +293,10 @@ async fn a_promise_that_nobody_can_settle_is_refused() {
     let run = runtime.start("drops", promise_unheeded, ()).await.unwrap();
     let unheeded = run.await.unwrap();
     let finished = runtime.resolve(&unheeded, &1).await.unwrap_err();
-    assert_eq!(finished.to_string(), "[D0162] run drops has completed, and nobody needs its promise answer any more");
+    assert_eq!(
+        finished.to_string(),
+        "[D0162] run drops has ended (completed), and nobody needs its promise answer any more"
+    );
     let stopped = runtime.clone();
     process.crash().await;
     let late = stopped.resolve(&id, &1).await.unwrap_err();

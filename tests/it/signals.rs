@@ -236,7 +236,7 @@ async fn a_signal_that_nobody_can_receive_is_refused() {
     }
     assert_eq!(runtime.attach("r", signal_approval).await.unwrap().await.unwrap(), "Ada and Grace");
     let finished = runtime.signal("r", "decision", &1).await.unwrap_err();
-    assert_eq!(finished.to_string(), "[D0152] run r has completed, and receives no signals any more");
+    assert_eq!(finished.to_string(), "[D0152] run r has ended (completed), and receives no signals any more");
     let unasked = runtime.get("r").await.unwrap().unwrap().signals.remove(0);
     assert_eq!((unasked.name.as_str(), unasked.taken_by), ("unasked", None));
 

@@ -96,7 +96,7 @@ impl Found {
         // It may be said to be interrupted, sealed or not, but not to be sealed if it was not.
         if let Some(seal) = recorded.remove(SEAL)
             && seal.status == StepStatus::Completed
-            && !run.is_sealed
+            && run.seals == 0
         {
             return Err("it is said to be sealed, and nobody heard of it".to_owned());
         }

@@ -333,7 +333,7 @@ fn known(status: RunStatus) -> Known {
     match status {
         RunStatus::Running | RunStatus::Suspended => Known::Running,
         RunStatus::Halted => Known::Halted,
-        RunStatus::Completed | RunStatus::Failed => Known::Ended,
+        RunStatus::Completed | RunStatus::Failed | RunStatus::Cancelled => Known::Ended,
     }
 }
 

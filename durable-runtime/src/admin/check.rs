@@ -206,7 +206,7 @@ impl Runtime {
             RunStatus::Suspended => check.suspended += 1,
             RunStatus::Halted => check.halted += 1,
             // It has ended since.
-            RunStatus::Completed | RunStatus::Failed => return Ok(()),
+            RunStatus::Completed | RunStatus::Failed | RunStatus::Cancelled => return Ok(()),
         }
         if let Verification::Differs { halt } = verified.verification {
             if halt.reason == HaltReason::Corrupt {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::context::AtWork;
 use crate::engine::{Loaded, halt_of};
 use crate::halt::Halt;
 use crate::id::RunId;
@@ -70,6 +71,9 @@ pub struct RunInfo {
     pub input: Payload,
     /// Its steps, in the order of their first record.
     pub steps: Vec<StepInfo>,
+    /// The attempts of steps that this process is executing just now, in the order in which the steps were asked for. Nothing of
+    /// that is recorded.
+    pub running: Vec<RunningStep>,
     /// The times it has waited for, in the order in which they were set.
     pub timers: Vec<TimerInfo>,
     /// What it received from outside, in that order.
@@ -79,6 +83,8 @@ pub struct RunInfo {
     pub promises: Vec<PromiseInfo>,
     /// What the function returned, if it has.
     pub result: Option<Payload>,
+    /// Why it was cancelled, if it was.
+    pub cancelled: Option<String>,
     /// Why it is halted, or why this process can't continue it.
     pub halt: Option<Halt>,
     /// How often it was recovered and went on.
@@ -130,6 +136,20 @@ pub struct TimerInfo {
     pub due: Timestamp,
     /// When it fired. `None` if the run still waits for it, or has stopped waiting for it.
     pub fired_at: Option<Timestamp>,
+}
+
+/// An attempt of a step that is running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunningStep {
+    /// The step's key.
+    pub key: String,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// When it began.
+    pub began_at: Timestamp,
+    /// What it has [reported](crate::StepContext::report) last, if it has.
+    pub progress: Option<Payload>,
 }
 
 /// What is recorded of a signal that the run received.
@@ -246,10 +266,12 @@ impl RunInfo {
             version: started.version,
             input: started.input.clone(),
             steps: Vec::new(),
+            running: Vec::new(),
             timers: Vec::new(),
             signals: Vec::new(),
             promises: Vec::new(),
             result: None,
+            cancelled: None,
             halt: None,
             recoveries: 0,
             events: loaded.head.length.0,
@@ -283,6 +305,9 @@ impl RunInfo {
                 Event::Recovered { .. } => info.recoveries += 1,
                 Event::Halted(halted) => info.halt = Some(halt_of(halted)),
                 Event::Resumed { .. } => info.halt = None,
+                Event::Cancelled(cancelled) => {
+                    (info.halt, info.cancelled) = (None, Some(cancelled.reason.clone()));
+                }
                 Event::Finished(finished) => info.result = Some(finished.result.clone()),
                 Event::TimerSet(set) => info.timers.push(TimerInfo::new(set)),
                 Event::TimerFired(fired) => {
@@ -309,6 +334,17 @@ impl RunInfo {
         // Why this process could not continue it says nothing any more once it has ended.
         info.halt = info.halt.or(stuck.filter(|_| info.status.is_unfinished()));
         Some(info)
+    }
+
+    /// With the attempts that are running.
+    pub(super) fn with(self, at_work: Vec<AtWork>) -> Self {
+        let running = at_work.into_iter().map(|AtWork { key, attempt, began_at, progress }| RunningStep {
+            key: key.to_string(),
+            attempt,
+            began_at,
+            progress,
+        });
+        Self { running: running.collect(), ..self }
     }
 
     fn learn_of_promise(&mut self, key: &str, event: &Event) {
@@ -374,7 +410,8 @@ impl StepInfo {
             | Event::SignalReceived(_)
             | Event::SignalTaken(_)
             | Event::PromiseSettled(_)
-            | Event::PromiseTaken(_) => {}
+            | Event::PromiseTaken(_)
+            | Event::Cancelled(_) => {}
         }
     }
 }

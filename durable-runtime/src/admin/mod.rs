@@ -1,18 +1,21 @@
-//! Looking at runs, and looking after them: get, journal, list, verify, check, verify the store, delete, resume.
+//! Looking at runs, and looking after them: get, journal, list, verify, check, verify the store, delete, cancel, resume.
 
 mod check;
 mod info;
 mod verify_store;
 
 pub use check::{CHECK_LIST_MAX, Check, Stranded};
-pub use info::{AttemptInfo, PromiseInfo, RunInfo, RunSummary, SignalInfo, StepInfo, StepStatus, TimerInfo};
+pub use info::{
+    AttemptInfo, PromiseInfo, RunInfo, RunSummary, RunningStep, SignalInfo, StepInfo, StepStatus, TimerInfo,
+};
 pub use verify_store::{Finding, StoreReport};
 
-use crate::engine::{Loaded, ResumeRefused, load};
+use crate::engine::{Loaded, NotReceived, ResumeRefused, load};
 use crate::error::AdminError;
-use crate::halt::{Halt, HaltReason};
+use crate::halt::{Halt, HaltReason, detail};
 use crate::id::{Fence, Position, RunId};
-use crate::journal::Journal;
+use crate::journal::{Cancelled, Journal};
+use crate::replay::Incoming;
 use crate::runtime::Runtime;
 use crate::store::{RunHead, RunStatus, Store, StoreError};
 
@@ -21,7 +24,8 @@ pub const LIST_MAX: usize = 1_000;
 
 impl Runtime {
     /// All that is recorded of a run: function, input, status, steps with their attempts and errors,
-    /// result, times. `None` if there is no such run. Shows what is durable, not what is under way.
+    /// result, times. `None` if there is no such run. Shows what is durable; what is under way is in
+    /// [`RunInfo::running`] only.
     ///
     /// # Errors
     /// [`AdminError::InvalidId`], [`AdminError::Store`].
@@ -53,7 +57,7 @@ impl Runtime {
         let id = RunId::new(id)?;
         let engine = &self.inner.engine;
         match engine.load(&id).await {
-            Ok(Some(loaded)) => Ok(RunInfo::of(&loaded, engine.stuck(&id))),
+            Ok(Some(loaded)) => Ok(RunInfo::of(&loaded, engine.stuck(&id)).map(|info| info.with(engine.at_work(&id)))),
             Ok(None) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -223,6 +227,49 @@ impl Runtime {
             ResumeRefused::ShuttingDown => AdminError::ShuttingDown,
             ResumeRefused::Store(error) => AdminError::Store(error),
         })
+    }
+
+    /// Ends a run that has not ended, for good. Its code is dropped at its next `.await`, and the bodies of its steps with it, which
+    /// may or may not have had their effect; a body can be told by [`StepContext::cancellation`](crate::StepContext::cancellation).
+    ///
+    /// When it returns, that is durable, and whoever awaits the run gets [`RunError::Cancelled`](crate::RunError::Cancelled). It may
+    /// be wherever it is: in memory, suspended, halted, not recovered yet, or without its function. Whichever comes first, its result or this,
+    /// is what became of it. A run that was cancelled before stays so, which is no error.
+    ///
+    /// Of the reason, at most 16 KiB are kept.
+    ///
+    /// # Errors
+    /// [`AdminError::Finished`] if the run has a result, [`AdminError::Unknown`], [`AdminError::InvalidId`],
+    /// [`AdminError::ShuttingDown`]: nothing was changed. [`AdminError::Store`]: it is unknown whether it is cancelled.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use durable_runtime::{Context, RunError, Runtime, durable};
+    ///
+    /// #[durable]
+    /// async fn waits_for_payment(ctx: Context) {
+    ///     ctx.signal::<()>("payment").await
+    /// }
+    ///
+    /// let runtime = Runtime::builder().in_memory().await?;
+    /// let run = runtime.start("order-1", waits_for_payment, ()).await?;
+    /// runtime.cancel("order-1", "the customer has changed her mind").await?;
+    /// assert!(matches!(run.await, Err(RunError::Cancelled { reason, .. }) if reason.starts_with("the customer")));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn cancel(&self, id: impl AsRef<str>, reason: impl Into<String>) -> Result<(), AdminError> {
+        let run = RunId::new(id)?;
+        let engine = &self.inner.engine;
+        let cancelled = Cancelled { reason: detail(reason.into()), at: engine.environment.clock.now().0 };
+        match engine.send(&run, &Incoming::Cancel(cancelled)).await {
+            Ok(_) => Ok(()),
+            Err(NotReceived::Unknown) => Err(AdminError::Unknown { run }),
+            Err(NotReceived::Finished(status)) => Err(AdminError::Finished { run, status }),
+            Err(NotReceived::ShuttingDown) => Err(AdminError::ShuttingDown),
+            Err(NotReceived::Store(error)) => Err(AdminError::Store(error)),
+        }
     }
 
     /// Gives the space of deleted runs back to the file system (S13). Starts, steps and results wait meanwhile.

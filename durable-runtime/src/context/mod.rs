@@ -35,7 +35,7 @@ pub use promise::{Promise, PromiseFailure};
 pub use retrying::Retrying;
 pub(crate) use scope::Scope;
 pub use shared::STEP_NAME_BYTES_MAX;
-pub(crate) use shared::{Environment, Received, RunShared, Waits, check_name};
+pub(crate) use shared::{AtWork, Environment, Received, RunShared, Waits, check_name};
 pub use signal::Signal;
 pub use step::Step;
 pub(crate) use step_context::Dependencies;

@@ -1,6 +1,7 @@
 //! What a run's code and its driver share: the [`Replay`], the slots of claimed operations, and the
 //! records on their way to the committer.
 
+mod at_work;
 mod chance;
 mod incoming;
 mod patches;
@@ -32,6 +33,7 @@ use crate::payload::Codec;
 use crate::replay::{Answer, Begin, Begun, ClaimNumber, Delivery, Replay, Request};
 use crate::store::Record;
 
+pub(crate) use self::at_work::AtWork;
 pub(crate) use self::incoming::Received;
 use self::incoming::Receivers;
 pub(crate) use self::place::check_name;
@@ -94,8 +96,12 @@ struct State {
     /// Operations polled at least once and neither delivered nor dropped.
     awaited: BTreeSet<ClaimNumber>,
     stopping: bool,
+    /// Why it is cancelled, if somebody has done that.
+    cancelled: Option<Arc<str>>,
     /// The bodies of steps that are running, by claim.
     bodies: BTreeMap<ClaimNumber, Weak<BodyWaker>>,
+    /// Those of them that were called.
+    at_work: BTreeMap<ClaimNumber, AtWork>,
     halt: Option<Halt>,
     /// If the run is to leave memory where it rests.
     suspending: Option<Suspending>,
@@ -150,7 +156,9 @@ impl RunShared {
             required: Position(0),
             awaited: BTreeSet::new(),
             stopping: false,
+            cancelled: None,
             bodies: BTreeMap::new(),
+            at_work: BTreeMap::new(),
             halt: None,
             suspending,
         };
@@ -256,7 +264,9 @@ impl RunShared {
 
     /// A step's body returned, panicked or was dropped.
     pub(crate) fn body_ended(&self, claim: ClaimNumber) {
-        self.state.lock().bodies.remove(&claim);
+        let mut state = self.state.lock();
+        state.bodies.remove(&claim);
+        state.at_work.remove(&claim);
     }
 
     /// The code dropped the step, or is itself being dropped.

@@ -10,6 +10,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio_util::sync::DropGuard;
 use tracing::Span;
 
 use super::StepContext;
@@ -17,7 +18,7 @@ use super::answers::Arrival;
 #[cfg(feature = "testing")]
 use super::director;
 use super::scope::Scope;
-use super::shared::RunShared;
+use super::shared::{AtWork, RunShared};
 use super::wakes::BodyWaker;
 use super::work::{Bounds, Call, Work};
 use crate::clock::{Sleep, Timestamp};
@@ -100,6 +101,8 @@ struct Running {
     /// For the record, if it is the step's first; taken before the attempt may consume them.
     arguments: Option<Arguments>,
     waker: Arc<BodyWaker>,
+    /// Tells what the attempt has set off that it is over.
+    _over: DropGuard,
 }
 
 impl<'a, O> Step<'a, O> {
@@ -406,12 +409,15 @@ impl<O> Step<'_, O> {
         let limit = environment.director.as_ref().map_or(limit, |director| director.limit(limit));
         let deadline = limit.map(|limit| environment.clock.sleep(limit));
         let span = tracing::info_span!("step", key = %operation.key, attempt);
-        let context = StepContext::new(Arc::clone(&self.shared), operation.key, attempt);
+        let work = AtWork { key: Arc::clone(&operation.key), attempt, began_at, progress: None };
+        self.shared.works(self.claim, work);
+        let context = StepContext::new(Arc::clone(&self.shared), self.claim, operation.key, attempt);
+        let over = context.cancellation().drop_guard();
         environment.counters.executed();
         fail_point!("step.body.unbegun");
         let arguments = if self.shared.is_recorded(self.claim) { None } else { self.work.arguments() };
         let waker = self.begun.take().unwrap_or_else(|| self.shared.body_began(self.claim));
-        self.stage = Stage::Running(Running { attempt, began_at, deadline, span, arguments, waker });
+        self.stage = Stage::Running(Running { attempt, began_at, deadline, span, arguments, waker, _over: over });
         let last = self.retry.as_ref().is_none_or(|rule| attempt >= rule.attempts_max);
         let may_panic = !last && self.interrupted.is_none() && self.retry.as_ref().is_some_and(|rule| !rule.is_timed);
         let work = &mut self.work;

@@ -5,9 +5,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
 use super::shared::RunShared;
 use crate::RunId;
 use crate::halt::{Halt, HaltReason};
+use crate::payload::{Payload, PayloadError};
+use crate::replay::ClaimNumber;
 
 /// What a step may ask for: its key, its attempt, the application's dependencies.
 ///
@@ -40,14 +45,17 @@ pub struct StepContext {
 
 struct Inner {
     shared: Arc<RunShared>,
+    claim: ClaimNumber,
     key: Arc<str>,
     attempt: u32,
     idempotency_key: OnceLock<String>,
+    cancellation: CancellationToken,
 }
 
 impl StepContext {
-    pub(crate) fn new(shared: Arc<RunShared>, key: Arc<str>, attempt: u32) -> Self {
-        Self { inner: Arc::new(Inner { shared, key, attempt, idempotency_key: OnceLock::new() }) }
+    pub(crate) fn new(shared: Arc<RunShared>, claim: ClaimNumber, key: Arc<str>, attempt: u32) -> Self {
+        let (idempotency_key, cancellation) = (OnceLock::new(), CancellationToken::new());
+        Self { inner: Arc::new(Inner { shared, claim, key, attempt, idempotency_key, cancellation }) }
     }
 
     /// The id of the run that the step belongs to.
@@ -71,6 +79,65 @@ impl StepContext {
     /// Which attempt this is, from 1; counted across restarts.
     pub fn attempt(&self) -> u32 {
         self.inner.attempt
+    }
+
+    /// Says how far this attempt has come, for those who look at the run: [`RunInfo::running`](crate::RunInfo::running) shows what
+    /// was said last, while the attempt is running. It is not recorded, and forgotten when the attempt is over.
+    ///
+    /// # Errors
+    /// A [`PayloadError`] if the value can't be encoded, or not in
+    /// [`Limits::payload_bytes`](crate::Limits::payload_bytes). What was said before stays.
+    ///
+    /// ```
+    /// use durable_runtime::{Context, Failure, StepContext, durable};
+    ///
+    /// async fn copy(step: StepContext, files: u32) -> Result<u32, Failure> {
+    ///     for file in 0..files {
+    ///         step.report(&format!("{file} of {files} files"))?;
+    ///     }
+    ///     Ok(files)
+    /// }
+    ///
+    /// #[durable]
+    /// async fn copies(ctx: Context) -> Result<u32, Failure> {
+    ///     ctx.run(copy, 100).await
+    /// }
+    /// ```
+    pub fn report<T: Serialize>(&self, progress: &T) -> Result<(), PayloadError> {
+        let Inner { shared, claim, attempt, .. } = &*self.inner;
+        let environment = &shared.environment;
+        let progress = Payload::encode(environment.codec, progress, environment.limits.payload_bytes)?;
+        shared.progressed(*claim, *attempt, progress);
+        Ok(())
+    }
+
+    /// What tells that nobody waits for this attempt any more: it is cancelled when the attempt is over, and so also when it was
+    /// dropped because it took too long or lost a race, when the run was [cancelled](crate::Runtime::cancel) or halted, and when
+    /// the runtime was shut down or dropped.
+    ///
+    /// The attempt itself need not look at it, because it is dropped at its next `.await` then. It is for what the
+    /// attempt has set off and a drop does not stop: a blocking thread, a task, a process.
+    ///
+    /// ```
+    /// use durable_runtime::{Context, Failure, StepContext, durable};
+    ///
+    /// async fn count_primes(step: StepContext, below: u64) -> Result<usize, Failure> {
+    ///     let cancellation = step.cancellation();
+    ///     let counted = tokio::task::spawn_blocking(move || {
+    ///         let is_prime = |number: &u64| (2..*number).all(|divisor| number % divisor != 0);
+    ///         (2..below).take_while(|_| !cancellation.is_cancelled()).filter(is_prime).count()
+    ///     });
+    ///     Ok(counted.await?)
+    /// }
+    ///
+    /// #[durable]
+    /// async fn counts(ctx: Context) -> Result<usize, Failure> {
+    ///     ctx.run(count_primes, 1_000_000).await
+    /// }
+    /// ```
+    #[must_use]
+    pub fn cancellation(&self) -> CancellationToken {
+        self.inner.cancellation.clone()
     }
 
     /// The dependency of type `T` that was given to `RuntimeBuilder::dependency`.

@@ -1,22 +1,26 @@
 //! A run that is in memory, and what others may know of it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use tokio::sync::watch;
 
 use super::driver::Control;
 use crate::clock::Timestamp;
+use crate::context::{AtWork, RunShared};
 use crate::error::StartError;
 use crate::halt::Halt;
 use crate::id::RunId;
 use crate::journal::Started;
 use crate::payload::Payload;
+use crate::sync::Mutex;
 
 /// What became of a run, as far as this process is concerned.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
     /// It returned this.
     Finished { result: Arc<Payload> },
+    /// It was cancelled, for this reason.
+    Cancelled { reason: Arc<str> },
     /// It is halted.
     Halted(Halt),
     /// The runtime stopped; the run goes on when the store is opened again.
@@ -65,12 +69,26 @@ pub(crate) struct Active {
     pub(crate) identity: OnceLock<Identity>,
     pub(crate) phase: watch::Sender<Phase>,
     pub(super) control: Arc<Control>,
+    /// What its code shares with its driver, while it is driven.
+    pub(super) shared: Mutex<Weak<RunShared>>,
 }
 
 impl Active {
     pub(super) fn new(id: RunId) -> Arc<Self> {
         let (phase, _) = watch::channel(Phase::Starting);
-        Arc::new(Self { id, identity: OnceLock::new(), phase, control: Arc::default() })
+        Arc::new(Self {
+            id,
+            identity: OnceLock::new(),
+            phase,
+            control: Arc::default(),
+            shared: Mutex::new(Weak::new()),
+        })
+    }
+
+    /// The attempts of its steps that are running.
+    pub(super) fn at_work(&self) -> Vec<AtWork> {
+        let shared = self.shared.lock().upgrade();
+        shared.map(|shared| shared.at_work()).unwrap_or_default()
     }
 
     /// Whether it is in the store only.

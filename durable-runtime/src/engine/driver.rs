@@ -151,6 +151,9 @@ impl Driver {
         fail_point!("run.code.unpolled");
         loop {
             self.receive();
+            if let Some(reason) = self.shared.cancelled() {
+                return Some(self.cancel(reason).await);
+            }
             // Asked before the code is polled, too: a run that was told to stop begins no step.
             if self.control.requested() != Requested::Nothing {
                 self.shared.stop();
@@ -342,6 +345,18 @@ impl Driver {
             Ok(()) => {
                 fail_point!("run.halt.durable");
                 Outcome::Halted(halt)
+            }
+            Err(error) => self.interrupted(&error),
+        }
+    }
+
+    /// Somebody has cancelled the run, which is appended.
+    async fn cancel(&mut self, reason: Arc<str>) -> Outcome {
+        self.execution.drop_code();
+        match self.flush(RunStatus::Cancelled).await {
+            Ok(()) => {
+                tracing::info!(%reason, "run cancelled");
+                Outcome::Cancelled { reason }
             }
             Err(error) => self.interrupted(&error),
         }

@@ -81,15 +81,23 @@ impl Engine {
             // Whoever waits for its end goes on waiting, whatever becomes of this.
             leaving.outcome = Outcome::Suspended { due: None };
         }
+        let is_cancel = matches!(incoming, Incoming::Cancel(_));
         let broken = |error: String| NotReceived::Store(StoreError::Broken { first: error });
         let replay = Replay::of_journal(loaded.events).map_err(|illegal| broken(illegal.to_string()))?;
-        let is_over = matches!(head.status, RunStatus::Completed | RunStatus::Failed);
+        let is_over = head.status.is_over();
         match replay.judge(&incoming, self.environment.limits.signals) {
             Sent::New | Sent::Conflicts | Sent::TooMany if is_over => return Err(NotReceived::Finished(head.status)),
+            Sent::Again if is_cancel && head.status != RunStatus::Cancelled => {
+                return Err(NotReceived::Finished(head.status));
+            }
             Sent::New => {}
             // Also of a run that has ended: whoever got no answer is told that it had arrived.
             sent => return Ok(sent),
         }
+        let (cancelled, status) = match &incoming {
+            Incoming::Cancel(cancel) => (Some(Arc::from(&*cancel.reason)), RunStatus::Cancelled),
+            Incoming::Signal(_) | Incoming::Promise { .. } => (None, head.status),
+        };
         let event = incoming.into_event();
         let at = Timestamp(event.at());
         let frame = journal::encode(&event).map_err(|error| broken(error.to_string()))?;
@@ -99,7 +107,7 @@ impl Engine {
             fence: head.fence,
             records: vec![Record { frame, due: event.due() }],
             clears: Vec::new(),
-            status: head.status,
+            status,
         };
         let link = Arc::new(Link::default());
         fail_point!("incoming.append.unsubmitted");
@@ -110,6 +118,11 @@ impl Engine {
             CommitError::Closed => NotReceived::ShuttingDown,
         })?;
         fail_point!("incoming.append.durable");
+        if let Some(reason) = cancelled {
+            self.stuck.lock().remove(&id);
+            leaving.outcome = Outcome::Cancelled { reason };
+            return Ok(Sent::New);
+        }
         match head.status {
             // It is due, and woken as one whose time has come.
             RunStatus::Suspended => leaving.outcome = Outcome::Suspended { due: Some(at) },
@@ -118,7 +131,11 @@ impl Engine {
                 // It was not recovered yet, and recovery may just have passed it by.
                 self.recover_alone(&id).await.map_err(NotReceived::Store)?;
             }
-            RunStatus::Running | RunStatus::Halted | RunStatus::Completed | RunStatus::Failed => {}
+            RunStatus::Running
+            | RunStatus::Halted
+            | RunStatus::Completed
+            | RunStatus::Failed
+            | RunStatus::Cancelled => {}
         }
         Ok(Sent::New)
     }

@@ -192,7 +192,9 @@ impl Engine {
         let mut loaded = self.load(id).await.map_err(ResumeRefused::Store)?.ok_or(ResumeRefused::Unknown)?;
         let registration = self.code_of(&loaded).map_err(ResumeRefused::Stuck)?;
         match loaded.head.status {
-            RunStatus::Completed | RunStatus::Failed => return Err(ResumeRefused::Finished(loaded.head.status)),
+            RunStatus::Completed | RunStatus::Failed | RunStatus::Cancelled => {
+                return Err(ResumeRefused::Finished(loaded.head.status));
+            }
             status if self.is_to_go_on(status) || (status.is_unfinished() && self.stuck(id).is_some()) => {
                 return Ok((registration, loaded));
             }

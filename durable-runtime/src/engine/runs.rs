@@ -15,7 +15,7 @@ use super::recovery::{Loaded, load};
 use super::registry::{Registration, Registry};
 use super::sleepers::Sleepers;
 use super::tasks::Tasks;
-use crate::context::{Environment, Origin};
+use crate::context::{AtWork, Environment, Origin};
 use crate::error::StartError;
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Fence, Position, RunId};
@@ -73,6 +73,12 @@ impl Engine {
     /// The run, if it is active, and what becomes of it.
     pub(crate) fn active(&self, id: &RunId) -> Option<Watched> {
         self.active.lock().get(id).map(Watched::new)
+    }
+
+    /// The attempts of the run's steps that are running here.
+    pub(crate) fn at_work(&self, id: &RunId) -> Vec<AtWork> {
+        let active = self.active.lock().get(id).map(Arc::clone);
+        active.map(|active| active.at_work()).unwrap_or_default()
     }
 
     /// Why this process can't continue the run, if that is so.
@@ -193,6 +199,7 @@ impl Engine {
     pub(crate) fn recorded_outcome(&self, loaded: &Loaded) -> Outcome {
         match journal::last_of(&loaded.events) {
             Some(Event::Finished(finished)) => Outcome::Finished { result: Arc::new(finished.result.clone()) },
+            Some(Event::Cancelled(cancelled)) => Outcome::Cancelled { reason: cancelled.reason.as_str().into() },
             Some(Event::Halted(halted)) => Outcome::Halted(halt_of(halted)),
             _ => match self.stuck(&loaded.head.run) {
                 Some(halt) => Outcome::Halted(halt),
@@ -253,6 +260,7 @@ impl Engine {
                 }
                 Err(halt) => return Outcome::Halted(halt),
             };
+            *active.shared.lock() = Arc::downgrade(&execution.shared);
             active.phase.send_replace(Phase::Running);
             let (control, committer) = (Arc::clone(&active.control), Arc::clone(&self.committer));
             let sleepers = Arc::clone(&self.sleepers);

@@ -117,7 +117,7 @@ impl Engine {
         match status {
             RunStatus::Running => true,
             RunStatus::Suspended => !self.sleepers.are_watched(),
-            RunStatus::Halted | RunStatus::Completed | RunStatus::Failed => false,
+            RunStatus::Halted | RunStatus::Completed | RunStatus::Failed | RunStatus::Cancelled => false,
         }
     }
 

@@ -56,6 +56,7 @@ pub(crate) fn decode(stored: StoredRun) -> Result<(Loaded, Whole), Unsound> {
         Stage::Running if head.status == RunStatus::Suspended => Some(RunStatus::Suspended),
         Stage::Running => Some(RunStatus::Running),
         Stage::Halted => Some(RunStatus::Halted),
+        Stage::Finished if whole.cancelled => Some(RunStatus::Cancelled),
         Stage::Finished if whole.failed => Some(RunStatus::Failed),
         Stage::Finished => Some(RunStatus::Completed),
         Stage::Empty => None,

@@ -128,7 +128,7 @@ impl Engine {
 
 /// Takes the same turns as a driver, with the code told beforehand that no step may begin any more.
 ///
-/// A halted run is verified as if it were resumed. Of the environment, only the counters are left out: nothing is run.
+/// A halted run is verified as if it were resumed, a cancelled one as far as it had come. Of the environment, only the counters are left out: nothing is run.
 pub(crate) async fn verify(
     run: RunId,
     mut events: Vec<Event>,
@@ -136,6 +136,10 @@ pub(crate) async fn verify(
     environment: &Environment,
 ) -> Verification {
     let mut finished = None;
+    if let Some(Event::Cancelled(_)) = events.last() {
+        // As far as it had come.
+        events.pop();
+    }
     match last_of(&events) {
         Some(Event::Finished(recorded)) => finished = Some(recorded.clone()),
         Some(Event::Halted(halted)) => {
@@ -151,6 +155,7 @@ pub(crate) async fn verify(
             | Event::PromiseSettled(_)
             | Event::PromiseTaken(_)
             | Event::StepStarted(_)
+            | Event::Cancelled(_)
             | Event::Recovered { .. }
             | Event::Resumed { .. }
             | Event::Patched(_)

@@ -60,6 +60,8 @@ pub(crate) enum Event {
     PromiseTaken(PromiseTaken),
     /// One try of a step that may not run twice is about to begin.
     StepStarted(StepStarted),
+    /// Somebody outside has ended the run. Always the last event.
+    Cancelled(Cancelled),
 }
 
 impl Event {
@@ -79,6 +81,7 @@ impl Event {
             Self::PromiseSettled(event) => event.at,
             Self::PromiseTaken(event) => event.at,
             Self::StepStarted(event) => event.at,
+            Self::Cancelled(event) => event.at,
             Self::Recovered { at, .. } | Self::Resumed { at } => *at,
         }
     }
@@ -100,7 +103,8 @@ impl Event {
             | Self::Finished(_)
             | Self::Patched(_)
             | Self::SignalReceived(_)
-            | Self::PromiseSettled(_) => None,
+            | Self::PromiseSettled(_)
+            | Self::Cancelled(_) => None,
         }
     }
 
@@ -122,7 +126,8 @@ impl Event {
             | Self::Finished(_)
             | Self::Patched(_)
             | Self::SignalReceived(_)
-            | Self::PromiseSettled(_) => None,
+            | Self::PromiseSettled(_)
+            | Self::Cancelled(_) => None,
         }
     }
 
@@ -143,6 +148,7 @@ impl Event {
             Self::PromiseSettled(event) => event.at = time,
             Self::PromiseTaken(event) => event.at = time,
             Self::StepStarted(event) => event.at = time,
+            Self::Cancelled(event) => event.at = time,
             Self::Recovered { at, .. } | Self::Resumed { at } => *at = time,
         }
     }
@@ -165,7 +171,8 @@ impl Event {
             | Self::TimerFired(_)
             | Self::SignalTaken(_)
             | Self::PromiseTaken(_)
-            | Self::StepStarted(_) => None,
+            | Self::StepStarted(_)
+            | Self::Cancelled(_) => None,
         }
     }
 
@@ -187,6 +194,7 @@ impl Event {
             Self::PromiseSettled(_) => "PromiseSettled",
             Self::PromiseTaken(_) => "PromiseTaken",
             Self::StepStarted(_) => "StepStarted",
+            Self::Cancelled(_) => "Cancelled",
         }
     }
 }
@@ -300,6 +308,15 @@ pub(crate) struct Halted {
     #[serde(with = "spelling")]
     pub(crate) step: Option<Arc<str>>,
     pub(crate) message: String,
+    pub(crate) at: u64,
+}
+
+/// See [`Event::Cancelled`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cancelled {
+    /// What whoever did it says.
+    pub(crate) reason: String,
     pub(crate) at: u64,
 }
 

@@ -247,7 +247,7 @@ fn what_is_refused_is_told_with_its_line() {
         [D0170] line 1 is not that of a journal: [D0101] a run id must not be empty: use the business id the run is about, such as the order id. Take the text as `Journal::to_lines` wrote it
         [D0170] line 1 is not that of a journal: unknown field `more`, expected `journal` or `run` (column 29). Take the text as `Journal::to_lines` wrote it
         [D0170] line 2 is not that of a journal: EOF while parsing a value (column 0). Take the text as `Journal::to_lines` wrote it
-        [D0170] line 3 is not that of a journal: unknown variant `Stopped`, expected one of `Started`, `AttemptFailed`, `StepCompleted`, `Recovered`, `Halted`, `Resumed`, `Finished`, `Patched`, `TimerSet`, `TimerFired`, `SignalReceived`, `SignalTaken`, `PromiseSettled`, `PromiseTaken`, `StepStarted` (column 10). Take the text as `Journal::to_lines` wrote it
+        [D0170] line 3 is not that of a journal: unknown variant `Stopped`, expected one of `Started`, `AttemptFailed`, `StepCompleted`, `Recovered`, `Halted`, `Resumed`, `Finished`, `Patched`, `TimerSet`, `TimerFired`, `SignalReceived`, `SignalTaken`, `PromiseSettled`, `PromiseTaken`, `StepStarted`, `Cancelled` (column 10). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: unknown field `by`, expected `code` or `at` (column 25). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: missing field `at` (column 15). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: invalid value: integer `-7`, expected u64 (column 21). Take the text as `Journal::to_lines` wrote it

@@ -15,9 +15,9 @@ mod text;
 pub(crate) use arguments::Arguments;
 pub(crate) use event::last_of;
 pub(crate) use event::{
-    AttemptFailed, CodeId, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, PromiseSettled,
-    PromiseTaken, Settlement, SignalReceived, SignalTaken, Site, Started, StepCompleted, StepStarted, TimerFired,
-    TimerSet,
+    AttemptFailed, Cancelled, CodeId, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched,
+    PromiseSettled, PromiseTaken, Settlement, SignalReceived, SignalTaken, Site, Started, StepCompleted, StepStarted,
+    TimerFired, TimerSet,
 };
 pub(crate) use frame::{decode, encode};
 pub use lines::Journal;

@@ -83,6 +83,7 @@ fn line(event: &Event) -> String {
             Settlement::Resolved { value, .. } => format!("{} resolved {}", settled.key, value.excerpt()),
             Settlement::Rejected(reason) => format!("{} rejected: {reason}", settled.key),
         },
+        Event::Cancelled(cancelled) => format!("cancelled: {}", cancelled.reason),
         Event::StepStarted(started) => format!("{}: attempt {} begins", step(&started.operation), started.attempt),
         Event::PromiseTaken(taken) => format!("{} taken", taken.operation.key),
     }

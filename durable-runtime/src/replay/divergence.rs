@@ -102,7 +102,8 @@ pub(crate) fn went_on_since(events: &[Event], present: CodeId) -> Option<CodeId>
             | Event::Finished(_)
             | Event::Patched(_)
             | Event::SignalReceived(_)
-            | Event::PromiseSettled(_) => {}
+            | Event::PromiseSettled(_)
+            | Event::Cancelled(_) => {}
         }
     }
     latest

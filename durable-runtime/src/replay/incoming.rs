@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Replay, Settled};
+use super::{Replay, Settled, Stage};
 use crate::chance::promise_token;
 use crate::id::Position;
-use crate::journal::{Event, PromiseSettled, SignalReceived};
+use crate::journal::{Cancelled, Event, PromiseSettled, SignalReceived};
 
 /// What somebody outside sends to a run.
 #[derive(Debug, Clone)]
@@ -16,6 +16,7 @@ pub(crate) enum Incoming {
         /// That of the promise's id.
         token: u128,
     },
+    Cancel(Cancelled),
 }
 
 impl Incoming {
@@ -24,6 +25,7 @@ impl Incoming {
         match self {
             Self::Signal(signal) => Event::SignalReceived(signal),
             Self::Promise { settled, .. } => Event::PromiseSettled(settled),
+            Self::Cancel(cancelled) => Event::Cancelled(cancelled),
         }
     }
 }
@@ -33,7 +35,7 @@ impl Incoming {
 pub(crate) enum Sent {
     /// Other than all before.
     New,
-    /// The signal was received before.
+    /// The signal was received, or the run was cancelled, before.
     Again,
     /// Another signal was received under its id.
     Conflicts,
@@ -57,6 +59,8 @@ impl Replay {
                 self.settled(settled).map_or(Sent::New, Sent::Settled)
             }
             Incoming::Promise { .. } => Sent::NoSuchPromise,
+            Incoming::Cancel(_) if self.stage() == Stage::Finished => Sent::Again,
+            Incoming::Cancel(_) => Sent::New,
         }
     }
 

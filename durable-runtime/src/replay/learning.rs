@@ -53,7 +53,11 @@ impl Replay {
             Event::Patched(event) => {
                 self.patches.recorded.insert(event.id.to_string());
             }
-            Event::Recovered { .. } | Event::Halted(_) | Event::Resumed { .. } | Event::Finished(_) => {}
+            Event::Recovered { .. }
+            | Event::Halted(_)
+            | Event::Resumed { .. }
+            | Event::Finished(_)
+            | Event::Cancelled(_) => {}
         }
         Ok(position)
     }

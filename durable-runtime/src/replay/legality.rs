@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::ClaimNumber;
 use crate::id::Position;
-use crate::journal::{Event, OperationKind};
+use crate::journal::{Event, Operation, OperationKind};
 
 /// The highest number that an operation of a journal may have. Above it is room for those that changed code asks for
 /// newly: a number that is used twice would give one operation the outcome of another.
@@ -117,7 +117,9 @@ impl Legality {
             ) => Stage::Running,
             (Stage::Running, Event::Halted(_))
             | (Stage::Halted, Event::SignalReceived(_) | Event::PromiseSettled(_)) => Stage::Halted,
-            (Stage::Running, Event::Finished(_)) => Stage::Finished,
+            (Stage::Running, Event::Finished(_)) | (Stage::Running | Stage::Halted, Event::Cancelled(_)) => {
+                Stage::Finished
+            }
             (stage, _) => return illegal(format!("the run is {stage:?}")),
         };
         if let Facts::Patch { is_recorded: true } = facts {
@@ -129,52 +131,10 @@ impl Legality {
         if let Facts::Promise { is_settled: true } = facts {
             return illegal("the promise is settled already".to_owned());
         }
-        if let (Some(operation), Facts::Operation(facts)) = (event.operation(), facts) {
-            let key = &operation.key;
-            if operation.claim > CLAIM_NUMBER_MAX {
-                return illegal(format!(
-                    "claim {} of {key} is beyond the highest, {CLAIM_NUMBER_MAX}",
-                    operation.claim
-                ));
-            }
-            if let Some(other) = facts.key_of_claim.as_ref().filter(|other| *other != key) {
-                return illegal(format!("claim {} has the key {other}, not {key}", operation.claim));
-            }
-            if let Some(other) = facts.claim_of_key.filter(|other| *other != operation.claim) {
-                return illegal(format!("the key {key} belongs to claim {other}, not {}", operation.claim));
-            }
-            if facts.completed {
-                return illegal(format!("{key} has its one outcome already"));
-            }
-            let (kind, attempt) = match event {
-                Event::AttemptFailed(event) => (OperationKind::Step, Some(event.attempt)),
-                Event::StepCompleted(event) => (OperationKind::Step, Some(event.attempts)),
-                Event::StepStarted(event) => (OperationKind::Step, Some(event.attempt)),
-                Event::SignalTaken(_) => (OperationKind::Signal, None),
-                Event::PromiseTaken(_) => (OperationKind::Promise, None),
-                // A promise can have its own.
-                _ if operation.kind == OperationKind::Promise => (OperationKind::Promise, None),
-                _ => (OperationKind::Timer, None),
-            };
-            if let Some(other) = facts.kind_of_claim.into_iter().chain([operation.kind]).find(|other| *other != kind) {
-                return illegal(format!("{key} is a {other}, not a {kind}"));
-            }
-            match (event, facts.kind_of_claim) {
-                (Event::TimerSet(_), Some(_)) => return illegal(format!("{key} is set already")),
-                (Event::TimerFired(_), None) => return illegal(format!("{key} was never set")),
-                (Event::SignalTaken(taken), _) if !facts.is_there => {
-                    return illegal(format!("what position {} has is not the next signal for {key}", taken.received));
-                }
-                (Event::StepStarted(_), _) if facts.begun => return illegal(format!("{key} has begun already")),
-                (Event::PromiseTaken(_), _) if !facts.is_there => return illegal(format!("{key} is not settled")),
-                (Event::TimerFired(_), Some(OperationKind::Promise)) if facts.is_there => {
-                    return illegal(format!("{key} is settled, and does not fire"));
-                }
-                _ => {}
-            }
-            if let Some(attempt) = attempt.filter(|attempt| *attempt != facts.failed_attempts.saturating_add(1)) {
-                return illegal(format!("attempt {attempt} of {key} follows {} failed ones", facts.failed_attempts));
-            }
+        if let (Some(operation), Facts::Operation(facts)) = (event.operation(), facts)
+            && let Err(why) = fits(event, operation, facts)
+        {
+            return illegal(why);
         }
         self.recoveries = match event {
             Event::Recovered { .. } => self.recoveries.saturating_add(1),
@@ -184,7 +144,8 @@ impl Legality {
             | Event::Patched(_)
             | Event::SignalReceived(_)
             | Event::PromiseSettled(_)
-            | Event::StepStarted(_) => self.recoveries,
+            | Event::StepStarted(_)
+            | Event::Cancelled(_) => self.recoveries,
             // Progress, or an operator's word, starts the count anew.
             Event::Started(_)
             | Event::AttemptFailed(_)
@@ -199,4 +160,51 @@ impl Legality {
         self.length = position.next();
         Ok(position)
     }
+}
+
+/// Whether an event about an operation can follow what is recorded of that.
+fn fits(event: &Event, operation: &Operation, facts: &OperationFacts) -> Result<(), String> {
+    let key = &operation.key;
+    if operation.claim > CLAIM_NUMBER_MAX {
+        return Err(format!("claim {} of {key} is beyond the highest, {CLAIM_NUMBER_MAX}", operation.claim));
+    }
+    if let Some(other) = facts.key_of_claim.as_ref().filter(|other| *other != key) {
+        return Err(format!("claim {} has the key {other}, not {key}", operation.claim));
+    }
+    if let Some(other) = facts.claim_of_key.filter(|other| *other != operation.claim) {
+        return Err(format!("the key {key} belongs to claim {other}, not {}", operation.claim));
+    }
+    if facts.completed {
+        return Err(format!("{key} has its one outcome already"));
+    }
+    let (kind, attempt) = match event {
+        Event::AttemptFailed(event) => (OperationKind::Step, Some(event.attempt)),
+        Event::StepCompleted(event) => (OperationKind::Step, Some(event.attempts)),
+        Event::StepStarted(event) => (OperationKind::Step, Some(event.attempt)),
+        Event::SignalTaken(_) => (OperationKind::Signal, None),
+        Event::PromiseTaken(_) => (OperationKind::Promise, None),
+        // A promise can have its own.
+        _ if operation.kind == OperationKind::Promise => (OperationKind::Promise, None),
+        _ => (OperationKind::Timer, None),
+    };
+    if let Some(other) = facts.kind_of_claim.into_iter().chain([operation.kind]).find(|other| *other != kind) {
+        return Err(format!("{key} is a {other}, not a {kind}"));
+    }
+    match (event, facts.kind_of_claim) {
+        (Event::TimerSet(_), Some(_)) => return Err(format!("{key} is set already")),
+        (Event::TimerFired(_), None) => return Err(format!("{key} was never set")),
+        (Event::SignalTaken(taken), _) if !facts.is_there => {
+            return Err(format!("what position {} has is not the next signal for {key}", taken.received));
+        }
+        (Event::StepStarted(_), _) if facts.begun => return Err(format!("{key} has begun already")),
+        (Event::PromiseTaken(_), _) if !facts.is_there => return Err(format!("{key} is not settled")),
+        (Event::TimerFired(_), Some(OperationKind::Promise)) if facts.is_there => {
+            return Err(format!("{key} is settled, and does not fire"));
+        }
+        _ => {}
+    }
+    if let Some(attempt) = attempt.filter(|attempt| *attempt != facts.failed_attempts.saturating_add(1)) {
+        return Err(format!("attempt {attempt} of {key} follows {} failed ones", facts.failed_attempts));
+    }
+    Ok(())
 }

@@ -7,8 +7,8 @@ use super::*;
 use crate::halt::HaltReason;
 use crate::journal::event::AttemptError;
 use crate::journal::{
-    AttemptFailed, CodeId, Finished, Halted, Outcome, Patched, Started, StepCompleted, StepStarted, TimerFired,
-    TimerSet,
+    AttemptFailed, Cancelled, CodeId, Finished, Halted, Outcome, Patched, Started, StepCompleted, StepStarted,
+    TimerFired, TimerSet,
 };
 use crate::payload::{Codec, Payload};
 
@@ -75,6 +75,10 @@ fn timer_fired(claim: u32, key: &str, at: u64) -> Event {
 
 fn halted() -> Event {
     Event::Halted(Halted { reason: HaltReason::Panic, step: None, message: String::new(), at: 0 })
+}
+
+fn cancelled() -> Event {
+    Event::Cancelled(Cancelled { reason: "enough".to_owned(), at: 0 })
 }
 
 fn finished() -> Event {
@@ -351,6 +355,7 @@ fn the_legality_table() {
         Event::SignalReceived(super::signal_tests::signal("a", None, 1)),
         super::promise_tests::resolved("a", 1),
         step_started(0, "a", 1),
+        cancelled(),
     ];
     let mut table = Vec::new();
     for (stage, before) in &stages {
@@ -374,9 +379,11 @@ fn the_legality_table() {
         Running + SignalReceived = Running
         Running + PromiseSettled = Running
         Running + StepStarted = Running
+        Running + Cancelled = Finished
         Halted + Resumed = Running
         Halted + SignalReceived = Halted
         Halted + PromiseSettled = Halted
+        Halted + Cancelled = Finished
     "#]]
     .assert_eq(&table.concat());
 }
@@ -542,6 +549,8 @@ fn a_whole_journal_is_judged_as_a_replay_judges_it() {
         Event::Resumed { at: 0 },
         Event::Recovered { code: Some(code), at: 0 },
         Event::Patched(Patched { id: "p".into(), at: 0 }),
+        step_started(0, "a", 1),
+        cancelled(),
         finished(),
     ];
     let (mut legal, mut with_timers) = (0, 0);
@@ -552,9 +561,9 @@ fn a_whole_journal_is_judged_as_a_replay_judges_it() {
             Ok(replay) => {
                 let timers =
                     replay.recorded.values().filter_map(|recorded| Some((recorded.timer?, Timestamp(7)))).collect();
-                let failed = false;
+                let (failed, cancelled) = (false, matches!(journal.last(), Some(Event::Cancelled(_))));
                 with_timers += usize::from(timers != BTreeMap::new());
-                assert_eq!(whole, Ok(Whole { stage: replay.stage(), failed, timers }), "{journal:?}");
+                assert_eq!(whole, Ok(Whole { stage: replay.stage(), failed, cancelled, timers }), "{journal:?}");
                 legal += 1;
             }
         }

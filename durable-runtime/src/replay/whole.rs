@@ -16,6 +16,8 @@ pub(crate) struct Whole {
     pub(crate) stage: Stage,
     /// Whether the function's result is an `Err`.
     pub(crate) failed: bool,
+    /// Whether somebody has ended it before it had one.
+    pub(crate) cancelled: bool,
     /// The attempts and timers that are to come, by the records that say so.
     pub(crate) timers: BTreeMap<Position, Timestamp>,
 }
@@ -40,7 +42,7 @@ impl Whole {
         let mut operations: BTreeMap<OperationNumber, Known> = BTreeMap::new();
         let mut claims: BTreeMap<Arc<str>, OperationNumber> = BTreeMap::new();
         let (mut known_patches, mut signals, mut promises) = (BTreeSet::new(), Signals::default(), BTreeSet::new());
-        let (mut failed, mut timers) = (false, BTreeMap::new());
+        let (mut failed, mut cancelled, mut timers) = (false, false, BTreeMap::new());
         for event in events {
             let facts = match (event, event.operation()) {
                 (Event::Patched(patched), _) => Facts::Patch { is_recorded: known_patches.contains(&*patched.id) },
@@ -99,12 +101,14 @@ impl Whole {
                     | Event::Patched(_)
                     | Event::TimerSet(_)
                     | Event::SignalReceived(_)
-                    | Event::PromiseSettled(_) => {}
+                    | Event::PromiseSettled(_)
+                    | Event::Cancelled(_) => {}
                 }
             }
             match event {
                 Event::Patched(patched) => drop(known_patches.insert(&*patched.id)),
                 Event::Finished(finished) => failed = finished.failed,
+                Event::Cancelled(_) => cancelled = true,
                 Event::SignalReceived(signal) => {
                     signals.receive(position, signal);
                     timers.extend(event.due().map(|due| (position, due)));
@@ -126,6 +130,6 @@ impl Whole {
                 | Event::StepStarted(_) => {}
             }
         }
-        Ok(Self { stage: legality.stage(), failed, timers })
+        Ok(Self { stage: legality.stage(), failed, cancelled, timers })
     }
 }

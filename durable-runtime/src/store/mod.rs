@@ -42,6 +42,8 @@ pub enum RunStatus {
     Completed,
     /// Ended with an `Err` of the function's own.
     Failed,
+    /// Ended by somebody before it had a result.
+    Cancelled,
 }
 
 impl RunStatus {
@@ -49,8 +51,13 @@ impl RunStatus {
     pub fn is_unfinished(self) -> bool {
         match self {
             Self::Running | Self::Suspended => true,
-            Self::Halted | Self::Completed | Self::Failed => false,
+            Self::Halted | Self::Completed | Self::Failed | Self::Cancelled => false,
         }
+    }
+
+    /// Whether the run has ended, and nothing can change that.
+    pub(crate) fn is_over(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
 }
 
@@ -62,6 +69,7 @@ impl fmt::Display for RunStatus {
             Self::Halted => "halted",
             Self::Completed => "completed",
             Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
         })
     }
 }

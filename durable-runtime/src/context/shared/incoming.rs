@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::id::Position;
 use crate::journal::{Event, Operation, PromiseTaken, SignalTaken};
 use crate::payload::Payload;
-use crate::replay::{Answer, ClaimNumber, Incoming, Sent};
+use crate::replay::{Answer, ClaimNumber, Incoming, Sent, Stage};
 
 /// The waits that are awaited, and what they wait for.
 pub(super) type Receivers = BTreeMap<ClaimNumber, WaitsFor>;
@@ -73,20 +73,32 @@ impl RunShared {
         None
     }
 
+    /// The driver: why the run is cancelled, if somebody has done that.
+    pub(crate) fn cancelled(&self) -> Option<Arc<str>> {
+        self.state.lock().cancelled.clone()
+    }
+
     /// The driver: somebody has sent this.
     pub(crate) fn receive(&self, incoming: Incoming) -> Received {
         let mut state = self.state.lock();
         let sent = state.replay.judge(&incoming, self.environment.limits.signals);
+        if sent == Sent::New && state.replay.stage() == Stage::Finished {
+            // It was cancelled, and leaves memory: whoever sent this is told by what is recorded then.
+            return Received::Refused;
+        }
         if sent != Sent::New {
             return Received::At(state.replay.length(), sent);
         }
-        let promise = match &incoming {
-            Incoming::Promise { settled, .. } => Some(settled.key.clone()),
-            Incoming::Signal(_) => None,
-        };
+        let (mut promise, mut cancelled) = (None, None);
+        match &incoming {
+            Incoming::Promise { settled, .. } => promise = Some(settled.key.clone()),
+            Incoming::Cancel(cancel) => cancelled = Some(Arc::from(&*cancel.reason)),
+            Incoming::Signal(_) => {}
+        }
         let Some(position) = state.append(incoming.into_event()) else { return Received::Refused };
         // The run is in memory, and need not be woken.
         state.outbox.clears.push(position);
+        state.cancelled = cancelled;
         if let Some(settled) = promise {
             let is_it = |waits: &WaitsFor| matches!(waits, WaitsFor::Promise(key) if **key == *settled);
             let claim = state.receivers.iter().find(|(_, waits)| is_it(waits)).map(|(claim, _)| *claim);

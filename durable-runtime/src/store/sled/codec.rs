@@ -338,6 +338,7 @@ fn status_byte(status: RunStatus) -> u8 {
         RunStatus::Halted => 2,
         RunStatus::Completed => 3,
         RunStatus::Failed => 4,
+        RunStatus::Cancelled => 6,
         RunStatus::Suspended => 5,
     }
 }
@@ -348,6 +349,7 @@ fn status_from(byte: u8) -> Option<RunStatus> {
         2 => RunStatus::Halted,
         3 => RunStatus::Completed,
         4 => RunStatus::Failed,
+        6 => RunStatus::Cancelled,
         5 => RunStatus::Suspended,
         _ => return None,
     })

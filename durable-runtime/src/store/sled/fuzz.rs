@@ -82,7 +82,14 @@ fn any_run(choices: &mut Choices<'_>) -> RunId {
 }
 
 fn any_status(choices: &mut Choices<'_>) -> RunStatus {
-    choices.one(&[RunStatus::Running, RunStatus::Suspended, RunStatus::Halted, RunStatus::Completed, RunStatus::Failed])
+    choices.one(&[
+        RunStatus::Running,
+        RunStatus::Suspended,
+        RunStatus::Halted,
+        RunStatus::Completed,
+        RunStatus::Failed,
+        RunStatus::Cancelled,
+    ])
 }
 
 /// A position far enough from the last that those behind it are positions too.

@@ -4,9 +4,9 @@ use super::Choices;
 use crate::halt::HaltReason;
 use crate::journal::event::{AttemptError, CodeId};
 use crate::journal::{
-    Arguments, AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, PromiseSettled,
-    PromiseTaken, Settlement, SignalReceived, SignalTaken, Site, Started, StepCompleted, StepStarted, Text, TimerFired,
-    TimerSet,
+    Arguments, AttemptFailed, Cancelled, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched,
+    PromiseSettled, PromiseTaken, Settlement, SignalReceived, SignalTaken, Site, Started, StepCompleted, StepStarted,
+    Text, TimerFired, TimerSet,
 };
 use crate::payload::{Codec, Payload};
 
@@ -81,7 +81,7 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
         HaltReason::Unregistered,
     ];
     let at = choices.number();
-    match choices.below(15) {
+    match choices.below(16) {
         0 => Event::Started(Started {
             function: text(choices).into(),
             version: choices.number_u32(),
@@ -145,6 +145,7 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
             },
             at,
         }),
+        14 => Event::Cancelled(Cancelled { reason: text(choices), at }),
         13 => Event::StepStarted(StepStarted { operation: any_operation(choices), attempt: choices.number_u32(), at }),
         12 => Event::PromiseTaken(PromiseTaken { operation: any_operation(choices), at }),
         _ => Event::Patched(Patched { id: text(choices).into(), at }),

@@ -5,8 +5,9 @@ use super::{Choices, events};
 use crate::halt::HaltReason;
 use crate::journal::event::AttemptError;
 use crate::journal::{
-    AttemptFailed, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, PromiseSettled, PromiseTaken,
-    Settlement, SignalReceived, SignalTaken, Site, Started, StepCompleted, StepStarted, TimerFired, TimerSet,
+    AttemptFailed, Cancelled, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, PromiseSettled,
+    PromiseTaken, Settlement, SignalReceived, SignalTaken, Site, Started, StepCompleted, StepStarted, TimerFired,
+    TimerSet,
 };
 use crate::payload::{Codec, Payload};
 use crate::replay::{Answer, Begin, Begun, Delivery, Difference, Replay, Request};
@@ -117,6 +118,7 @@ fn event(choices: &mut Choices<'_>, of: impl FnOnce(&mut Choices<'_>) -> Operati
         2 => Event::Resumed { at: 0 },
         3 => Event::Finished(Finished { result: number(), failed: false, at: 0 }),
         4 => Event::Patched(Patched { id: choices.one(&PATCHES).into(), at: 0 }),
+        5 if choices.flag() => Event::Cancelled(Cancelled { reason: String::new(), at: 0 }),
         5 => started(&[choices.one(&PATCHES)]),
         6..=9 => {
             let id = choices.one(&[None, None, Some("i"), Some("j")]);

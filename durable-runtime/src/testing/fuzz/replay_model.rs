@@ -70,7 +70,10 @@ impl Model {
             Stage::Empty => matches!(event, Event::Started(_)),
             Stage::Running => !matches!(event, Event::Started(_) | Event::Resumed { .. }),
             Stage::Halted => {
-                matches!(event, Event::Resumed { .. } | Event::SignalReceived(_) | Event::PromiseSettled(_))
+                matches!(
+                    event,
+                    Event::Resumed { .. } | Event::SignalReceived(_) | Event::PromiseSettled(_) | Event::Cancelled(_)
+                )
             }
             Stage::Finished => false,
         };
@@ -154,7 +157,7 @@ impl Model {
         let mut stages = self.events.iter().rev().filter_map(|event| match event {
             Event::Started(_) | Event::Resumed { .. } => Some(Stage::Running),
             Event::Halted(_) => Some(Stage::Halted),
-            Event::Finished(_) => Some(Stage::Finished),
+            Event::Finished(_) | Event::Cancelled(_) => Some(Stage::Finished),
             _ => None,
         });
         stages.next().unwrap_or(Stage::Empty)
