@@ -7,6 +7,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ type Failure = Box<dyn std::error::Error>;
 const SLEEPERS: u64 = 1_000_000;
 /// How many of them are due while it is measured, one after the other.
 const FEW: u64 = 1_000;
-const APART: Duration = Duration::from_millis(10);
+const APART: Duration = Duration::from_millis(20);
 /// When the first of those is due, and when all others are.
 const SOON: Timestamp = Timestamp(4_000_000_000_000);
 const LATER: Timestamp = Timestamp(5_000_000_000_000);
@@ -121,6 +122,27 @@ async fn fill(store: &Path, sleepers: u64) -> Result<(), Failure> {
     Ok(())
 }
 
+fn percentiles(mut millis: Vec<u64>) -> String {
+    millis.sort_unstable();
+    let at = |percent: usize| millis[(millis.len() - 1) * percent / 100];
+    format!("{} / {} / {} ms", at(50), at(99), at(100))
+}
+
+/// What the disk alone takes for what wakes a run, just before.
+fn bare_syncs(store: &Path) -> Result<String, Failure> {
+    let mut file = std::fs::File::create(store.with_extension("bare"))?;
+    let millis = (0..FEW).map(|_| {
+        std::thread::sleep(APART / 2);
+        let began = Instant::now();
+        for _ in 0..2 {
+            file.write_all(&[7; 512])?;
+            file.sync_data()?;
+        }
+        Ok(u64::try_from(began.elapsed().as_millis())?)
+    });
+    Ok(percentiles(millis.collect::<Result<_, Failure>>()?))
+}
+
 async fn wake(store: &Path, sleepers: u64) -> Result<(), Failure> {
     let before = resident_bytes()?;
     let start = Timestamp(SOON.since(Timestamp(0).after(AHEAD)).as_millis().try_into()?);
@@ -132,16 +154,14 @@ async fn wake(store: &Path, sleepers: u64) -> Result<(), Failure> {
     assert_eq!(runtime.recovery().resumed, 0, "nothing was running");
     let bytes = resident_bytes()?.saturating_sub(before) / sleepers;
     row("memory per sleeping run, opened", &format!("{bytes} B"));
+    row("two syncs of a bare file: p50 / p99 / worst", &bare_syncs(store)?);
     for number in (0..FEW.min(sleepers)).rev() {
         let run = RunId::new(id(number))?;
         while runtime.get(run.as_str()).await?.ok_or("it was started")?.status != RunStatus::Completed {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
-    let mut late = lateness.0.lock().expect("no panic holds it").clone();
-    late.sort_unstable();
-    let at = |percent: usize| late[(late.len() - 1) * percent / 100];
-    let told = format!("{} / {} / {} ms", at(50), at(99), at(100));
+    let told = percentiles(lateness.0.lock().expect("no panic holds it").clone());
     row(&format!("lateness, synced, one due every {} ms: p50 / p99 / worst", APART.as_millis()), &told);
     let bytes = resident_bytes()?.saturating_sub(before) / sleepers;
     row("memory per sleeping run, opened, when those have woken", &format!("{bytes} B"));

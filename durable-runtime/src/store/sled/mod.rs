@@ -86,7 +86,8 @@ struct State {
 impl SledStore {
     /// Opens the store in `folder`, or creates it there; the folder may be missing or empty.
     ///
-    /// Takes time in proportion to what is in the log: about a second for a million records.
+    /// Takes time in proportion to what is in the log, about a second for a million records: not to how many runs have
+    /// ended or sleep.
     ///
     /// # Errors
     /// [`StoreError::Locked`]: somebody has it open. [`StoreError::NotAStore`], [`StoreError::UnsupportedFormat`]:

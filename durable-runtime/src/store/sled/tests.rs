@@ -439,7 +439,8 @@ fn those_that_sleep_are_settled_in_passing_when_nobody_tidies() -> Result {
 fn keys_of_timers_that_nobody_has_are_passed_over_and_removed() -> Result {
     let temporary = tempfile::tempdir()?;
     let store = opened(temporary.path(), DEEP);
-    commit(&store, &[sleep(1, 0, 50), append(2, 0, 10, RunStatus::Completed), append(3, 0, 10, RunStatus::Running)]);
+    let ended = Append { status: RunStatus::Completed, ..sleep(2, 0, 3) };
+    commit(&store, &[sleep(1, 0, 50), ended, append(3, 0, 10, RunStatus::Running)]);
     settle(&store);
     let keys = [
         b"d".to_vec(),
@@ -468,12 +469,17 @@ fn keys_of_timers_that_nobody_has_are_passed_over_and_removed() -> Result {
 fn a_key_that_is_used_again_is_kept() -> Result {
     let temporary = tempfile::tempdir()?;
     let store = opened(temporary.path(), DEEP);
-    put(&store, |batch| batch.insert(layout::due_key(Timestamp(5), &run(1)), &[]));
+    for number in [1, 2] {
+        put(&store, |batch| batch.insert(layout::due_key(Timestamp(5), &run(number)), &[]));
+    }
     assert_eq!(due(&store, 5, 1), []);
     commit(&store, &[sleep(1, 0, 5)]);
+    // The first is settled in passing, the second by who tidies.
+    commit(&store, &[sleep(2, 0, 5)]);
+    assert_eq!(live(&store), [run(2)]);
     for _ in 0..3 {
         store.tidy()?;
-        assert_eq!(due(&store, 5, 1), [(5, run(1), 0)]);
+        assert_eq!(due(&store, 5, 9), [(5, run(1), 0), (5, run(2), 0)]);
     }
     assert_eq!(live(&store), []);
     Ok(())
