@@ -307,7 +307,9 @@ fn a_commit_without_one_of_its_chunks_costs_its_runs_only() -> Result {
     for missing in [1, 2] {
         let temporary = tempfile::tempdir()?;
         let store = opened(temporary.path(), LIMITS);
-        commit(&store, &[append(1, 0, 20_000, RunStatus::Running)]);
+        let mut sleeping = append(1, 0, 20_000, RunStatus::Suspended);
+        sleeping.records[0].due = Some(Timestamp(5));
+        commit(&store, &[sleeping]);
         commit(&store, &[append(2, 0, 20_000, RunStatus::Running)]);
         let mut batch = ::sled::Batch::default();
         batch.remove(layout::log_key(2, missing));
@@ -317,6 +319,7 @@ fn a_commit_without_one_of_its_chunks_costs_its_runs_only() -> Result {
         assert!(matches!(store.read(&run(1)), Err(StoreError::Corrupt { .. })), "without chunk {missing}");
         assert_eq!(store.corrupt().len(), 1);
         assert_eq!(everything(&store).len(), 1, "the other run");
+        assert_eq!(due(&store, 5, 9), [], "a corrupt run is not woken");
     }
     Ok(())
 }
@@ -503,6 +506,7 @@ fn a_sleeping_run_that_can_not_be_read_is_told_and_hides_nobody() -> Result {
     put(&store, |batch| batch.remove(more));
     assert_eq!(due(&store, u64::MAX, 1), [(9_000, run(3), 0)]);
     assert_eq!(store.corrupt().len(), 2);
+    assert_eq!(store.list(Some(RunStatus::Suspended), None, 9)?.len(), 1);
     settle(&store);
     assert_eq!(count(&store, DUE), 1_002, "kept for whoever can mend them");
 
