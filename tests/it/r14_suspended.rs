@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use durable_runtime::store::{Append, MemoryStore, Store};
+use durable_runtime::testing::{Call, Fault, LossyStore};
 use durable_runtime::{
     AdminError, Clock, Context, Elapsed, Fence, HaltReason, Limits, Position, Retry, RunId, RunStatus, StartError,
     StepContext, Timestamp, durable,
@@ -444,4 +445,33 @@ async fn a_run_that_can_not_be_woken_is_told_and_goes_on_in_the_next_process() {
     process.crash().await;
     let process = world.open().await;
     assert_eq!(process.runtime.attach("r", forgotten_sleeper).await.unwrap().await.unwrap(), 7);
+}
+
+#[durable]
+async fn sleeps_many_times_at_once(ctx: Context) -> usize {
+    futures::future::join_all((0..300).map(|_| ctx.sleep(DAY))).await.len()
+}
+
+/// However many timers a run has that can't be woken: those behind it don't wait for it.
+#[tokio::test]
+async fn runs_behind_one_that_can_not_be_woken_are_woken() {
+    if is_left_out("a run that leaves memory at every await is read at other times") {
+        return;
+    }
+    let world = World::default();
+    let store = LossyStore::default();
+    let runtime = world.builder().open_store(Arc::new(store.clone())).await.unwrap();
+    let stuck = runtime.start("stuck", sleeps_many_times_at_once, ()).await.unwrap();
+    suspended(&runtime, "stuck").await;
+    world.clock.advance(Duration::from_hours(1));
+    let behind = runtime.start("behind", forgotten_sleeper, ()).await.unwrap();
+    suspended(&runtime, "behind").await;
+    store.on(Call::Head, store.calls(Call::Head) + 1, Fault::FailBefore);
+    world.clock.advance(Duration::from_hours(23));
+    halted(stuck.await, HaltReason::Storage);
+    world.clock.advance(Duration::from_hours(1));
+    assert_eq!(patiently("a run behind others", behind.into_future()).await.unwrap(), 7);
+    runtime.resume("stuck").await.unwrap();
+    let stuck = runtime.attach("stuck", sleeps_many_times_at_once).await.unwrap();
+    assert_eq!(stuck.await.unwrap(), 300);
 }

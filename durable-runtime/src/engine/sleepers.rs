@@ -14,11 +14,11 @@ use crate::context::Origin;
 use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
 use crate::journal::{CodeId, Event};
-use crate::store::{Append, RunHead, RunStatus, StoreError};
+use crate::store::{Append, DueTimer, RunHead, RunStatus, StoreError};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
-/// How many timers are looked at in one go.
+/// How many timers that are due are looked at in one go.
 const BATCH: usize = 256;
 
 /// How long to wait before a store that could not tell what is due is asked again.
@@ -75,6 +75,19 @@ enum Next {
     Never,
 }
 
+/// What came of looking at timers that are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looked {
+    /// Some run was woken.
+    Woken,
+    /// None was, and somebody has one of them, who tells when that is over.
+    PassedOver,
+    /// There are none, or none that can go on.
+    Stuck,
+    /// The runtime stops.
+    Stops,
+}
+
 impl Engine {
     /// Begins to wake suspended runs, unless that was begun.
     pub(super) fn watch_sleepers(self: &Arc<Self>) {
@@ -123,28 +136,55 @@ impl Engine {
 
     /// Wakes those whose time has come.
     async fn wake_due(self: &Arc<Self>) -> Next {
-        let timers = match self.blocking(|store| store.due(Timestamp(u64::MAX), BATCH)).await {
-            Ok(timers) => timers,
-            Err(_) if self.stopping.load(Ordering::Acquire) => return Next::Never,
-            Err(error) => {
-                tracing::error!(%error, "the store could not tell which suspended runs are due");
-                return Next::At(self.environment.clock.now().after(PAUSE));
+        let mut limit = BATCH;
+        loop {
+            let now = self.environment.clock.now();
+            let timers = match self.blocking(move |store| store.due(now, limit)).await {
+                Ok(timers) => timers,
+                Err(error) => return self.look_later(&error),
+            };
+            let count = timers.len();
+            match self.wake_some(timers).await {
+                Looked::Woken => return Next::Now,
+                Looked::Stops => return Next::Never,
+                Looked::PassedOver => return self.next_due(now, count).await,
+                Looked::Stuck if count < limit => return self.next_due(now, count).await,
+                // Those behind them must not wait for them.
+                Looked::Stuck => limit *= 2,
             }
-        };
+        }
+    }
+
+    /// When the first timer is due that was not yet, of which so many were.
+    async fn next_due(&self, now: Timestamp, count: usize) -> Next {
+        match self.blocking(move |store| store.due(Timestamp(u64::MAX), count + 1)).await {
+            Ok(timers) => {
+                let later = timers.into_iter().find(|timer| timer.due > now);
+                later.map_or(Next::Changed, |timer| Next::At(timer.due))
+            }
+            Err(error) => self.look_later(&error),
+        }
+    }
+
+    fn look_later(&self, error: &StoreError) -> Next {
+        if self.stopping.load(Ordering::Acquire) {
+            return Next::Never;
+        }
+        tracing::error!(%error, "the store could not tell which suspended runs are due");
+        Next::At(self.environment.clock.now().after(PAUSE))
+    }
+
+    /// Wakes the runs of timers that are due.
+    async fn wake_some(self: &Arc<Self>, timers: Vec<DueTimer>) -> Looked {
         self.sleepers.passed_over.store(false, Ordering::Release);
-        let now = self.environment.clock.now();
-        let mut next = Next::Changed;
+        let mut looked = Looked::Stuck;
         let mut seen = BTreeSet::new();
         for timer in timers {
-            if timer.due > now {
-                next = Next::At(timer.due);
-                break;
-            }
             // One that can't go on is not tried again and again.
             if !seen.insert(timer.run.clone()) || self.stuck(&timer.run).is_some() {
                 continue;
             }
-            let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return Next::Never };
+            let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return Looked::Stops };
             // Before it is tried, so that whoever has it tells us.
             self.sleepers.passed_over.store(true, Ordering::Release);
             if let Some(leaving) = self.take(&timer.run) {
@@ -154,10 +194,12 @@ impl Engine {
                     let _permit = permit;
                     engine.wake(&active).await
                 });
-                next = Next::Now;
+                looked = Looked::Woken;
+            } else if looked == Looked::Stuck {
+                looked = Looked::PassedOver;
             }
         }
-        next
+        looked
     }
 
     /// Records that a suspended run has work to do, and drives it.

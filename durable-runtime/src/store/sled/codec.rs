@@ -222,6 +222,18 @@ pub(super) struct SettledHeader {
     pub(super) frames_bytes: u64,
 }
 
+impl SettledHeader {
+    /// Where the frames begin.
+    pub(super) fn frames_start(self) -> u64 {
+        SETTLED_HEADER_BYTES as u64 + u64::from(self.directory_bytes)
+    }
+
+    /// The length of it all.
+    pub(super) fn bytes(self) -> u64 {
+        self.frames_start().saturating_add(self.frames_bytes)
+    }
+}
+
 /// A settled run, whole.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Settled {
@@ -282,10 +294,8 @@ pub(super) fn read_settled_header(first_chunk: &[u8]) -> Option<SettledHeader> {
 
 /// A settled run from all its chunks together; `None` when a checksum is wrong or lengths do not add up.
 pub(super) fn read_settled(bytes: &[u8]) -> Option<Settled> {
-    let header = read_settled_header(bytes)?;
-    let rest = bytes.get(SETTLED_HEADER_BYTES..)?;
-    let (directory, mut frames_left) = rest.split_at_checked(header.directory_bytes as usize)?;
-    if crc32fast::hash(directory) != header.directory_crc || frames_left.len() as u64 != header.frames_bytes {
+    let (header, directory, mut frames_left) = split_settled(bytes)?;
+    if frames_left.len() as u64 != header.frames_bytes {
         return None;
     }
     let mut reader = Reader(directory);
@@ -298,6 +308,21 @@ pub(super) fn read_settled(bytes: &[u8]) -> Option<Settled> {
     }
     let complete = frames_left.is_empty() && frames.len() as u64 == header.length.0;
     complete.then_some(Settled { header, dues, frames })
+}
+
+/// The timers of a settled run, from its beginning up to the frames; `None` when a checksum is wrong or there is not
+/// enough of it.
+pub(super) fn read_settled_dues(bytes: &[u8]) -> Option<Vec<(Position, Timestamp)>> {
+    let (_, directory, _) = split_settled(bytes)?;
+    Reader(directory).many(read_due)
+}
+
+/// Header, directory, and as much of the frames as there is.
+fn split_settled(bytes: &[u8]) -> Option<(SettledHeader, &[u8], &[u8])> {
+    let header = read_settled_header(bytes)?;
+    let rest = bytes.get(SETTLED_HEADER_BYTES..)?;
+    let (directory, frames) = rest.split_at_checked(header.directory_bytes as usize)?;
+    (crc32fast::hash(directory) == header.directory_crc).then_some((header, directory, frames))
 }
 
 fn put_head(out: &mut Vec<u8>, status: RunStatus, fence: Fence, first: Position) {

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use ::sled::Batch;
-use parking_lot::Mutex;
 
 use super::codec::{self, Entry, Moved};
 use super::disk::{Disk, io};
-use super::layout::{SETTLED, SETTLED_MORE};
+use super::layout::{DUE, SETTLED, SETTLED_MORE};
 use super::load::{Loaded, load};
+use super::tidy::Limits;
 use super::write::{Writer, initialize, put_record};
 use super::{SledStore, State, read};
 use crate::id::Position;
@@ -37,7 +37,7 @@ impl SledStore {
 
     fn compact_watched(&self, reached: &mut dyn FnMut(Stage)) -> Result<(), StoreError> {
         // First all that can be settled: it is copied as it is, and the log is short.
-        while self.tidy_some()? {}
+        while self.tidy_within(&Limits { suspended_max: 0, ..self.limits })? {}
         fail_point!("store.compact.tidied");
         let mut writer = self.writer.lock();
         writer.fail_if_broken()?;
@@ -60,7 +60,7 @@ impl SledStore {
         reached(Stage::Switched);
         fail_point!("store.compact.switched");
         writer.last = last;
-        *self.state.write() = State { index, corrupt: Mutex::new(corrupt), disk, torn: None };
+        *self.state.write() = State::new(index, corrupt, disk);
         fail_point!("store.compact.replaced");
         writer.folder.remove_other_generations()?;
         reached(Stage::Removed);
@@ -99,7 +99,7 @@ fn copy(
 
 fn copy_settled(state: &State, disk: &Disk) -> Result<(), StoreError> {
     let (mut batch, mut bytes) = (Batch::default(), 0);
-    for prefix in [SETTLED, SETTLED_MORE] {
+    for prefix in [SETTLED, SETTLED_MORE, DUE] {
         for item in state.disk.scan_prefix(prefix) {
             let (key, value) = item?;
             bytes += key.len() + value.len();

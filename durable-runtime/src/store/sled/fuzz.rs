@@ -2,9 +2,11 @@
 
 use super::codec::{
     COMMIT_HEADER_BYTES, Change, Entry, Moved, SETTLED_HEADER_BYTES, put_commit, put_settled, read_commit_header,
-    read_directory, read_settled, read_settled_header, seal_commit,
+    read_directory, read_settled, read_settled_dues, read_settled_header, seal_commit,
 };
-use super::layout::{LOG, log_key, parse_log_key, parse_settled_key, settled_key, settled_more_key};
+use super::layout::{
+    LOG, due_key, log_key, parse_due_key, parse_log_key, parse_settled_key, settled_key, settled_more_key,
+};
 use crate::clock::Timestamp;
 use crate::id::{Fence, Position, RunId};
 use crate::store::{Append, Record, RunStatus};
@@ -50,7 +52,9 @@ fn checked_commit(bytes: &[u8]) -> Vec<u8> {
 
 /// Any bytes are no settled run, or one that is written and read again as the same.
 fn reads_settled(bytes: &[u8]) {
+    let dues = read_settled_dues(bytes);
     let Some(settled) = read_settled(bytes) else { return };
+    assert_eq!(dues.as_ref(), Some(&settled.dues));
     let header = settled.header;
     assert_eq!(read_settled_header(bytes), Some(header));
     assert_eq!(settled.frames.len() as u64, header.length.0);
@@ -215,8 +219,11 @@ fn settles(choices: &mut Choices<'_>) {
     assert_eq!((header.status, header.fence, (header.through, header.ordinal)), (status, fence, place));
     assert_eq!((&settled.dues, &settled.frames), (&dues, &frames));
     assert_eq!(read_settled_header(&bytes[..SETTLED_HEADER_BYTES]), Some(header), "the first chunk is enough");
-
     let checked = SETTLED_HEADER_BYTES + header.directory_bytes as usize;
+    assert_eq!((header.frames_start(), header.bytes()), (checked as u64, bytes.len() as u64));
+    assert_eq!(read_settled_dues(&bytes[..checked]).as_ref(), Some(&dues), "the frames may be missing");
+    assert_eq!(read_settled_dues(&bytes[..checked - 1]), None);
+
     let whole = bytes.clone();
     let (head, directory) = bytes[..checked].split_at_mut(SETTLED_HEADER_BYTES);
     match choices.below(3) {
@@ -232,6 +239,9 @@ fn parses(key: &[u8]) {
     if let Some(run) = parse_settled_key(key) {
         assert_eq!(settled_key(&run), key);
     }
+    if let Some((due, run)) = parse_due_key(key) {
+        assert_eq!(due_key(due, &run), key);
+    }
     if let Some((commit, chunk)) = parse_log_key(key) {
         assert_eq!(log_key(commit, chunk), key);
         assert!(key.starts_with(LOG));
@@ -243,13 +253,17 @@ fn orders(choices: &mut Choices<'_>) {
     let (one, other) = (any_run(choices), any_run(choices));
     assert_eq!(settled_key(&one).cmp(&settled_key(&other)), one.cmp(&other));
     assert_eq!(parse_settled_key(&settled_key(&one)), Some(one.clone()));
+    let timer = |choices: &mut Choices<'_>, run| (Timestamp(choices.number()), run);
+    let (soon, later) = (timer(choices, one.clone()), timer(choices, other));
+    assert_eq!(due_key(soon.0, &soon.1).cmp(&due_key(later.0, &later.1)), soon.cmp(&later));
+    assert_eq!(parse_due_key(&due_key(soon.0, &soon.1)), Some(soon.clone()));
     let mut place = || (choices.number(), choices.number_u32());
     let (first, second) = (place(), place());
     assert_eq!(log_key(first.0, first.1).cmp(&log_key(second.0, second.1)), first.cmp(&second));
     assert_eq!(parse_log_key(&log_key(first.0, first.1)), Some(first));
     let more = |(through, ordinal): (u64, u32)| settled_more_key(through, ordinal, 1);
     assert_eq!(more(first).cmp(&more(second)), first.cmp(&second));
-    for key in [log_key(first.0, first.1), more(first)] {
+    for key in [log_key(first.0, first.1), more(first), due_key(soon.0, &soon.1)] {
         assert_eq!(parse_settled_key(&key), None);
         assert_ne!(key, settled_key(&one));
     }

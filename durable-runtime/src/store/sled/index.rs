@@ -30,6 +30,8 @@ pub(super) struct Live {
     pub(super) dues: Vec<(Position, Timestamp)>,
     /// The oldest commit that is needed for this run.
     oldest_commit: u64,
+    /// The commit that changed it last.
+    newest_commit: u64,
     /// At least what its log part would take up if it were written anew.
     log_bytes: u64,
 }
@@ -54,9 +56,11 @@ const ENTRY_BYTES: u64 = 48;
 const RECORD_BYTES: u64 = 5;
 const TIMER_BYTES: u64 = 20;
 
-/// A run as it stands before its log part is applied: nothing, or its settled part.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// A settled run as it stands before it goes on in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Base {
+    pub(super) status: RunStatus,
+    pub(super) fence: Fence,
     pub(super) records: u64,
     pub(super) dues: Vec<(Position, Timestamp)>,
 }
@@ -82,6 +86,10 @@ pub(super) struct Index {
     by_age: BTreeSet<(u64, RunId)>,
     /// Runs that finished, in that order. A run may be in it twice, or not be finished any more: look it up.
     finished: VecDeque<RunId>,
+    /// Suspended runs by the commit that changed them last, but those that were found impossible to settle.
+    suspended: BTreeSet<(u64, RunId)>,
+    /// What they would take up if they were written anew.
+    suspended_bytes: u64,
     /// The lengths of the commit records in the log, the oldest first, without gaps.
     commit_bytes: VecDeque<u32>,
     oldest_commit: u64,
@@ -105,24 +113,34 @@ impl Index {
         due.map(|(due, run, position)| DueTimer { due: *due, run: run.clone(), position: *position })
     }
 
-    /// Adds records at the end of a run; `base` is where a run begins that is not live yet.
-    pub(super) fn append(&mut self, run: &RunId, base: Base, new: NewRecords<'_>) {
-        let mut is_new = false;
-        let live = self.live.entry(run.clone()).or_insert_with(|| {
-            is_new = true;
-            self.by_age.insert((new.commit, run.clone()));
-            Live {
-                status: new.status,
-                fence: new.fence,
-                settled: base.records,
-                places: Vec::new(),
-                oldest_commit: new.commit,
-                log_bytes: ENTRY_BYTES + run.as_str().len() as u64 + TIMER_BYTES * base.dues.len() as u64,
-                dues: base.dues,
-            }
-        });
-        let in_dues = !is_new && live.status == RunStatus::Suspended;
-        let bytes_before = if is_new { 0 } else { live.log_bytes };
+    /// Takes in a settled run that goes on in this commit, as it stands before.
+    pub(super) fn begin(&mut self, run: &RunId, base: Base, commit: u64) {
+        let Base { status, fence, records, dues } = base;
+        let log_bytes = ENTRY_BYTES + run.as_str().len() as u64 + TIMER_BYTES * dues.len() as u64;
+        if status == RunStatus::Suspended {
+            self.dues.extend(dues.iter().map(|(position, due)| (*due, run.clone(), *position)));
+            self.wait(run, commit, log_bytes);
+        }
+        self.by_age.insert((commit, run.clone()));
+        self.live_bytes += log_bytes;
+        let (oldest_commit, newest_commit) = (commit, commit);
+        let places = Vec::new();
+        let live = Live { status, fence, settled: records, places, dues, oldest_commit, newest_commit, log_bytes };
+        self.live.insert(run.clone(), live);
+    }
+
+    /// Adds records at the end of a run, which begins with them if it is not known.
+    pub(super) fn append(&mut self, run: &RunId, new: NewRecords<'_>) {
+        if !self.live.contains_key(run) {
+            let base = Base { status: new.status, fence: new.fence, records: 0, dues: Vec::new() };
+            self.begin(run, base, new.commit);
+        }
+        let Some(live) = self.live.get_mut(run) else { return };
+        let was_suspended = live.status == RunStatus::Suspended;
+        let bytes_before = live.log_bytes;
+        if was_suspended && self.suspended.remove(&(live.newest_commit, run.clone())) {
+            self.suspended_bytes -= bytes_before;
+        }
 
         let mut offset = new.offset;
         for bytes in new.frame_bytes {
@@ -134,7 +152,7 @@ impl Index {
         for timer in new.dues {
             live.dues.push(timer);
             live.log_bytes += TIMER_BYTES;
-            if in_dues {
+            if was_suspended {
                 self.dues.insert(key(timer));
             }
         }
@@ -145,30 +163,48 @@ impl Index {
         }
         live.status = new.status;
         live.fence = new.fence;
-        match (in_dues, live.status == RunStatus::Suspended) {
+        live.newest_commit = new.commit;
+        match (was_suspended, live.status == RunStatus::Suspended) {
             (true, true) | (false, false) => {}
             (false, true) => self.dues.extend(live.dues.iter().copied().map(key)),
             (true, false) => live.dues.iter().copied().map(key).for_each(|timer| {
                 self.dues.remove(&timer);
             }),
         }
-        if !live.status.is_unfinished() {
-            self.finished.push_back(run.clone());
-        }
         self.live_bytes += live.log_bytes - bytes_before;
+        match live.status {
+            RunStatus::Running => {}
+            RunStatus::Suspended => {
+                let log_bytes = live.log_bytes;
+                self.wait(run, new.commit, log_bytes);
+            }
+            RunStatus::Halted | RunStatus::Completed | RunStatus::Failed | RunStatus::Cancelled => {
+                self.finished.push_back(run.clone());
+            }
+        }
+    }
+
+    fn wait(&mut self, run: &RunId, commit: u64, log_bytes: u64) {
+        self.suspended.insert((commit, run.clone()));
+        self.suspended_bytes += log_bytes;
     }
 
     /// Replaces the log part of a run, which follows `settled` settled records: `new` holds all of it, and all timers
     /// of the run.
     pub(super) fn replace(&mut self, run: &RunId, settled: u64, new: NewRecords<'_>) {
         self.forget(run);
-        self.append(run, Base { records: settled, dues: Vec::new() }, new);
+        let base = Base { status: new.status, fence: new.fence, records: settled, dues: Vec::new() };
+        self.begin(run, base, new.commit);
+        self.append(run, new);
     }
 
     /// Forgets a run: it was settled, moved or deleted.
     pub(super) fn forget(&mut self, run: &RunId) -> Option<Live> {
         let live = self.live.remove(run)?;
         self.by_age.remove(&(live.oldest_commit, run.clone()));
+        if self.suspended.remove(&(live.newest_commit, run.clone())) {
+            self.suspended_bytes -= live.log_bytes;
+        }
         for (position, due) in &live.dues {
             self.dues.remove(&(*due, run.clone(), *position));
         }
@@ -218,7 +254,7 @@ impl Index {
         Some((number, bytes.div_ceil(u32::try_from(CHUNK_BYTES).unwrap_or(u32::MAX))))
     }
 
-    /// How many entries wait to be settled (at most; some may be stale).
+    /// How many finished runs wait to be settled (at most; some may be stale).
     pub(super) fn finished_count(&self) -> usize {
         self.finished.len()
     }
@@ -231,6 +267,18 @@ impl Index {
             }
         }
         None
+    }
+
+    /// How many suspended runs there are, and what they would take up if they were written anew.
+    pub(super) fn suspended(&self) -> (usize, u64) {
+        (self.suspended.len(), self.suspended_bytes)
+    }
+
+    /// The suspended run that has not changed for the longest time, to be settled.
+    pub(super) fn next_suspended(&mut self) -> Option<RunId> {
+        let (_, run) = self.suspended.pop_first()?;
+        self.suspended_bytes -= self.live.get(&run).map_or(0, Live::log_bytes);
+        Some(run)
     }
 
     /// Runs by the age of the oldest commit they need.
@@ -258,8 +306,12 @@ mod tests {
         RunId::new(id).expect("an id")
     }
 
-    fn append(index: &mut Index, id: &str, commit: u64, status: RunStatus, frames: &[u32], dues: &Dues, base: Base) {
-        index.append(&run(id), base, records(commit, status, &mut frames.iter().copied(), &mut dues.iter().copied()));
+    fn append(index: &mut Index, id: &str, commit: u64, status: RunStatus, frames: &[u32], dues: &Dues) {
+        index.append(&run(id), records(commit, status, &mut frames.iter().copied(), &mut dues.iter().copied()));
+    }
+
+    fn settled(records: u64, status: RunStatus, dues: Dues) -> Base {
+        Base { status, fence: Fence(1), records, dues }
     }
 
     fn records<'a>(
@@ -301,8 +353,8 @@ mod tests {
             ("with many timers", &[], 40, 40),
         ] {
             let mut index = Index::default();
-            let base = Base { records: 5, dues: due(settled_dues) };
-            append(&mut index, id, 1, RunStatus::Running, frames, &due(dues), base);
+            index.begin(&run(id), settled(5, RunStatus::Halted, due(settled_dues)), 1);
+            append(&mut index, id, 1, RunStatus::Running, frames, &due(dues));
             let reckoned = index.get(&run(id)).expect("it was appended").log_bytes();
             let written = written(id, frames, due(settled_dues + dues));
             assert!(written <= reckoned, "{id}: {reckoned} reckoned, {written} written");
@@ -316,9 +368,10 @@ mod tests {
     fn what_is_live_is_what_the_live_runs_take_up() {
         let mut index = Index::default();
         let live = |index: &Index| index.after(None).map(|(_, live)| live.log_bytes()).sum::<u64>();
-        append(&mut index, "a", 1, RunStatus::Running, &[10, 20], &due(1), Base::default());
-        append(&mut index, "b", 1, RunStatus::Running, &[30], &due(0), Base { records: 4, dues: due(3) });
-        append(&mut index, "a", 2, RunStatus::Running, &[40], &due(2), Base::default());
+        append(&mut index, "a", 1, RunStatus::Running, &[10, 20], &due(1));
+        index.begin(&run("b"), settled(4, RunStatus::Halted, due(3)), 1);
+        append(&mut index, "b", 1, RunStatus::Running, &[30], &due(0));
+        append(&mut index, "a", 2, RunStatus::Running, &[40], &due(2));
         assert_eq!(index.live_bytes(), live(&index));
         let before = index.live_bytes();
         let (mut frames, mut dues) = ([5].into_iter(), [].into_iter());
@@ -338,7 +391,7 @@ mod tests {
         let mut index = Index::default();
         assert_eq!((index.oldest_commit(5), index.oldest_needed(), index.log_bytes()), (5, None, 0));
         for (commit, id) in [(5, "a"), (6, "b"), (7, "a"), (8, "c")] {
-            append(&mut index, id, commit, RunStatus::Running, &[10], &due(0), Base::default());
+            append(&mut index, id, commit, RunStatus::Running, &[10], &due(0));
             index.committed(commit, 100 * u32::try_from(commit).expect("small"));
         }
         assert_eq!((index.oldest_commit(9), index.newest_commit(), index.oldest_needed()), (5, 8, Some(5)));
@@ -356,6 +409,41 @@ mod tests {
         index.forget(&run("c"));
         assert_eq!(index.oldest_needed(), None);
         assert!(index.has_removable_commits(8) && !index.has_removable_commits(6));
+    }
+
+    #[test]
+    fn suspended_runs_are_settled_in_the_order_in_which_they_changed_last() {
+        let mut index = Index::default();
+        let suspended = |index: &Index| {
+            let runs: Vec<&Live> = index.suspended.iter().map(|(_, run)| &index.live[run]).collect();
+            assert!(runs.iter().all(|live| live.status == RunStatus::Suspended));
+            let bytes = runs.iter().map(|live| live.log_bytes()).sum::<u64>();
+            assert_eq!(index.suspended(), (runs.len(), bytes));
+            runs.len()
+        };
+        for (commit, id) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
+            append(&mut index, id, commit, RunStatus::Suspended, &[10], &due(commit));
+        }
+        append(&mut index, "a", 5, RunStatus::Suspended, &[10], &due(1));
+        append(&mut index, "b", 5, RunStatus::Running, &[10], &due(0));
+        assert_eq!(suspended(&index), 3);
+        append(&mut index, "b", 6, RunStatus::Suspended, &[], &due(0));
+        assert_eq!(suspended(&index), 4);
+        index.forget(&run("d"));
+        assert_eq!(suspended(&index), 3);
+        assert_eq!(index.next_suspended(), Some(run("c")));
+        assert_eq!(suspended(&index), 2);
+        // One that could not be settled, and goes on, is to be settled again.
+        append(&mut index, "c", 7, RunStatus::Suspended, &[10], &due(0));
+        let (mut frames, mut dues) = ([5].into_iter(), [].into_iter());
+        index.replace(&run("a"), 3, records(8, RunStatus::Suspended, &mut frames, &mut dues));
+        index.begin(&run("e"), settled(1, RunStatus::Suspended, due(2)), 9);
+        assert_eq!(suspended(&index), 4);
+        let next: Vec<RunId> = std::iter::from_fn(|| index.next_suspended()).collect();
+        assert_eq!(next, ["b", "c", "a", "e"].map(run));
+        assert_eq!(index.suspended(), (0, 0));
+        index.forget(&run("e"));
+        assert_eq!(index.suspended(), (0, 0));
     }
 
     #[test]

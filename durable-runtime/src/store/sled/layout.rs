@@ -6,9 +6,11 @@
 //! | `l` commit (8 bytes) chunk (4 bytes) | the log: one commit record, cut into chunks |
 //! | `s` run id | a settled run: its header and as much of the rest as fits one chunk |
 //! | `t` commit (8 bytes) ordinal (4 bytes) chunk (4 bytes) | the rest of a settled run, chunks from 1 |
+//! | `d` time (8 bytes) run id | nothing: a settled run that is suspended has timers that are due then |
 //!
 //! Numbers are big-endian, so that the order of keys is the order of numbers.
 
+use crate::clock::Timestamp;
 use crate::id::RunId;
 
 /// The largest value ever given to sled.
@@ -24,7 +26,7 @@ pub(super) const SEGMENT_BYTES: usize = 2 << 20;
 const LEAF_ITEMS_MAX: usize = 16 + 1 + 3;
 const INNER_ITEMS_MAX: usize = 256 + 1 + 63;
 /// The longest key, and what sled keeps with it.
-const KEY_BYTES_MAX: usize = SETTLED.len() + crate::id::RUN_ID_BYTES_MAX + 64;
+const KEY_BYTES_MAX: usize = DUE.len() + 8 + crate::id::RUN_ID_BYTES_MAX + 64;
 const _: () = assert!((LEAF_ITEMS_MAX + 1) * (CHUNK_BYTES + KEY_BYTES_MAX) < SEGMENT_BYTES / 4);
 const _: () = assert!((INNER_ITEMS_MAX + 2) * KEY_BYTES_MAX < SEGMENT_BYTES / 4);
 
@@ -36,6 +38,8 @@ pub(super) const LOG: &[u8] = b"l";
 pub(super) const SETTLED: &[u8] = b"s";
 /// What the keys of further chunks of settled runs begin with.
 pub(super) const SETTLED_MORE: &[u8] = b"t";
+/// What the keys of settled runs' timers begin with.
+pub(super) const DUE: &[u8] = b"d";
 
 pub(super) fn log_key(commit: u64, chunk: u32) -> Vec<u8> {
     [LOG, &commit.to_be_bytes(), &chunk.to_be_bytes()].concat()
@@ -63,6 +67,18 @@ pub(super) fn settled_more_key(through: u64, ordinal: u32, chunk: u32) -> Vec<u8
     [SETTLED_MORE, &through.to_be_bytes(), &ordinal.to_be_bytes(), &chunk.to_be_bytes()].concat()
 }
 
+/// The run id as it is, and nothing behind it: keys are then in the order of (time, run), as timers are told (S10).
+pub(super) fn due_key(due: Timestamp, run: &RunId) -> Vec<u8> {
+    [DUE, &due.0.to_be_bytes(), run.as_str().as_bytes()].concat()
+}
+
+/// The time and the run of a [`due_key`]; `None` when it is not one.
+pub(super) fn parse_due_key(key: &[u8]) -> Option<(Timestamp, RunId)> {
+    let (due, run) = key.strip_prefix(DUE)?.split_at_checked(8)?;
+    let run = RunId::new(std::str::from_utf8(run).ok()?).ok()?;
+    Some((Timestamp(u64::from_be_bytes(due.try_into().ok()?)), run))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,8 +89,12 @@ mod tests {
             assert_eq!(parse_settled_key(key), None, "{key:x?}");
         }
         let id = RunId::new("a\0é").unwrap();
-        assert_eq!(parse_settled_key(&settled_key(&id)), Some(id));
+        assert_eq!(parse_settled_key(&settled_key(&id)), Some(id.clone()));
+        assert_eq!(parse_due_key(&due_key(Timestamp(9), &id)), Some((Timestamp(9), id)));
         assert_eq!(parse_log_key(&log_key(7, 3)), Some((7, 3)));
         assert_eq!(parse_log_key(&log_key(7, 3)[..9]), None);
+        for key in [&b""[..], b"d", b"d1234567", b"d12345678", b"d12345678\xff", b"s12345678r"] {
+            assert_eq!(parse_due_key(key), None, "{key:x?}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::codec::{self, Added, Change, CommitHeader, ReadEntry};
 use super::disk::Disk;
 use super::index::{Base, Index, NewRecords};
 use super::layout::{LOG, parse_log_key};
-use super::read::{corrupt, settled, settled_header};
+use super::read::{corrupt, settled_base, settled_header};
 use crate::id::RunId;
 use crate::store::StoreError;
 
@@ -139,14 +139,13 @@ impl Loader<'_> {
                 (added, true)
             }
         };
-        let base = match self.loaded.index.get(&run) {
-            Some(_) => Base::default(),
-            None => self.base(&run)?,
-        };
-        let expected = match self.loaded.index.get(&run) {
-            Some(live) => live.length().0,
-            None => base.records,
-        };
+        if self.loaded.index.get(&run).is_none()
+            && let Some(base) = self.base(&run)?
+        {
+            self.loaded.index.begin(&run, base, commit);
+        }
+        let known = self.loaded.index.get(&run);
+        let (expected, settled) = known.map_or((0, 0), |live| (live.length().0, live.settled));
         if added.first.0 != expected {
             let detail = format!("commit {commit} continues at {}, but {expected} records are known", added.first);
             self.mark(&run, corrupt(&run, Some(added.first), detail));
@@ -162,9 +161,9 @@ impl Loader<'_> {
         let new = NewRecords { commit, offset, status, fence, dues, clears: &clears, frame_bytes };
         if is_moved {
             // It carries all timers of the run, those of the settled part included.
-            self.loaded.index.replace(&run, base.records, new);
+            self.loaded.index.replace(&run, settled, new);
         } else {
-            self.loaded.index.append(&run, base, new);
+            self.loaded.index.append(&run, new);
         }
         Ok(())
     }
@@ -185,16 +184,14 @@ impl Loader<'_> {
         Ok(through)
     }
 
-    /// Where a run begins whose first log entry is met: after its settled part, if it has one.
-    fn base(&mut self, run: &RunId) -> Result<Base, StoreError> {
-        match settled(self.disk, run) {
-            Ok(Some(settled)) => Ok(Base { records: settled.header.length.0, dues: settled.dues }),
-            Ok(None) => Ok(Base::default()),
+    /// The settled part of a run whose first log entry is met, if it has one.
+    fn base(&mut self, run: &RunId) -> Result<Option<Base>, StoreError> {
+        match settled_base(self.disk, run) {
             Err(error @ StoreError::Corrupt { .. }) => {
                 self.mark(run, error);
-                Ok(Base::default())
+                Ok(None)
             }
-            Err(error) => Err(error),
+            answer => answer,
         }
     }
 

@@ -1,15 +1,16 @@
 //! [`SledStore`]: the contract on an embedded sled database, used as a log.
 //!
 //! Each commit is one record in the log of commits, cut into values of at most 8 KiB, written with one batch and one
-//! sync. That is the truth. Where each unfinished run's frames are in the log is kept in memory and rebuilt on
-//! opening. When a run stops being unfinished it is *settled*, later and in passing: its frames are put together
-//! under a key of its own, it leaves memory, and the beginning of the log that nobody needs any more is removed. An
-//! unfinished run that holds the log's beginning back is written again at its end (*moved*).
+//! sync. That is the truth. Where each live run's frames are in the log is kept in memory and rebuilt on opening. When a
+//! run stops running it is *settled*, later and in passing: its frames are put together under a key of its own, it
+//! leaves memory, and the beginning of the log that nobody needs any more is removed. Of suspended runs only those are
+//! settled that were so for longest, when there are many; their timers have keys of their own, by which they are found.
+//! A live run that holds the log's beginning back is written again at its end (*moved*).
 //!
 //! Why it is so, with figures: `docs/decisions/0001-sled-0.34.md`. The bytes: `docs/journal-format.md`.
 //!
 //! Reading order: [`layout`] keys, [`codec`] values, [`disk`] sled, [`folder`] lock and side file, [`index`] memory,
-//! [`read`], [`load`] opening, [`write`] committing, [`tidy`] settling and moving, [`compact`].
+//! [`read`], [`timers`], [`load`] opening, [`write`] committing, [`tidy`] settling and moving, [`compact`].
 
 mod codec;
 mod compact;
@@ -24,12 +25,13 @@ mod read;
 #[cfg(test)]
 mod tests;
 mod tidy;
+mod timers;
 mod write;
 
 #[cfg(feature = "testing")]
 pub(crate) use fuzz::check as check_codec;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::path::Path;
 
@@ -74,6 +76,8 @@ struct State {
     index: Index,
     /// Runs found unreadable. Also noted while reading, hence the lock.
     corrupt: Mutex<BTreeMap<RunId, StoreError>>,
+    /// Keys of timers that lead to nothing, as far as they were met.
+    stale: Mutex<BTreeSet<Vec<u8>>>,
     disk: Disk,
     /// Why index and disk may no longer fit: housekeeping failed half way. Then nobody reads what may be wrong.
     torn: Option<StoreError>,
@@ -82,7 +86,8 @@ struct State {
 impl SledStore {
     /// Opens the store in `folder`, or creates it there; the folder may be missing or empty.
     ///
-    /// Takes time in proportion to what is in the log: about a second for a million records.
+    /// Takes time in proportion to what is in the log, about a second for a million records: not to how many runs have
+    /// ended or sleep.
     ///
     /// # Errors
     /// [`StoreError::Locked`]: somebody has it open. [`StoreError::NotAStore`], [`StoreError::UnsupportedFormat`]:
@@ -130,7 +135,7 @@ impl SledStore {
         folder.write(current.generation, last)?;
         folder.remove_other_generations()?;
         fail_point!("store.open.done");
-        let state = State { index, corrupt: Mutex::new(corrupt), disk, torn: None };
+        let state = State::new(index, corrupt, disk);
         Ok(Self { state: RwLock::new(state), writer: Mutex::new(Writer::new(folder, durability, last)), limits })
     }
 }
@@ -149,6 +154,10 @@ fn check_meta(found: &[u8], folder: &Path, store_id: [u8; 16]) -> Result<(), Sto
 }
 
 impl State {
+    fn new(index: Index, corrupt: BTreeMap<RunId, StoreError>, disk: Disk) -> Self {
+        Self { index, corrupt: Mutex::new(corrupt), stale: Mutex::default(), disk, torn: None }
+    }
+
     /// Passes on what was read; a run found corrupt is noted first.
     fn noted<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         if let Err(error @ StoreError::Corrupt { run, .. }) = &answer {
@@ -159,6 +168,10 @@ impl State {
 
     fn fail_if_corrupt(&self, run: &RunId) -> Result<(), StoreError> {
         self.corrupt.lock().get(run).map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    fn is_corrupt(&self, run: &RunId) -> bool {
+        self.corrupt.lock().contains_key(run)
     }
 
     fn head(&self, run: &RunId) -> Result<Option<RunHead>, StoreError> {
@@ -201,7 +214,7 @@ impl State {
                 Err(error) => return Some(Err(error)),
             };
             let run = parse_settled_key(&key)?;
-            if self.index.get(&run).is_some() || self.corrupt.lock().contains_key(&run) {
+            if self.index.get(&run).is_some() || self.is_corrupt(&run) {
                 return None;
             }
             let header = self.noted(read::read_header(&run, &first_chunk)).ok()?;
@@ -243,8 +256,8 @@ impl Store for SledStore {
         let corrupt = state.corrupt.lock().clone();
         let live = state.index.after(after).filter(|(run, _)| !corrupt.contains_key(*run));
         let mut heads: Vec<RunHead> = live.map(|(run, live)| live.head(run)).filter(&has_status).take(limit).collect();
-        // Unfinished runs are never settled, so finding them among a million finished ones costs nothing.
-        if status.is_none_or(|status| !status.is_unfinished()) {
+        // Running ones are never settled, so finding them among a million that sleep or have ended costs nothing.
+        if status != Some(RunStatus::Running) {
             let settled = state.settled_heads(after);
             let settled = settled.filter(|head| head.as_ref().map_or(true, &has_status)).take(limit);
             heads.extend(settled.collect::<Result<Vec<_>, _>>()?);
@@ -259,9 +272,7 @@ impl Store for SledStore {
     }
 
     fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<DueTimer>, StoreError> {
-        let state = self.readable()?;
-        let corrupt = state.corrupt.lock();
-        Ok(state.index.due(now).filter(|timer| !corrupt.contains_key(&timer.run)).take(limit).collect())
+        self.readable()?.due(now, limit)
     }
 
     fn delete(&self, run: &RunId) -> Result<bool, StoreError> {

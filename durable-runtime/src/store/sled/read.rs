@@ -6,10 +6,10 @@ use ::sled::{Batch, IVec};
 
 use super::codec::{self, Settled, SettledHeader};
 use super::disk::Disk;
-use super::index::Place;
-use super::layout::{CHUNK_BYTES, log_key, settled_key, settled_more_key};
+use super::index::{Base, Place};
+use super::layout::{CHUNK_BYTES, due_key, log_key, settled_key, settled_more_key};
 use crate::id::{Position, RunId};
-use crate::store::StoreError;
+use crate::store::{RunStatus, StoreError};
 
 pub(super) fn corrupt(run: &RunId, position: Option<Position>, detail: impl Into<String>) -> StoreError {
     StoreError::Corrupt { run: run.clone(), position, detail: detail.into() }
@@ -77,12 +77,30 @@ pub(super) fn read_header(run: &RunId, first_chunk: &[u8]) -> Result<SettledHead
 
 /// A settled run; `None` if there is no settled run of this id.
 pub(super) fn settled(disk: &Disk, run: &RunId) -> Result<Option<Settled>, StoreError> {
+    let Some((_, bytes)) = settled_bytes(disk, run, SettledHeader::bytes)? else { return Ok(None) };
+    let settled = codec::read_settled(&bytes);
+    settled.map(Some).ok_or_else(|| corrupt(run, None, "its settled part can't be read"))
+}
+
+/// A settled run as it stands, without reading its frames; `None` if there is no settled run of this id.
+pub(super) fn settled_base(disk: &Disk, run: &RunId) -> Result<Option<Base>, StoreError> {
+    let Some((header, bytes)) = settled_bytes(disk, run, SettledHeader::frames_start)? else { return Ok(None) };
+    let dues = codec::read_settled_dues(&bytes);
+    let dues = dues.ok_or_else(|| corrupt(run, None, "the timers of its settled part can't be read"))?;
+    Ok(Some(Base { status: header.status, fence: header.fence, records: header.length.0, dues }))
+}
+
+/// The header of a settled run, and its first chunks, with as many bytes as `needed` says, or more.
+fn settled_bytes(
+    disk: &Disk,
+    run: &RunId,
+    needed: fn(SettledHeader) -> u64,
+) -> Result<Option<(SettledHeader, Vec<u8>)>, StoreError> {
     let Some(first_chunk) = disk.get(&settled_key(run))? else { return Ok(None) };
     let header = read_header(run, &first_chunk)?;
-    let bytes_all = settled_bytes(header);
     let mut bytes = first_chunk.to_vec();
     for chunk in 1.. {
-        if bytes.len() as u64 >= bytes_all {
+        if bytes.len() as u64 >= needed(header) {
             break;
         }
         match disk.get(&settled_more_key(header.through, header.ordinal, chunk))? {
@@ -90,12 +108,7 @@ pub(super) fn settled(disk: &Disk, run: &RunId) -> Result<Option<Settled>, Store
             None => return Err(corrupt(run, None, format!("chunk {chunk} of its settled part is missing"))),
         }
     }
-    let settled = codec::read_settled(&bytes);
-    settled.map(Some).ok_or_else(|| corrupt(run, None, "its settled part can't be read"))
-}
-
-fn settled_bytes(header: SettledHeader) -> u64 {
-    (codec::SETTLED_HEADER_BYTES as u64 + u64::from(header.directory_bytes)).saturating_add(header.frames_bytes)
+    Ok(Some((header, bytes)))
 }
 
 /// Puts a settled run into the batch, in place of the one of `old` if there is one.
@@ -114,7 +127,8 @@ pub(super) fn put_settled(batch: &mut Batch, run: &RunId, bytes: &[u8], old: Opt
 
 /// Removes a settled run, whatever state it is in. Returns whether there was anything.
 ///
-/// When its header can't be read, its further chunks are not known and stay; nothing ever finds them again.
+/// When its header can't be read, its further chunks are not known and stay; nothing ever finds them again. The keys of
+/// timers that can't be read stay until somebody comes upon them.
 pub(super) fn remove_settled(disk: &Disk, batch: &mut Batch, run: &RunId) -> Result<bool, StoreError> {
     let key = settled_key(run);
     let Some(first_chunk) = disk.get(&key)? else { return Ok(false) };
@@ -122,11 +136,23 @@ pub(super) fn remove_settled(disk: &Disk, batch: &mut Batch, run: &RunId) -> Res
     if let Some(header) = codec::read_settled_header(&first_chunk) {
         remove_more(batch, header);
     }
+    match settled_base(disk, run) {
+        Ok(Some(base)) => remove_dues(batch, run, &base),
+        Ok(None) | Err(StoreError::Corrupt { .. }) => {}
+        Err(error) => return Err(error),
+    }
     Ok(true)
 }
 
+/// Removes the keys that a settled run's timers are found by.
+pub(super) fn remove_dues(batch: &mut Batch, run: &RunId, base: &Base) {
+    if base.status == RunStatus::Suspended {
+        base.dues.iter().for_each(|(_, due)| batch.remove(due_key(*due, run)));
+    }
+}
+
 fn remove_more(batch: &mut Batch, header: SettledHeader) {
-    let chunks = settled_bytes(header).div_ceil(CHUNK_BYTES as u64);
+    let chunks = header.bytes().div_ceil(CHUNK_BYTES as u64);
     for chunk in 1..u32::try_from(chunks).unwrap_or(u32::MAX) {
         batch.remove(settled_more_key(header.through, header.ordinal, chunk));
     }

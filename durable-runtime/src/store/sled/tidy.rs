@@ -1,13 +1,14 @@
-//! Housekeeping: finished runs are settled, and unfinished ones that hold back the log are moved to its end.
+//! Housekeeping: runs that ended or sleep are settled, and live ones that hold back the log are moved to its end.
 
 use std::collections::BTreeSet;
 
 use super::codec::{self, Moved};
 use super::index::Live;
+use super::layout::due_key;
 use super::write::{Accepted, Chores};
 use super::{SledStore, State, read};
 use crate::id::{Position, RunId};
-use crate::store::StoreError;
+use crate::store::{RunStatus, StoreError};
 
 /// When housekeeping is done, and how much of it at once. Tests make it small to see all of it happen.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +19,11 @@ pub(super) struct Limits {
     pub(super) in_passing: Budget,
     /// So many finished runs may wait for `tidy` before commits settle some in passing.
     pub(super) finished_waiting_max: usize,
+    /// So many suspended runs stay live, those that changed last, and twice as many until somebody tidies: one that is
+    /// woken soon need not be settled.
+    pub(super) suspended_max: usize,
+    /// The same by what they take up in the log, which is read when the store is opened.
+    pub(super) suspended_bytes_max: u64,
     /// How many times the unsettled runs' size the log may have before some are moved.
     pub(super) log_to_live_max: u64,
     /// How many keys of the log one commit removes at most, so that no commit takes long.
@@ -43,6 +49,8 @@ impl Default for Limits {
             tidy: Budget { settled_runs_max: 256, bytes_max: 1 << 20, log_bytes_min: 16 << 20 },
             in_passing: Budget { settled_runs_max: 16, bytes_max: 1 << 20, log_bytes_min: 256 << 20 },
             finished_waiting_max: 8_192,
+            suspended_max: 16_384,
+            suspended_bytes_max: 64 << 20,
             log_to_live_max: 4,
             removed_chunks_max: 4_096,
             side_file_commits: 256,
@@ -50,12 +58,27 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Whether some of so many suspended runs, with so many bytes, are to be settled.
+    fn are_many_suspended(&self, (runs, bytes): (usize, u64), times: u8) -> bool {
+        runs > self.suspended_max * usize::from(times) || bytes > self.suspended_bytes_max * u64::from(times)
+    }
+}
+
 impl SledStore {
     pub(super) fn tidy_some(&self) -> Result<bool, StoreError> {
+        self.tidy_within(&self.limits)
+    }
+
+    pub(super) fn tidy_within(&self, limits: &Limits) -> Result<bool, StoreError> {
         let mut writer = self.writer.lock();
         writer.fail_if_broken()?;
-        let mut chores = self.chores(self.limits.tidy, &BTreeSet::new())?;
-        chores.truncate = self.state.read().index.has_removable_commits(writer.last);
+        let mut chores = self.chores(limits, limits.tidy, &BTreeSet::new())?;
+        {
+            let state = self.state.read();
+            state.remove_stale(&mut chores)?;
+            chores.truncate = state.index.has_removable_commits(writer.last);
+        }
         if !chores.is_empty() {
             fail_point!("store.tidy.unwritten");
             self.write_chores(&mut writer, chores)?;
@@ -63,32 +86,40 @@ impl SledStore {
         }
         let state = self.state.read();
         let is_left = state.index.finished_count() > 0
+            || limits.are_many_suspended(state.index.suspended(), 1)
             || state.index.has_removable_commits(writer.last)
-            || movable(&state, &self.limits, self.limits.tidy).next().is_some();
+            || movable(&state, limits, limits.tidy).next().is_some();
         Ok(is_left)
     }
 
     /// What a commit should do besides its appends, because nobody called `tidy` in time.
     pub(super) fn overdue_chores(&self, accepted: &[Accepted<'_>]) -> Result<Chores, StoreError> {
-        let (waiting, log_bytes) = {
-            let state = self.state.read();
-            (state.index.finished_count(), state.index.log_bytes())
-        };
         let mut budget = self.limits.in_passing;
-        if waiting <= self.limits.finished_waiting_max && log_bytes <= budget.log_bytes_min {
+        let is_overdue = {
+            let index = &self.state.read().index;
+            index.finished_count() > self.limits.finished_waiting_max
+                || self.limits.are_many_suspended(index.suspended(), 2)
+                || index.log_bytes() > budget.log_bytes_min
+        };
+        if !is_overdue {
             return Ok(Chores::default());
         }
         // Twice what this commit can add, so that the backlog shrinks.
         budget.settled_runs_max += 2 * accepted.len();
-        self.chores(budget, &accepted.iter().map(|accepted| &accepted.append.run).collect())
+        self.chores(&self.limits, budget, &accepted.iter().map(|accepted| &accepted.append.run).collect())
     }
 
     /// Collects work within the budget, and none on the runs that the commit itself appends to.
-    fn chores(&self, budget: Budget, touched: &BTreeSet<&RunId>) -> Result<Chores, StoreError> {
+    fn chores(&self, limits: &Limits, budget: Budget, touched: &BTreeSet<&RunId>) -> Result<Chores, StoreError> {
         let mut chores = Chores::default();
         let mut bytes_left = budget.bytes_max;
         while chores.settled.len() < budget.settled_runs_max && bytes_left > 0 {
-            let Some(run) = self.state.write().index.next_finished() else { break };
+            let next = {
+                let index = &mut self.state.write().index;
+                let are_many_suspended = limits.are_many_suspended(index.suspended(), 1);
+                index.next_finished().or_else(|| are_many_suspended.then(|| index.next_suspended())?)
+            };
+            let Some(run) = next else { break };
             // A run of this commit will be queued anew by it. One queued twice was already taken.
             if touched.contains(&run) || chores.settled.contains(&run) {
                 continue;
@@ -103,7 +134,7 @@ impl SledStore {
             bytes_left = bytes_left.saturating_sub(live.log_bytes());
         }
         let state = self.state.read();
-        for (run, live) in movable(&state, &self.limits, budget) {
+        for (run, live) in movable(&state, limits, budget) {
             if bytes_left == 0 {
                 break;
             }
@@ -128,7 +159,7 @@ impl SledStore {
     }
 }
 
-/// Adds a finished run to the batch. Valid through the newest commit: no later one has anything of it yet.
+/// Adds a run to the batch. Valid through the newest commit: no later one has anything of it yet.
 fn settle(state: &State, chores: &mut Chores, run: &RunId, live: &Live) -> Result<(), StoreError> {
     let Some(stored) = state.read(run)? else { return Ok(()) };
     let old = if live.settled > 0 { read::settled_header(&state.disk, run)? } else { None };
@@ -137,6 +168,9 @@ fn settle(state: &State, chores: &mut Chores, run: &RunId, live: &Live) -> Resul
     let bytes = codec::put_settled(live.status, live.fence, (through, ordinal), &live.dues, &stored.frames);
     let bytes = bytes.ok_or_else(|| read::too_large("a settled run"))?;
     read::put_settled(&mut chores.batch, run, &bytes, old);
+    if live.status == RunStatus::Suspended {
+        live.dues.iter().for_each(|(_, due)| chores.batch.insert(due_key(*due, run), &[]));
+    }
     chores.settled.insert(run.clone());
     Ok(())
 }
@@ -172,6 +206,8 @@ mod tests {
                 tidy: budget,
                 in_passing: budget,
                 finished_waiting_max: 2,
+                suspended_max: 1,
+                suspended_bytes_max: 1_000,
                 log_to_live_max: 2,
                 removed_chunks_max: 3,
                 side_file_commits: 1,

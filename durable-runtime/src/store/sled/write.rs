@@ -65,20 +65,23 @@ pub(super) struct Chores {
     pub(super) settled: BTreeSet<RunId>,
     pub(super) moved: Vec<Moved>,
     pub(super) deleted: Option<RunId>,
+    /// How many keys of timers that lead to nothing it removes.
+    pub(super) stale: usize,
     /// Whether to remove the beginning of the log that nobody needs.
     pub(super) truncate: bool,
 }
 
 impl Chores {
     pub(super) fn is_empty(&self) -> bool {
-        self.settled.is_empty() && self.moved.is_empty() && self.deleted.is_none() && !self.truncate
+        let Self { batch: _, settled, moved, deleted, stale, truncate } = self;
+        settled.is_empty() && moved.is_empty() && deleted.is_none() && *stale == 0 && !truncate
     }
 }
 
-/// An append that applies, and where its run begins if it is not in the index.
+/// An append that applies, and the settled part of its run if that is not in the index.
 pub(super) struct Accepted<'a> {
     pub(super) append: &'a Append,
-    base: Base,
+    base: Option<Base>,
 }
 
 /// What each append is answered, and those that apply.
@@ -153,7 +156,12 @@ impl SledStore {
     }
 
     /// Writes one commit.
-    fn write(&self, writer: &mut Writer, accepted: Vec<Accepted<'_>>, chores: Chores) -> Result<(), StoreError> {
+    fn write(
+        &self,
+        writer: &mut Writer,
+        mut accepted: Vec<Accepted<'_>>,
+        mut chores: Chores,
+    ) -> Result<(), StoreError> {
         let number = writer.last + 1;
         let mut record = std::mem::take(&mut writer.record);
         let entries: Vec<Entry<'_>> = (chores.moved.iter().map(Entry::Moved))
@@ -164,13 +172,14 @@ impl SledStore {
         let record_bytes = u32::try_from(record.len()).map_err(|_| read::too_large("a commit"))?;
 
         let mut offset = frames_start(&record) + moved_bytes(&chores.moved);
+        self.begin(&mut accepted, number, &mut chores.batch);
         let written = self.put(number, &mut record, chores);
         writer.noted(written)?;
         fail_point!("store.commit.synced");
         writer.last = number;
         let mut state = self.state.write();
-        for Accepted { append, base } in accepted {
-            offset = apply(&mut state.index, append, base, number, offset);
+        for Accepted { append, .. } in accepted {
+            offset = apply(&mut state.index, append, number, offset);
         }
         state.index.committed(number, record_bytes);
         drop(state);
@@ -184,11 +193,24 @@ impl SledStore {
         Ok(())
     }
 
+    /// Takes in the settled runs that go on in this commit. Before it is written, so that their timers are always listed:
+    /// by the index from here on, and not any more by their keys.
+    fn begin(&self, accepted: &mut [Accepted<'_>], number: u64, batch: &mut Batch) {
+        let mut bases = accepted.iter_mut().filter_map(|Accepted { append, base }| Some((&append.run, base.take()?)));
+        if let Some(first) = bases.next() {
+            let mut state = self.state.write();
+            for (run, base) in std::iter::once(first).chain(bases) {
+                read::remove_dues(batch, run, &base);
+                state.index.begin(run, base, number);
+            }
+        }
+    }
+
     /// Hands a commit record to sled and makes it durable. Appends enter the index only after that, so that nobody
     /// reads what may still be lost.
     fn put(&self, number: u64, record: &mut [u8], chores: Chores) -> Result<(), StoreError> {
         let is_plain = chores.is_empty();
-        let Chores { mut batch, settled, moved, deleted, truncate: _ } = chores;
+        let Chores { mut batch, settled, moved, deleted, stale: _, truncate: _ } = chores;
         if is_plain {
             let state = self.state.read();
             codec::seal_commit(record, number, state.index.oldest_commit(number));
@@ -242,7 +264,7 @@ fn check<'a>(state: &State, appends: &'a [Append]) -> Result<Checked<'a>, StoreE
     let (mut answers, mut accepted) = (Vec::with_capacity(appends.len()), Vec::with_capacity(appends.len()));
     for append in appends {
         let (standing, base) = match touched.get(&append.run) {
-            Some(standing) => (*standing, Base::default()),
+            Some(standing) => (*standing, None),
             None => standing(state, append)?,
         };
         let answer = refusal(append, standing).map_or(Ok(()), Err);
@@ -267,37 +289,31 @@ fn refusal(append: &Append, standing: Standing) -> Option<Refused> {
 
 /// How a run stands before the commit, and where it begins if it is settled and goes on. A run that can't be read
 /// refuses everything.
-fn standing(state: &State, append: &Append) -> Result<(Standing, Base), StoreError> {
+fn standing(state: &State, append: &Append) -> Result<(Standing, Option<Base>), StoreError> {
     let run = &append.run;
     match known_standing(state, append) {
         Err(StoreError::Corrupt { .. }) => {
             tracing::warn!(%run, "an append to a corrupt run is refused");
-            Ok((Standing { length: Position(u64::MAX), fence: Fence(u64::MAX) }, Base::default()))
+            Ok((Standing { length: Position(u64::MAX), fence: Fence(u64::MAX) }, None))
         }
         answer => answer,
     }
 }
 
-fn known_standing(state: &State, append: &Append) -> Result<(Standing, Base), StoreError> {
+fn known_standing(state: &State, append: &Append) -> Result<(Standing, Option<Base>), StoreError> {
     let run = &append.run;
     state.fail_if_corrupt(run)?;
     if let Some(live) = state.index.get(run) {
-        return Ok((Standing { length: live.length(), fence: live.fence }, Base::default()));
+        return Ok((Standing { length: live.length(), fence: live.fence }, None));
     }
-    let Some(header) = state.noted(read::settled_header(&state.disk, run))? else {
-        return Ok((Standing { length: Position(0), fence: Fence(0) }, Base::default()));
+    let Some(base) = state.noted(read::settled_base(&state.disk, run))? else {
+        return Ok((Standing { length: Position(0), fence: Fence(0) }, None));
     };
-    let standing = Standing { length: header.length, fence: header.fence };
-    if refusal(append, standing).is_some() {
-        return Ok((standing, Base::default()));
-    }
-    let settled = state.noted(read::settled(&state.disk, run))?;
-    let dues = settled.map(|settled| settled.dues).unwrap_or_default();
-    Ok((standing, Base { records: header.length.0, dues }))
+    Ok((Standing { length: Position(base.records), fence: base.fence }, Some(base)))
 }
 
 /// Puts a written append into the index and returns where the next one's frames begin.
-fn apply(index: &mut Index, append: &Append, base: Base, commit: u64, offset: u32) -> u32 {
+fn apply(index: &mut Index, append: &Append, commit: u64, offset: u32) -> u32 {
     // Lengths that did not fit were refused by `put_commit`.
     let bytes = |frame: &Vec<u8>| u32::try_from(frame.len()).unwrap_or(u32::MAX);
     let positions = (append.expected.0..).map(Position);
@@ -310,7 +326,7 @@ fn apply(index: &mut Index, append: &Append, base: Base, commit: u64, offset: u3
         clears: &append.clears,
         frame_bytes: &mut append.records.iter().map(|record| bytes(&record.frame)),
     };
-    index.append(&append.run, base, new);
+    index.append(&append.run, new);
     offset + append.records.iter().map(|record| bytes(&record.frame)).sum::<u32>()
 }
 

@@ -32,7 +32,7 @@ use std::sync::Arc;
 pub use model::model_agrees_with_the_memory_store;
 pub use order::{
     s04_frames_of_any_size_are_kept_exactly, s04_order_is_kept, s05_reads_see_own_writes,
-    s09_the_scan_returns_each_unfinished_run_once, s10_due_timers_come_in_order,
+    s09_the_scan_returns_each_unfinished_run_once, s10_due_timers_come_in_order, s10_timers_outlast_housekeeping,
 };
 pub use refusals::{
     s01_append_is_all_or_nothing, s03_a_wrong_position_changes_nothing, s06_create_is_idempotent_by_id,
@@ -85,6 +85,7 @@ macro_rules! store_conformance {
             s08_a_stale_fence_is_refused
             s09_the_scan_returns_each_unfinished_run_once
             s10_due_timers_come_in_order
+            s10_timers_outlast_housekeeping
             s11_corrupt_bytes_give_a_typed_error
             s12_everything_again_after_reopen
             s13_space_of_deleted_runs_is_given_back

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{StoreHarness, look, run};
+use super::{StoreHarness, look, run, tidy_up};
 use crate::clock::Timestamp;
 use crate::id::{Fence, Position, RunId};
 use crate::store::{Append, MemoryStore, Record, RunStatus, Store};
@@ -45,9 +45,10 @@ pub fn model_agrees_with_the_memory_store(harness: &dyn StoreHarness) {
                     "{context}: {id}"
                 );
             }
-            86..92 => {
+            86..91 => {
                 store.tidy().expect("tidy");
             }
+            91 => tidy_up(&*store),
             92..94 => store.compact().expect("compact"),
             _ => {
                 drop(store);
@@ -89,7 +90,8 @@ fn some_append(random: &mut Random, model: &MemoryStore) -> Append {
         Record { frame: random.bytes(bytes), due }
     };
     let count = random.below(4);
-    let statuses = [RunStatus::Suspended, RunStatus::Halted, RunStatus::Completed, RunStatus::Failed];
+    let statuses =
+        [RunStatus::Suspended, RunStatus::Halted, RunStatus::Completed, RunStatus::Failed, RunStatus::Cancelled];
     Append {
         run: id,
         expected: Position(expected),

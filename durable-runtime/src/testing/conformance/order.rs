@@ -255,3 +255,61 @@ pub fn s10_due_timers_come_in_order(harness: &dyn StoreHarness) {
     let store = reopen(harness, store);
     assert_eq!(due(&*store, 99, usize::MAX), [(7, a.clone(), 0)], "created anew, without the old timers");
 }
+
+/// S10, S12: a run's timers outlast all that is done to the store while it sleeps, each time that it does.
+///
+/// # Panics
+/// When the store breaks the rule.
+pub fn s10_timers_outlast_housekeeping(harness: &dyn StoreHarness) {
+    type Housekeeping = fn(&dyn Store);
+    const HOUSEKEEPING: [Housekeeping; 4] = [
+        |_| {},
+        |store| tidy_up(store),
+        |store| store.compact().expect("compact"),
+        |store| {
+            tidy_up(store);
+            store.compact().expect("compact");
+        },
+    ];
+    let mut store = harness.open();
+    let ids: Vec<RunId> = (0..8).map(|number| run(&format!("sleeper {number}"))).collect();
+    let mut dues: Vec<Vec<(Timestamp, Position)>> = vec![Vec::new(); ids.len()];
+    let mut lengths = vec![0; ids.len()];
+    for round in 0..24 {
+        // Some go on with what they waited for, and sleep again; the others sleep all the time.
+        for (which, id) in ids.iter().enumerate().filter(|(which, _)| (which + round) % 3 == 0) {
+            if lengths[which] > 0 {
+                assert_eq!(commit(&*store, append(id, lengths[which], &[], RunStatus::Running)), Ok(()));
+            }
+            HOUSEKEEPING[(round + which) % 4](&*store);
+            let mut next = append(id, lengths[which], &["one", "two"], RunStatus::Suspended);
+            for record in &mut next.records {
+                let due = Timestamp((round * 7 + which * 3) as u64 % 11);
+                record.due = Some(due);
+                dues[which].push((due, Position(lengths[which])));
+                lengths[which] += 1;
+            }
+            let cleared = round % dues[which].len();
+            next.clears = vec![dues[which].remove(cleared).1];
+            assert_eq!(commit(&*store, next), Ok(()));
+        }
+        let timers = std::iter::zip(&ids, &dues);
+        let mut expected: Vec<DueTimer> = timers
+            .flat_map(|(id, dues)| {
+                dues.iter().map(|(due, position)| DueTimer { due: *due, run: id.clone(), position: *position })
+            })
+            .collect();
+        expected.sort_by_key(|timer| (timer.due, timer.run.clone(), timer.position));
+        let suspended = (0..ids.len()).filter(|which| lengths[*which] > 0).map(|which| &ids[which]);
+        let suspended: Vec<&RunId> = suspended.collect();
+        for housekeeping in HOUSEKEEPING {
+            housekeeping(&*store);
+            assert_eq!(store.due(END_OF_TIME, usize::MAX).expect("due"), expected, "round {round}");
+            assert_eq!(store.due(END_OF_TIME, 3).expect("due"), expected[..3.min(expected.len())], "round {round}");
+            let listed = store.list(Some(RunStatus::Suspended), None, usize::MAX).expect("list");
+            assert!(listed.iter().map(|head| &head.run).eq(suspended.iter().copied()), "round {round}: {listed:?}");
+            assert_eq!(store.list(Some(RunStatus::Running), None, usize::MAX).expect("list"), [], "round {round}");
+            store = reopen(harness, store);
+        }
+    }
+}

@@ -91,7 +91,8 @@ pub fn s11_corrupt_bytes_give_a_typed_error(harness: &dyn StoreHarness) {
 /// When the store breaks the rule.
 pub fn s12_everything_again_after_reopen(harness: &dyn StoreHarness) {
     let mut store = harness.open();
-    let statuses = [RunStatus::Running, RunStatus::Suspended, RunStatus::Completed, RunStatus::Failed];
+    let statuses =
+        [RunStatus::Running, RunStatus::Suspended, RunStatus::Completed, RunStatus::Failed, RunStatus::Cancelled];
     let mut random = Random::new(12);
     for round in 0..6 {
         for number in 0..30 {

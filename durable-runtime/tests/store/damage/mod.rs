@@ -45,7 +45,8 @@ impl Sample {
             Self::Value(seed) => *seed,
         };
         let (mut random, db) = (Random::new(seed), open_sled(folder));
-        let mut items: Vec<_> = db.iter().map(|item| item.expect("an item")).collect();
+        let items = db.iter().map(|item| item.expect("an item"));
+        let mut items: Vec<_> = items.filter(|(_, value)| !value.is_empty()).collect();
         let (key, value) = items.swap_remove(random.below(items.len()));
         let mut changed = value.to_vec();
         let at = random.below(changed.len());

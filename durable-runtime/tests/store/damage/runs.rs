@@ -119,6 +119,8 @@ pub(super) fn make(folder: &Path, is_closed: bool) {
         }
         let mut arrived = outside.waiting.subscribe();
         arrived.wait_for(|arrived| *arrived == waiting).await.expect("the sender is here");
+        // Those that wait for another attempt are settled.
+        runtime.compact().await.expect("compact");
         if is_closed {
             runtime.shutdown(Duration::ZERO).await;
         }
