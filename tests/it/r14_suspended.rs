@@ -475,3 +475,62 @@ async fn runs_behind_one_that_can_not_be_woken_are_woken() {
     let stuck = runtime.attach("stuck", sleeps_many_times_at_once).await.unwrap();
     assert_eq!(stuck.await.unwrap(), 300);
 }
+
+/// More than one append can hold.
+async fn large(step: StepContext) -> String {
+    gated(step, 0).await;
+    "x".repeat(5 * 1_024 * 1_024)
+}
+
+#[durable]
+async fn waits_for_much_within_a_day(ctx: Context) -> Result<usize, Elapsed> {
+    let all = async {
+        let (_, large, signal) = tokio::join!(ctx.run(gated, 1), ctx.run(large), ctx.signal::<usize>("number"));
+        large.len() + signal
+    };
+    ctx.timeout(DAY, all).await
+}
+
+/// When what a run did needs several appends, its timer is cleared with the last: a crash in between does not forget it.
+#[tokio::test]
+async fn a_timer_is_not_forgotten_by_a_crash_between_two_appends() {
+    if is_left_out("it counts commits until one fails") {
+        return;
+    }
+    let limits = Limits { payload_bytes: 6 * 1_024 * 1_024, ..Limits::default() };
+    let world = World { limits, ..World::default() };
+    // The start, the timer, the first step, and the large one; then what the signal makes of it.
+    let process = world.open_failing(4, Loss::Whole).await;
+    let run = process.runtime.start("r", waits_for_much_within_a_day, ()).await.unwrap();
+    world.gates.arrived("large", 1).await;
+    patiently("the timer", async {
+        while !journal(&world.disk.memory, "r").iter().any(|entry| entry.kind == Kind::TimerSet) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    process.handle.hold();
+    world.gates.open("gated");
+    process.handle.held().await;
+    world.gates.open("large");
+    let sent = tokio::spawn({
+        let runtime = process.runtime.clone();
+        async move { runtime.signal("r", "number", &1_usize).await }
+    });
+    yield_often().await;
+    process.handle.release();
+    halted(run.await, HaltReason::Storage);
+    assert!(sent.await.unwrap().is_err(), "it was not acknowledged");
+    process.crash().await;
+    let kinds: Vec<_> = journal(&world.disk.memory, "r").into_iter().map(|entry| entry.kind).collect();
+    assert_eq!(kinds, [Kind::Started, Kind::TimerSet, Kind::StepCompleted, Kind::StepCompleted]);
+
+    let process = world.open().await;
+    let run = process.runtime.attach("r", waits_for_much_within_a_day).await.unwrap();
+    while process.runtime.get("r").await.unwrap().unwrap().status != RunStatus::Suspended {
+        world.clock.advance(Duration::from_secs(1));
+        yield_often().await;
+    }
+    world.clock.advance(DAY);
+    assert_eq!(patiently("the timeout", run.into_future()).await.unwrap(), Err(Elapsed { after: DAY }));
+}

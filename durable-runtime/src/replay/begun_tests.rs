@@ -2,6 +2,7 @@
 
 use super::tests::{attempt_failed, completed, replay, request, started, step_started, timer_set};
 use super::*;
+use crate::journal::AttemptFailed;
 
 /// R6: of an attempt that has begun and has no outcome it is known in which life that was.
 #[test]
@@ -13,6 +14,7 @@ fn r06_an_attempt_that_has_begun_is_known_in_the_next_life() {
     assert_eq!(live.begun(claim), Begun::Now);
     live.apply(attempt_failed(0, "a", 1)).expect("the attempt that has begun");
     assert_eq!((live.begun(claim), live.due(claim)), (Begun::No, Some(Timestamp(7))));
+    assert_eq!(live.first_failure(claim), Some(Timestamp(0)));
     live.apply(step_started(0, "a", 2)).expect("the next one");
     assert_eq!((live.due(claim), live.timer(claim)), (None, None), "it waits for nothing any more");
 
@@ -45,4 +47,17 @@ fn r06_an_attempt_that_has_begun_is_known_in_the_next_life() {
     .assert_eq(&told.join("\n"));
     let whole = Whole::of(&[started(), attempt_failed(0, "a", 1), step_started(0, "a", 2)]).expect("legal");
     assert!(whole.timers.is_empty(), "the attempt has begun");
+}
+
+/// What `Retry::max_elapsed` is counted from.
+#[test]
+fn r11_the_first_failure_is_the_first() {
+    let mut replay = replay([failed_at(0, 1, 7), failed_at(0, 2, 9)]);
+    let (failed, new) = (replay.claim(request("a")), replay.claim(request("b")));
+    assert_eq!((replay.first_failure(failed), replay.first_failure(new)), (Some(Timestamp(7)), None));
+}
+
+fn failed_at(claim: u32, attempt: u32, at: u64) -> Event {
+    let Event::AttemptFailed(failed) = attempt_failed(claim, "a", attempt) else { panic!("a failed attempt") };
+    Event::AttemptFailed(AttemptFailed { at, ..failed })
 }

@@ -154,3 +154,9 @@ fn a_whole_journal_has_its_promises_among_the_timers() {
     assert_eq!(timers(vec![started(), set(0, "a"), resolved("a", 1), taken(0, "a")]), both[1..]);
     assert_eq!(timers(vec![started(), set(0, "a"), fired(0, "a")]), []);
 }
+
+#[test]
+fn what_became_of_a_promise_is_said_in_a_word() {
+    let states = [PromiseState::Resolved, PromiseState::Rejected, PromiseState::TimedOut];
+    assert_eq!(states.map(|state| state.to_string()).join(", "), "resolved, rejected, timed out");
+}

@@ -3,7 +3,7 @@
 use super::tests::{completed, replay, request, started};
 use super::*;
 use crate::clock::Timestamp;
-use crate::journal::{SignalReceived, SignalTaken};
+use crate::journal::{Cancelled, SignalReceived, SignalTaken};
 use crate::payload::Codec;
 
 fn value(value: u32) -> Payload {
@@ -124,4 +124,16 @@ fn r12_what_others_send_is_no_progress() {
 fn a_whole_journal_has_its_signals_among_the_timers() {
     let whole = Whole::of(&[started(), received("a", 5), taken(0, "a", 1)]).expect("legal");
     assert_eq!(whole.timers.into_iter().collect::<Vec<_>>(), [(Position(1), Timestamp(5))]);
+}
+
+/// A run is cancelled once, and not when it has ended.
+#[test]
+fn a_run_is_cancelled_only_if_it_has_not_ended() {
+    let cancelled = || Cancelled { reason: "enough".to_owned(), at: 0 };
+    let judge = |replay: &Replay| replay.judge(&Incoming::Cancel(cancelled()), 0);
+    assert_eq!(judge(&replay([received("a", 1)])), Sent::New);
+    let ended = replay([Event::Cancelled(cancelled())]);
+    assert_eq!((judge(&ended), ended.stage()), (Sent::Again, Stage::Finished));
+    let whole = Whole::of(&[started(), Event::Cancelled(cancelled())]).expect("legal");
+    assert!(whole.cancelled && !Whole::of(&[started()]).expect("legal").cancelled);
 }

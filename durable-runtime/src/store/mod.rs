@@ -243,3 +243,24 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// A [`StoreError`]; the old state stays in use.
     fn compact(&self) -> Result<(), StoreError>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_says_whether_the_run_goes_on_and_whether_it_has_ended() {
+        let told = [
+            (RunStatus::Running, "running", true, false),
+            (RunStatus::Suspended, "suspended", true, false),
+            (RunStatus::Halted, "halted", false, false),
+            (RunStatus::Completed, "completed", false, true),
+            (RunStatus::Failed, "failed", false, true),
+            (RunStatus::Cancelled, "cancelled", false, true),
+        ];
+        for (status, text, goes_on, is_over) in told {
+            let found = (status.to_string(), status.is_unfinished(), status.is_over());
+            assert_eq!(found, (text.to_owned(), goes_on, is_over));
+        }
+    }
+}
