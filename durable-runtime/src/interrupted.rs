@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// An attempt of a step that runs [at most once](crate::Step::at_most_once) had begun when its process ended, and nothing is
-/// known of what became of it.
+/// An attempt of a step that runs [at most once](crate::Step::at_most_once) had begun, and ended without an outcome: its process ended, it panicked and
+/// the run was resumed, or the store failed.
 ///
 /// It is not run again. Whether it had its effect is for the caller to find out: ask the other side by the step's
 /// idempotency key, or ask a human.
@@ -16,7 +16,7 @@ use thiserror::Error;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, Error)]
 #[error(
-    "[D0310] attempt {attempt} of step {step} was interrupted: its process ended, and whether it had its effect is not known. It runs at most once, so it is not tried again"
+    "[D0310] attempt {attempt} of step {step} was interrupted: it ended without an outcome, and whether it had its effect is not known. It runs at most once, so it is not tried again"
 )]
 pub struct Interrupted {
     /// The step's key.

@@ -106,8 +106,8 @@ impl Retry {
 
     /// Gives up at once after an error for which `predicate` is true: one that a further attempt can't mend.
     ///
-    /// The predicate takes the step's own error. It is asked once per failed attempt, never on replay, because
-    /// its answer is recorded. Can be said once; combine several reasons in one predicate.
+    /// The predicate takes the step's own error. Of a step, it is asked once per failed attempt, never on replay, because
+    /// its answer is recorded; of a [block](crate::Context::retry), on replay, too. Can be said once; combine several reasons in one predicate.
     ///
     /// ```
     /// use std::time::Duration;
@@ -148,7 +148,8 @@ impl<P> Retry<P> {
         Self { delay_max, ..self }
     }
 
-    /// Begins no attempt later than this after the first one has failed, across restarts.
+    /// Plans no attempt for later than this after the first one has failed, across restarts. One that was planned begins, if
+    /// the process was down at that time, when it is up again.
     ///
     /// ```
     /// use std::time::Duration;

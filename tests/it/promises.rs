@@ -6,11 +6,11 @@ use std::time::Duration;
 use durable_runtime::testing::{self, Crash};
 use durable_runtime::{
     Context, HaltReason, Limits, PromiseError, PromiseFailure, PromiseId, PromiseInfo, PromiseState, RunStatus,
-    Runtime, durable,
+    Runtime, StartError, durable,
 };
 use durable_tests::{Effects, Kind, Loss, World, is_left_out, journal, patiently, yield_often};
 
-use crate::steps::{halted, note};
+use crate::steps::{gated, halted, note};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -354,4 +354,111 @@ fn a_scripted_promise_is_settled_again_until_that_is_acknowledged() {
         .crash(Crash::Unacknowledged, "PromiseSettled")
         .run();
     assert_eq!((world.output(), world.lives()), (&Ok(7), 2));
+}
+
+/// What comes while a step runs, during which the runtime is shut down: the run is not said to wait for it then.
+#[durable]
+async fn promise_behind_a_step(ctx: Context, has_time: bool) -> Answered {
+    let mut answer = ctx.promise::<u32>("answer");
+    if has_time {
+        answer = answer.timeout(DAY);
+    }
+    let id = answer.id();
+    ctx.run("letter", async || id.clone()).await;
+    ctx.run(gated, 1).await;
+    answer.await
+}
+
+#[durable]
+async fn signal_behind_a_step(ctx: Context) -> u32 {
+    ctx.run(gated, 1).await;
+    ctx.signal::<u32>("number").await
+}
+
+/// A runtime that shuts down in order, while the gate opens.
+async fn shuts_down(world: &World, runtime: &Runtime) {
+    world.gates.arrived("gated", 1).await;
+    let shutdown = tokio::spawn({
+        let runtime = runtime.clone();
+        async move { runtime.shutdown(Duration::from_hours(1)).await }
+    });
+    yield_often().await;
+    world.gates.open("gated");
+    patiently("the shutdown", shutdown).await.unwrap();
+}
+
+#[tokio::test]
+async fn r14_a_shutdown_does_not_forget_what_was_there_for_the_code() {
+    let world = World::default();
+    let process = world.open().await;
+    process.runtime.start("r", promise_behind_a_step, false).await.unwrap().id();
+    let id = letter(&process.runtime, "r").await;
+    world.gates.arrived("gated", 1).await;
+    process.runtime.resolve(&id, &7).await.unwrap();
+    shuts_down(&world, &process.runtime).await;
+    let process = world.open().await;
+    let run = process.runtime.attach("r", promise_behind_a_step).await.unwrap();
+    assert_eq!(patiently("the run", run.into_future()).await.unwrap(), Ok(7));
+
+    let world = World::default();
+    let process = world.open().await;
+    process.runtime.start("r", signal_behind_a_step, ()).await.unwrap().id();
+    world.gates.arrived("gated", 1).await;
+    process.runtime.signal("r", "number", &7_u32).await.unwrap();
+    shuts_down(&world, &process.runtime).await;
+    let process = world.open().await;
+    let run = process.runtime.attach("r", signal_behind_a_step).await.unwrap();
+    assert_eq!(patiently("the run", run.into_future()).await.unwrap(), 7);
+}
+
+#[tokio::test]
+async fn r14_a_shutdown_does_not_forget_the_time_of_a_promise() {
+    let world = World::default();
+    let process = world.open().await;
+    process.runtime.start("r", promise_behind_a_step, true).await.unwrap().id();
+    shuts_down(&world, &process.runtime).await;
+    let process = world.open().await;
+    let run = process.runtime.attach("r", promise_behind_a_step).await.unwrap();
+    patiently("the time", async {
+        while process.runtime.get("r").await.unwrap().unwrap().promises.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    world.clock.advance(DAY);
+    rests_or_ends(&world, &process.runtime).await;
+    assert_eq!(patiently("the run", run.into_future()).await.unwrap(), Err(PromiseFailure::TimedOut));
+}
+
+async fn rests_or_ends(world: &World, runtime: &Runtime) {
+    while runtime.get("r").await.unwrap().unwrap().status == RunStatus::Running {
+        world.clock.advance(Duration::from_secs(1));
+        yield_often().await;
+    }
+}
+
+/// R1, also while somebody settles a promise of a run that nobody else has in memory.
+#[tokio::test]
+async fn r01_a_run_whose_promise_is_being_settled_is_the_same_run() {
+    let world = World::default();
+    let process = world.open().await;
+    process.runtime.start("r", promise_behind_a_step, false).await.unwrap().id();
+    world.gates.open("gated");
+    let id = letter(&process.runtime, "r").await;
+    rests(&world, &process.runtime).await;
+    process.handle.hold();
+    let resolving = tokio::spawn({
+        let (runtime, id) = (process.runtime.clone(), id.clone());
+        async move { runtime.resolve(&id, &7).await }
+    });
+    process.handle.held().await;
+    let started = tokio::spawn({
+        let runtime = process.runtime.clone();
+        async move { runtime.start("r", promise_behind_a_step, true).await.map(drop) }
+    });
+    yield_often().await;
+    process.handle.release();
+    resolving.await.unwrap().unwrap();
+    let refused = started.await.unwrap().unwrap_err();
+    assert!(matches!(refused, StartError::OtherInput { .. }), "{refused}");
 }

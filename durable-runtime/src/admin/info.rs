@@ -239,7 +239,7 @@ pub enum StepStatus {
     Unusable(String),
     /// It runs [at most once](crate::Step::at_most_once), and an attempt has begun.
     Begun,
-    /// It runs [at most once](crate::Step::at_most_once), and its process ended while it ran.
+    /// It runs [at most once](crate::Step::at_most_once), and an attempt ended without an outcome.
     Interrupted,
 }
 

@@ -234,7 +234,8 @@ impl Runtime {
     ///
     /// When it returns, that is durable, and whoever awaits the run gets [`RunError::Cancelled`](crate::RunError::Cancelled). It may
     /// be wherever it is: in memory, suspended, halted, not recovered yet, or without its function. Whichever comes first, its result or this,
-    /// is what became of it. A run that was cancelled before stays so, which is no error.
+    /// is what became of it. For a recovered run that waits for a place among the [active ones](crate::Limits::active_runs), it
+    /// returns when it has one. A run that was cancelled before stays so, which is no error.
     ///
     /// Of the reason, at most 16 KiB are kept.
     ///

@@ -245,7 +245,9 @@ impl Context {
     ///
     /// Each time all of its operations are new ones, with keys of their own, and nothing of the attempts before is undone.
     /// A wait between two attempts is a timer with the key `retry`, so it lasts over restarts. A
-    /// [`Failure`](crate::Failure) marked permanent ends it. To try a single step again there is [`Step::retry`].
+    /// [`Failure`](crate::Failure) marked permanent ends it. What `policy` says of an error is not recorded: it is asked again on a
+    /// replay, so its closures must know nothing but the error, and a policy that allows less than before is a change of
+    /// the code for runs that have tried more often. To try a single step again there is [`Step::retry`].
     ///
     /// ```
     /// use std::time::Duration;

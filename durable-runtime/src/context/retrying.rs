@@ -32,6 +32,7 @@ pin_project! {
         // How many have begun.
         attempts: u32,
         first_failed_at: Option<Timestamp>,
+        is_over: bool,
         // Where it is written.
         site: &'static std::panic::Location<'static>,
     }
@@ -48,6 +49,7 @@ impl<B, F, P> Retrying<B, F, P> {
             waiting: None,
             attempts: 0,
             first_failed_at: None,
+            is_over: false,
             site: std::panic::Location::caller(),
         }
     }
@@ -64,6 +66,9 @@ where
 
     fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        if *this.is_over {
+            return Poll::Pending;
+        }
         loop {
             if let Some(timer) = this.waiting {
                 ready!(Pin::new(timer).poll(task));
@@ -76,7 +81,10 @@ where
             let Some(running) = this.running.as_mut().as_pin_mut() else { return Poll::Pending };
             let output = ready!(running.poll(task));
             this.running.set(None);
-            let Err(error) = &output else { return Poll::Ready(output) };
+            let Err(error) = &output else {
+                *this.is_over = true;
+                return Poll::Ready(output);
+            };
             // What the code knows of the time, and of chance, is the same on a replay; and so is what is decided.
             let (now, attempt) = (this.shared.now(), *this.attempts);
             let elapsed = now.since(*this.first_failed_at.get_or_insert(now));
@@ -86,8 +94,11 @@ where
             } else {
                 this.policy.next_delay(Some(error), Tried { attempt, elapsed, chance })
             };
-            let Some(delay) = delay else { return Poll::Ready(output) };
-            // The delay is no argument to be compared: as with steps, another policy goes on where this one was.
+            let Some(delay) = delay else {
+                *this.is_over = true;
+                return Poll::Ready(output);
+            };
+            // The delay is no argument to be compared: another one goes on where this one was.
             let timer = Timer::claim_at(this.shared, NAME, now.after(delay), &(), &delay, this.site);
             *this.waiting = Some(timer);
         }

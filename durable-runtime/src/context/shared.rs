@@ -137,11 +137,16 @@ impl RunShared {
         let (is_back, recovered_by, left_at) = match *origin {
             Origin::New => (false, None, None),
             Origin::Recovered(code) => (false, Some(code), None),
-            Origin::Woken(code) => (true, code, None),
+            Origin::Woken(code, _) => (true, code, None),
             Origin::Suspended(Suspension { at }) => (true, None, Some(at)),
         };
         let suspending = environment.suspends.then_some(Suspending::back_from(left_at));
-        let clears = replay.untold().into_iter().collect();
+        let mut clears = replay.untold();
+        if let Origin::Woken(_, dues) = origin {
+            // A crash may have forgotten to clear what is over: it would wake the run again and again.
+            clears.extend(dues.iter().filter(|due| !replay.is_timer(**due)));
+        }
+        let clears = clears.into_iter().collect();
         let state = State {
             replay,
             slots: Vec::new(),

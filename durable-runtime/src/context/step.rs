@@ -10,7 +10,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio_util::sync::DropGuard;
+use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use super::StepContext;
@@ -102,7 +102,7 @@ struct Running {
     arguments: Option<Arguments>,
     waker: Arc<BodyWaker>,
     /// Tells what the attempt has set off that it is over.
-    _over: DropGuard,
+    cancellation: CancellationToken,
 }
 
 impl<'a, O> Step<'a, O> {
@@ -327,6 +327,8 @@ impl<O> Future for Step<'_, O> {
                 }
                 Stage::Running(running) => {
                     let over = ready!(running.poll(&mut *step.work, &step.shared, task));
+                    // First: what the body drops may wait for what it has set off.
+                    running.cancellation.cancel();
                     step.work.stop();
                     step.conclude(over);
                 }
@@ -412,12 +414,12 @@ impl<O> Step<'_, O> {
         let work = AtWork { key: Arc::clone(&operation.key), attempt, began_at, progress: None };
         self.shared.works(self.claim, work);
         let context = StepContext::new(Arc::clone(&self.shared), self.claim, operation.key, attempt);
-        let over = context.cancellation().drop_guard();
+        let cancellation = context.cancellation();
         environment.counters.executed();
         fail_point!("step.body.unbegun");
         let arguments = if self.shared.is_recorded(self.claim) { None } else { self.work.arguments() };
         let waker = self.begun.take().unwrap_or_else(|| self.shared.body_began(self.claim));
-        self.stage = Stage::Running(Running { attempt, began_at, deadline, span, arguments, waker, _over: over });
+        self.stage = Stage::Running(Running { attempt, began_at, deadline, span, arguments, waker, cancellation });
         let last = self.retry.as_ref().is_none_or(|rule| attempt >= rule.attempts_max);
         let may_panic = !last && self.interrupted.is_none() && self.retry.as_ref().is_some_and(|rule| !rule.is_timed);
         let work = &mut self.work;
@@ -427,6 +429,9 @@ impl<O> Step<'_, O> {
             catch_unwind(AssertUnwindSafe(|| work.begin(context, Bounds { last, may_panic, limit })))
         };
         if let Err(panic) = begun {
+            if let Stage::Running(running) = &self.stage {
+                running.cancellation.cancel();
+            }
             let message = message_of(&*panic);
             self.conclude_attempt(
                 attempt,
@@ -568,6 +573,10 @@ impl<O> Step<'_, O> {
 
 impl<O> Drop for Step<'_, O> {
     fn drop(&mut self) {
+        if let Stage::Running(running) = &self.stage {
+            // Before the body is dropped, which may wait for what it has set off.
+            running.cancellation.cancel();
+        }
         if self.begun.is_some() || matches!(self.stage, Stage::Running(_)) {
             self.shared.body_ended(self.claim);
         }

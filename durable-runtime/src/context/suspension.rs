@@ -1,5 +1,7 @@
 //! Runs that leave memory where they rest, and are replayed to go on.
 
+use std::sync::Arc;
+
 use crate::id::Position;
 use crate::journal::CodeId;
 
@@ -25,7 +27,7 @@ pub(crate) enum Origin {
     /// It was found in the store. By this code it goes on.
     Recovered(CodeId),
     /// What it waited for has come. By which code it goes on, if that is another one than before.
-    Woken(Option<CodeId>),
+    Woken(Option<CodeId>, Arc<[Position]>),
     /// It had left memory, to be replayed at once.
     Suspended(Suspension),
 }

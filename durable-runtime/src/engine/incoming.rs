@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::active::Outcome;
+use super::active::{Identity, Outcome};
 use super::committer::{CommitError, Link};
 use super::runs::{Engine, Leaving};
 use crate::clock::Timestamp;
@@ -76,6 +76,10 @@ impl Engine {
         incoming: Incoming,
     ) -> Result<Sent, NotReceived> {
         let loaded = self.load(&id).await.map_err(NotReceived::Store)?.ok_or(NotReceived::Unknown)?;
+        if let Some(started) = loaded.started() {
+            // For those who start or attach to it meanwhile (R1).
+            leaving.active.identity.get_or_init(|| Identity::of(started));
+        }
         let head = loaded.head;
         if head.status == RunStatus::Suspended {
             // Whoever waits for its end goes on waiting, whatever becomes of this.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use futures::FutureExt as _;
 use tokio::sync::{Notify, RwLock, Semaphore, watch};
@@ -351,6 +351,7 @@ impl Engine {
         }
         // Who sent them sends them again, to where the run is now.
         drop(active.control.take_messages());
+        *active.shared.lock() = Weak::new();
         fail_point!("run.leave.untold");
         if let Outcome::Suspended { due } = outcome {
             if active.phase.receiver_count() > 0 && !self.stopping.load(Ordering::Acquire) {

@@ -1,6 +1,6 @@
 //! Runs that wait in the store, and the task that wakes them when their time comes.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use tokio::sync::Notify;
@@ -12,7 +12,7 @@ use super::runs::{Engine, Leaving, Watched};
 use crate::clock::{Clock, Timestamp};
 use crate::context::Origin;
 use crate::halt::{Halt, HaltReason};
-use crate::id::RunId;
+use crate::id::{Position, RunId};
 use crate::journal::{CodeId, Event};
 use crate::store::{Append, DueTimer, RunHead, RunStatus, StoreError};
 use crate::sync::Mutex;
@@ -178,12 +178,13 @@ impl Engine {
     async fn wake_some(self: &Arc<Self>, timers: Vec<DueTimer>) -> Looked {
         self.sleepers.passed_over.store(false, Ordering::Release);
         let mut looked = Looked::Stuck;
-        let mut seen = BTreeSet::new();
+        let mut dues: BTreeMap<RunId, Vec<Position>> = BTreeMap::new();
+        for timer in &timers {
+            dues.entry(timer.run.clone()).or_default().push(timer.position);
+        }
         for timer in timers {
             // One that can't go on is not tried again and again.
-            if !seen.insert(timer.run.clone()) || self.stuck(&timer.run).is_some() {
-                continue;
-            }
+            let Some(dues) = dues.remove(&timer.run).filter(|_| self.stuck(&timer.run).is_none()) else { continue };
             let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return Looked::Stops };
             // Before it is tried, so that whoever has it tells us.
             self.sleepers.passed_over.store(true, Ordering::Release);
@@ -192,7 +193,7 @@ impl Engine {
                 let active = Arc::clone(&leaving.active);
                 self.spawn(leaving, async move {
                     let _permit = permit;
-                    engine.wake(&active).await
+                    engine.wake(&active, dues.into()).await
                 });
                 looked = Looked::Woken;
             } else if looked == Looked::Stuck {
@@ -202,8 +203,8 @@ impl Engine {
         looked
     }
 
-    /// Records that a suspended run has work to do, and drives it.
-    async fn wake(&self, active: &Arc<Active>) -> Outcome {
+    /// Records that a suspended run has work to do, because of the records that are due, and drives it.
+    async fn wake(&self, active: &Arc<Active>, dues: Arc<[Position]>) -> Outcome {
         let failed = |error: &StoreError| {
             let reason =
                 if matches!(error, StoreError::Corrupt { .. }) { HaltReason::Corrupt } else { HaltReason::Storage };
@@ -234,7 +235,7 @@ impl Engine {
             Ok(registration) => {
                 let code = CodeId { version: registration.version, fingerprint: registration.fingerprint };
                 let other = (last_code(&loaded.events) != Some(code)).then_some(code);
-                self.drive(active, registration, loaded, Origin::Woken(other)).await
+                self.drive(active, registration, loaded, Origin::Woken(other, dues)).await
             }
             Err(halt) => Outcome::Halted(halt),
         }

@@ -405,6 +405,11 @@ impl Replay {
         self.recorded_of(claim).and_then(|recorded| recorded.timer)
     }
 
+    /// Whether somebody waits for the time that the record there says.
+    pub(crate) fn is_timer(&self, position: Position) -> bool {
+        self.recorded.values().any(|recorded| recorded.timer == Some(position))
+    }
+
     fn recorded_of(&self, claim: ClaimNumber) -> Option<&Recorded> {
         self.operation(claim).and_then(|operation| self.recorded.get(&operation.claim))
     }

@@ -118,6 +118,14 @@ impl State {
         Some(answer)
     }
 
+    /// What has come for a wait and was not given to it: where it is recorded, and when it came.
+    pub(super) fn has_come(&self, waits: &WaitsFor) -> Option<(Position, Timestamp)> {
+        match waits {
+            WaitsFor::Signal(name) => self.replay.next_signal(name),
+            WaitsFor::Promise(key) => self.replay.next_settlement(key),
+        }
+    }
+
     /// The code rests: gives the first wait for which there is something the next thing, unless a timer was due before
     /// that came. Whether something was given.
     pub(super) fn give_next(&mut self, environment: &Environment, now: Timestamp) -> bool {
@@ -125,10 +133,7 @@ impl State {
             return false;
         }
         let ready = self.receivers.iter().filter_map(|(claim, waits)| {
-            let (position, at) = match waits {
-                WaitsFor::Signal(name) => self.replay.next_signal(name)?,
-                WaitsFor::Promise(key) => self.replay.next_settlement(key)?,
-            };
+            let (position, at) = self.has_come(waits)?;
             Some((at, *claim, position))
         });
         #[cfg(feature = "testing")]

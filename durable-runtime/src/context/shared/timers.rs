@@ -38,6 +38,11 @@ impl Timers {
         }
     }
 
+    /// Whether nothing of it is recorded.
+    pub(super) fn is_unset(&self, claim: ClaimNumber) -> bool {
+        self.unset.contains_key(&claim)
+    }
+
     /// When the first is due.
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.by_due.first().map(|(due, _)| *due)

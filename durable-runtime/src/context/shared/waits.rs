@@ -27,7 +27,11 @@ impl State {
         }
         let (mut first, mut for_signals) = (None, false);
         for claim in &self.awaited {
-            if self.receivers.contains_key(claim) {
+            if let Some(waits_for) = self.receivers.get(claim) {
+                // What is there for it, or a time that is not recorded, would wake nobody.
+                if self.has_come(waits_for).is_some() || self.timers.is_unset(*claim) {
+                    return None;
+                }
                 for_signals = true;
                 // That of a promise.
                 let due = self.replay.due(*claim);

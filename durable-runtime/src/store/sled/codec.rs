@@ -363,8 +363,8 @@ fn status_byte(status: RunStatus) -> u8 {
         RunStatus::Halted => 2,
         RunStatus::Completed => 3,
         RunStatus::Failed => 4,
-        RunStatus::Cancelled => 6,
         RunStatus::Suspended => 5,
+        RunStatus::Cancelled => 6,
     }
 }
 
@@ -374,8 +374,8 @@ fn status_from(byte: u8) -> Option<RunStatus> {
         2 => RunStatus::Halted,
         3 => RunStatus::Completed,
         4 => RunStatus::Failed,
-        6 => RunStatus::Cancelled,
         5 => RunStatus::Suspended,
+        6 => RunStatus::Cancelled,
         _ => return None,
     })
 }

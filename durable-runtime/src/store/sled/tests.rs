@@ -281,6 +281,23 @@ fn commits_of_a_compaction_are_numbered_on() -> Result {
     Ok(())
 }
 
+/// Each status is found again, and none is taken for another.
+#[test]
+fn a_settled_run_has_the_status_that_it_was_settled_with() {
+    let all = [
+        RunStatus::Running,
+        RunStatus::Suspended,
+        RunStatus::Halted,
+        RunStatus::Completed,
+        RunStatus::Failed,
+        RunStatus::Cancelled,
+    ];
+    for status in all {
+        let bytes = codec::put_settled(status, Fence(1), (9, 0), &[], &[vec![1]]).expect("it is short");
+        assert_eq!(codec::read_settled(&bytes).expect("nothing is wrong with it").header.status, status);
+    }
+}
+
 /// A flipped byte in it could be another time, or cut the frames in other places.
 #[test]
 fn a_settled_run_with_a_wrong_directory_is_refused() {
