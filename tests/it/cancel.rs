@@ -211,3 +211,43 @@ async fn a_step_is_told_that_its_run_was_cancelled() {
     assert_eq!(cancelled(run.await), "enough");
     patiently("the token", token.cancelled()).await;
 }
+
+/// Waits in its destructor for what it has set off.
+struct Joins {
+    cancellation: CancellationToken,
+    seen: std::sync::Arc<parking_lot::Mutex<Vec<bool>>>,
+}
+
+impl Drop for Joins {
+    fn drop(&mut self) {
+        self.seen.lock().push(self.cancellation.is_cancelled());
+    }
+}
+
+async fn joins(step: StepContext, waits: bool) -> u32 {
+    let seen = step.dependency::<parking_lot::Mutex<Vec<bool>>>();
+    let _joins = Joins { cancellation: step.cancellation(), seen };
+    if waits {
+        step.dependency::<Gates>().pass("joins").await;
+    }
+    step.attempt()
+}
+
+#[durable]
+async fn cancel_while_it_joins(ctx: Context) -> u32 {
+    ctx.run(joins, true).await
+}
+
+/// Else a destructor that waits for a thread would wait for ever.
+#[tokio::test]
+async fn the_token_is_cancelled_before_the_body_is_dropped() {
+    let world = World::default();
+    let seen = std::sync::Arc::new(parking_lot::Mutex::<Vec<bool>>::default());
+    let builder = world.builder().shared_dependency(std::sync::Arc::clone(&seen));
+    let runtime = builder.open_store(world.disk.open()).await.unwrap();
+    let run = runtime.start("r", cancel_while_it_joins, ()).await.unwrap();
+    world.gates.arrived("joins", 1).await;
+    runtime.cancel("r", "enough").await.unwrap();
+    assert_eq!(cancelled(run.await), "enough");
+    assert_eq!(*seen.lock(), [true]);
+}

@@ -534,3 +534,67 @@ async fn a_timer_is_not_forgotten_by_a_crash_between_two_appends() {
     world.clock.advance(DAY);
     assert_eq!(patiently("the timeout", run.into_future()).await.unwrap(), Err(Elapsed { after: DAY }));
 }
+
+/// Fails the first time, and waits at its gate the second time.
+async fn flaky(step: StepContext) -> Result<u32, u32> {
+    if step.attempt() == 1 { Err(1) } else { Ok(gated(step, 2).await) }
+}
+
+#[durable]
+async fn does_much_and_sleeps(ctx: Context) -> u32 {
+    let again = Retry::fixed(Duration::from_mins(1));
+    let (_, _, flaky) = tokio::join!(ctx.run(gated, 1), ctx.run(large), ctx.run(flaky).retry(again));
+    ctx.sleep(DAY).await;
+    flaky.unwrap_or_default()
+}
+
+/// The mirror image: what ends the timer is in the first append, that it is cleared in the one that is lost. It wakes the run once
+/// more, and not again and again.
+#[tokio::test]
+async fn a_timer_that_was_not_cleared_before_a_crash_wakes_the_run_once() {
+    if is_left_out("it counts commits until one fails") {
+        return;
+    }
+    let limits = Limits { payload_bytes: 6 * 1_024 * 1_024, ..Limits::default() };
+    let world = World { limits, ..World::default() };
+    // The start, the failed attempt, the first step, and then the two others; then the timer, and what it clears.
+    let process = world.open_failing(4, Loss::Whole).await;
+    let run = process.runtime.start("r", does_much_and_sleeps, ()).await.unwrap();
+    world.gates.arrived("large", 1).await;
+    world.gates.arrived("gated", 1).await;
+    patiently("the failed attempt", async {
+        while !journal(&world.disk.memory, "r").iter().any(|entry| entry.kind == Kind::AttemptFailed) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    world.clock.advance(Duration::from_mins(1));
+    world.gates.arrived("flaky", 1).await;
+    process.handle.hold();
+    world.gates.open("gated");
+    process.handle.held().await;
+    world.gates.open("flaky");
+    yield_often().await;
+    world.gates.open("large");
+    yield_often().await;
+    process.handle.release();
+    halted(run.await, HaltReason::Storage);
+    process.crash().await;
+    assert_eq!(journal(&world.disk.memory, "r").iter().filter(|entry| entry.kind == Kind::StepCompleted).count(), 3);
+
+    let began = world.clock.now();
+    let process = world.open().await;
+    patiently("a run that only sleeps", async {
+        loop {
+            let dues = world.disk.memory.due(Timestamp(u64::MAX), 10).unwrap();
+            if dues.iter().map(|timer| timer.due).collect::<Vec<_>>() == [began.after(DAY)] {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let run = process.runtime.attach("r", does_much_and_sleeps).await.unwrap();
+    world.clock.advance(DAY);
+    assert_eq!(patiently("the run", run.into_future()).await.unwrap(), 2);
+}

@@ -177,3 +177,20 @@ async fn r11_jitter_spreads_runs_and_each_has_its_own() {
     due.dedup();
     assert_eq!(due.len(), 4, "{due:?}");
 }
+
+#[durable]
+async fn retrying_once_too_often(ctx: Context) -> (Result<usize, Failure>, bool) {
+    let block = ctx.retry(Retry::fixed(Duration::ZERO), || async { ctx.run(quote).await });
+    let mut block = Box::pin(block);
+    let first = (&mut block).await;
+    let again = ctx.timeout(HOUR, &mut block).await;
+    (first, again.is_err())
+}
+
+/// Like every future of the library, one that has ended is pending if somebody polls it again.
+#[test]
+fn a_block_that_has_ended_does_not_begin_again() {
+    let world = testing::explore(retrying_once_too_often, ()).dependency_with(Effects::default).run();
+    assert_eq!((world.output().0.as_ref().ok(), world.output().1), (Some(&1), true));
+    assert_eq!(world.executions("quote"), 1);
+}
