@@ -108,14 +108,14 @@ impl SendSignal {
         let engine = &self.runtime.inner.engine;
         let (name, id) = (signal.name.to_string(), signal.id.clone());
         match engine.send(&run, &Incoming::Signal(signal)).await {
-            // The last ones are said of promises.
-            Ok(Sent::New | Sent::Settled(_) | Sent::NoSuchPromise) => Ok(SignalSent::Recorded),
+            Ok(Sent::New) => Ok(SignalSent::Recorded),
             Ok(Sent::Again) => Ok(SignalSent::Duplicate),
             Ok(Sent::Conflicts) => {
                 Err(SignalError::Conflict { run, name, id: id.map(|id| id.to_string()).unwrap_or_default() })
             }
             Ok(Sent::TooMany) => Err(SignalError::TooMany { run, limit: engine.environment.limits.signals }),
-            Err(NotReceived::Unknown) => Err(SignalError::Unknown { run }),
+            // The first two are said of promises only; never is something said to be recorded that is not.
+            Ok(Sent::Settled(_) | Sent::NoSuchPromise) | Err(NotReceived::Unknown) => Err(SignalError::Unknown { run }),
             Err(NotReceived::Finished(status)) => Err(SignalError::Finished { run, status }),
             Err(NotReceived::ShuttingDown) => Err(SignalError::ShuttingDown { run }),
             Err(NotReceived::Store(source)) => Err(SignalError::Store { run, source }),

@@ -243,6 +243,8 @@ impl Context {
     /// Tries several operations again together: `block` is called, and what it returns awaited; if that is an `Err`, then
     /// as `policy` says again, after a while.
     ///
+    /// The block is a closure that returns an `async` block, not an `async` closure.
+    ///
     /// Each time all of its operations are new ones, with keys of their own, and nothing of the attempts before is undone.
     /// A wait between two attempts is a timer with the key `retry`, so it lasts over restarts. A
     /// [`Failure`](crate::Failure) marked permanent ends it. What `policy` says of an error is not recorded: it is asked again on a

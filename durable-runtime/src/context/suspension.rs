@@ -26,7 +26,7 @@ pub(crate) enum Origin {
     New,
     /// It was found in the store. By this code it goes on.
     Recovered(CodeId),
-    /// What it waited for has come. By which code it goes on, if that is another one than before.
+    /// What it waited for has come. By which code it goes on, if that is another one than before; and the records that were due.
     Woken(Option<CodeId>, Arc<[Position]>),
     /// It had left memory, to be replayed at once.
     Suspended(Suspension),
