@@ -62,6 +62,11 @@ impl Default for State {
 }
 
 impl Handle {
+    /// Whether the next commit will succeed.
+    pub fn is_well(&self) -> bool {
+        self.state.lock().commits_left > 0
+    }
+
     /// The next `commits` commits succeed, the one after them fails in the way of `loss`, and so do all later ones.
     pub fn fail_after(&self, commits: usize, loss: Loss) {
         let mut state = self.state.lock();

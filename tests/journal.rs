@@ -38,6 +38,14 @@ pub enum Kind {
     StepStarted,
     /// Somebody has ended the run.
     Cancelled,
+    /// The code has another function run.
+    ChildStarted,
+    /// That run has ended.
+    ChildEnded,
+    /// The code has published a value.
+    Published,
+    /// It begins, which was to begin later.
+    Begun,
 }
 
 /// A record of a journal.
@@ -71,6 +79,10 @@ impl Entry {
             13 => Kind::PromiseTaken,
             14 => Kind::StepStarted,
             15 => Kind::Cancelled,
+            16 => Kind::ChildStarted,
+            17 => Kind::ChildEnded,
+            18 => Kind::Published,
+            19 => Kind::Begun,
             other => panic!("there is no event {other}"),
         };
         let is_operation = matches!(
@@ -82,6 +94,9 @@ impl Entry {
                 | Kind::SignalTaken
                 | Kind::PromiseTaken
                 | Kind::StepStarted
+                | Kind::ChildStarted
+                | Kind::ChildEnded
+                | Kind::Published
         );
         let key = is_operation.then(|| {
             let (_claim, body) = number(body);

@@ -117,8 +117,8 @@ pub fn is_left_out(why: &str) -> bool {
 ///
 /// # Panics
 /// If it takes longer than any machine would need.
-pub async fn patiently<T>(what: impl std::fmt::Debug, happening: impl Future<Output = T>) -> T {
-    let patience = tokio::time::timeout(Duration::from_mins(1), happening);
+pub async fn patiently<T>(what: impl std::fmt::Debug, happening: impl IntoFuture<Output = T>) -> T {
+    let patience = tokio::time::timeout(Duration::from_mins(1), happening.into_future());
     patience.await.unwrap_or_else(|_| panic!("waited in vain for {what:?}"))
 }
 

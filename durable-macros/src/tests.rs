@@ -261,7 +261,7 @@ fn inline_steps() {
                         );
                         move |_, ()| {
                             let __body = ::std::sync::Arc::clone(&__body);
-                            async move { __body().await }
+                            d::__private::called(async move { __body().await })
                         }
                     },
                 )
@@ -278,7 +278,7 @@ fn inline_steps() {
                         );
                         move |__step, ()| {
                             let __body = ::std::sync::Arc::clone(&__body);
-                            async move { __body(__step).await }
+                            d::__private::called(async move { __body(__step).await })
                         }
                     },
                 )
@@ -292,7 +292,7 @@ fn inline_steps() {
                     );
                     move |_, ()| {
                         let __body = ::std::sync::Arc::clone(&__body);
-                        async move { __body().await }
+                        d::__private::called(async move { __body().await })
                     }
                 },
             );
@@ -305,7 +305,7 @@ fn inline_steps() {
                     );
                     move |__step, ()| {
                         let __body = ::std::sync::Arc::clone(&__body);
-                        async move { __body(__step).await }
+                        d::__private::called(async move { __body(__step).await })
                     }
                 },
             );

@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use durable_runtime::{
-    Clock, Context, Durability, Limits, RunId, RunStatus, Runtime, Sleep, StepContext, SystemClock, Timestamp, durable,
+    Clock, Context, Durability, Limits, RunFilter, RunId, RunStatus, Runtime, Sleep, StepContext, SystemClock,
+    Timestamp, durable,
 };
 
 use rustix::process::{Signal, getpid, kill_process};
@@ -109,7 +110,7 @@ async fn fill(store: &Path, sleepers: u64) -> Result<(), Failure> {
     for lane in lanes.collect::<Vec<_>>() {
         lane.await?;
     }
-    while !runtime.list(Some(RunStatus::Running), None, 1).await?.is_empty() {
+    while !runtime.list(&RunFilter::new().status(RunStatus::Running), None, 1).await?.runs.is_empty() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let rate = u128::from(sleepers) * 1_000 / began.elapsed().as_millis();

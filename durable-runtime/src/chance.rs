@@ -47,6 +47,14 @@ pub(crate) fn promise_token(seed: u128, key: &str) -> u128 {
     u128::from_le_bytes(bytes)
 }
 
+/// What tells a run that starts others from one that had its id before: as the [token of a promise](promise_token), with a
+/// nonce of its own.
+pub(crate) fn child_token(seed: u128, key: &str) -> u128 {
+    let mut bytes = [0; 16];
+    RunRng::with_key(seed, xxh3_128(key.as_bytes()), u64::MAX - 1).0.fill_bytes(&mut bytes);
+    u128::from_le_bytes(bytes)
+}
+
 /// What a delay is shortened by: a number from 0 up to 1, another one for each run, operation and attempt.
 pub(crate) fn jitter(seed: u128, key: &str, attempt: u32) -> f64 {
     let number = RunRng::with_key(seed, !xxh3_128(key.as_bytes()), attempt.into()).0.next_u32();

@@ -99,6 +99,24 @@ pub enum StartError {
         /// The run.
         run: RunId,
     },
+    /// A tag can't be recorded.
+    #[error("[D0220] run {run} was not started, because its tag {name:?} can't be recorded: {why}")]
+    Tag {
+        /// The run.
+        run: RunId,
+        /// The tag's name.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// The correlation id can't be one.
+    #[error("[D0221] run {run} was not started, because its correlation id can't be recorded: {why}")]
+    CorrelationId {
+        /// The run.
+        run: RunId,
+        /// Why.
+        why: String,
+    },
     /// The store failed. It is unknown whether the run was recorded; starting it again is safe.
     #[error("run {run} may not have been started, and starting it again is safe: {source}")]
     Store {
@@ -337,9 +355,63 @@ pub enum AdminError {
     /// The runtime is shutting down.
     #[error("[D0144] the runtime is shutting down")]
     ShuttingDown,
+    /// Another run waits for the end of this one.
+    #[error("[D0145] run {parent} waits for run {run}, which it has started: cancel {run}, then delete it")]
+    Awaited {
+        /// The run.
+        run: RunId,
+        /// The one that waits for it.
+        parent: RunId,
+    },
+    /// The id that a fork or an imported run is to have belongs to another run.
+    #[error(
+        "[D0180] there is a run {run} already, and it is another one: choose another id, or delete that run before"
+    )]
+    Taken {
+        /// The run that has the id.
+        run: RunId,
+    },
+    /// The run has recorded nothing of the operation that it is to be forked from.
+    #[error("[D0181] run {run} can't be forked from {from:?}, of which it has recorded nothing: {}", known(keys, *more))]
+    NoSuchOperation {
+        /// The run.
+        run: RunId,
+        /// The key that was given.
+        from: String,
+        /// The keys of which something is recorded, in the order of their first records; not all, if there are many.
+        keys: Vec<String>,
+        /// How many there are besides.
+        more: usize,
+    },
+    /// The fork could not go on.
+    #[error("[D0182] run {run} was not forked as {fork}, because this program can't continue the fork: {halt}")]
+    Unforkable {
+        /// The run.
+        run: RunId,
+        /// The id that the fork was to have.
+        fork: RunId,
+        /// Why, and what to do.
+        halt: Halt,
+    },
+    /// The journal can't be that of a run.
+    #[error("[D0183] the journal of run {run} was not imported: {detail}. Take it as `Runtime::journal` gave it")]
+    NotAJournal {
+        /// The run that it names.
+        run: RunId,
+        /// What is wrong.
+        detail: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+fn known(keys: &[String], more: usize) -> String {
+    match (keys, more) {
+        ([], _) => "it has recorded no operation at all".to_owned(),
+        (keys, 0) => format!("take one of {}", keys.join(", ")),
+        (keys, more) => format!("take one of {} … and {more} more", keys.join(", ")),
+    }
 }
 
 /// Why a text is not a [`Journal`](crate::Journal).

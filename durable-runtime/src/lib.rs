@@ -53,10 +53,11 @@
 //! | run | one execution of it, known by its [`RunId`]: usually the business id |
 //! | step | a recorded unit of outside work |
 //! | attempt | one try of a step, from 1 |
-//! | operation | what the code asks the runtime for: a step, a timer, a wait for a signal, a promise. Each has a *key* |
+//! | operation | what the code asks the runtime for: a step, a timer, a wait for a signal, a promise, a publication. Each has a *key* |
 //! | timer | a recorded wait for a time |
 //! | signal | a value that somebody outside sends to a run, recorded with it |
 //! | promise | what somebody outside who has its id settles once: with a value, or with a refusal |
+//! | publication | a value that the code shows outside while the run goes on, under a name and with a number |
 //! | event | one fact in the journal |
 //! | journal | a run's events, in order |
 //! | checkpoint | the event that holds an operation's outcome |
@@ -211,6 +212,40 @@
 //! A run that only waits is [suspended](RunStatus::Suspended): it leaves memory, and is replayed when its time, a signal, or
 //! what somebody has made of a promise comes.
 //!
+//! # Being seen from outside
+//!
+//! [`Context::publish`] shows a value outside while the run goes on: how far it is, or one more part of what it makes. Each is
+//! recorded once, under its name and the next number, and seen when it is durable. [`Runtime::published`] reads the latest one,
+//! and [`Runtime::follow`] is a stream of all, from any number on: who comes again with the next number misses nothing.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use durable_runtime::{Context, Runtime, durable};
+//! use futures::TryStreamExt as _;
+//!
+//! # async fn write_chapter(chapter: u32) -> String { format!("chapter {chapter}") }
+//! #[durable]
+//! async fn writes_a_book(ctx: Context, chapters: u32) {
+//!     for chapter in 1..=chapters {
+//!         let text = ctx.run(write_chapter, chapter).await;
+//!         ctx.publish("chapters", &text);
+//!     }
+//! }
+//!
+//! let runtime = Runtime::builder().in_memory().await?;
+//! runtime.start("book-1", writes_a_book, 3).await?;
+//! // What the handler of GET /books/1/chapters with `Last-Event-ID: 0` does.
+//! let mut chapters = runtime.follow::<String>("book-1", "chapters", 1);
+//! let mut read = Vec::new();
+//! while let Some((number, text)) = chapters.try_next().await? {
+//!     read.push(format!("{number}: {text}"));
+//! }
+//! assert_eq!(read, ["1: chapter 2", "2: chapter 3"]);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Code that can be replayed
 //!
 //! Between steps, the code must ask for the same steps in the same order, with equal arguments, whenever it is given
@@ -291,9 +326,47 @@
 //! * **Failures of the machinery** (a panic, a divergence, a value that can't be recorded, the store) are never shown to
 //!   the function, which could only swallow them. They halt the run: see [`Halt`], [`Runtime::resume`].
 //! * **Calls of the runtime** answer with [`OpenError`], [`StartError`], [`RunError`], [`SignalError`], [`PromiseError`],
-//!   [`AdminError`].
+//!   [`PublishedError`], [`AdminError`].
 //!
 //! Every message begins with a code such as `[D0402]`; `docs/errors/` has a page for each.
+//!
+//! # Keeping house
+//!
+//! Runs are found by what was said of them when they were started ([`Start::tag`]), by status, function, time, and the
+//! beginning of their ids ([`RunFilter`]). One that ended wrong can go on from any operation as a run of its own, after what was wrong was mended
+//! ([`Runtime::fork`]); one can be taken to another store ([`Runtime::journal`], [`Runtime::import`]). Those that ended long ago are
+//! deleted with [`Runtime::prune`], or every hour by themselves ([`RuntimeBuilder::retention`]).
+//!
+//! ```
+//! use std::time::Duration;
+//! use durable_runtime::{Context, Retention, RunFilter, RunStatus, Runtime, StepContext, durable};
+//!
+//! async fn ship(step: StepContext, address: &str) -> Result<String, String> {
+//!     let is_again = step.run_id().as_str().ends_with("-again"); // the parcel service is back
+//!     if is_again { Ok(format!("to {address}")) } else { Err("nobody answers".to_owned()) }
+//! }
+//!
+//! #[durable]
+//! async fn parcel(ctx: Context, address: String) -> Result<String, String> {
+//!     ctx.run("pack", async || 2).await;
+//!     ctx.run(ship, &address).await
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let runtime = Runtime::builder().in_memory().await?;
+//! runtime.start("parcel-7", parcel, "Rome".to_owned()).tag("customer", "42").await?.await?.unwrap_err();
+//!
+//! let filter = RunFilter::new().status(RunStatus::Failed).function("parcel").tag("customer", "42");
+//! for run in runtime.list(&filter, None, 100).await?.runs {
+//!     let again = format!("{}-again", run.id);
+//!     runtime.fork(&run.id, "ship", &again).await?; // it is packed already
+//!     assert_eq!(runtime.attach(&again, parcel).await?.await?, Ok("to Rome".to_owned()));
+//! }
+//! assert_eq!(runtime.prune(Retention::new().failed(Duration::ZERO)).await?, 1);
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # Testing your functions
 //!
@@ -360,9 +433,48 @@
 //! The feature `testing` has `testing::golden` and `testing::replay` for journals of your functions, see
 //! [deploying changed code](#deploying-changed-code), and the conformance suite for stores of your own.
 //!
+//! # Starting runs
+//!
+//! [`Runtime::start`] can say more of a run than its function and its input: what it is to be found by, what it belongs
+//! to, and when it is to begin. All of it is recorded with the run, so it holds over restarts, and none of it tells one run
+//! from another: the same id with the same input attaches. [`Runtime::start_many`] starts many, which share commits.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//! use durable_runtime::{Context, Runtime, StepContext, durable};
+//!
+//! async fn send(step: StepContext, reader: &str) -> String {
+//!     format!("to {reader}, X-Request-Id: {}", step.correlation_id())
+//! }
+//!
+//! #[durable]
+//! async fn reminds(ctx: Context, reader: String) -> String {
+//!     ctx.run(send, &reader).await
+//! }
+//!
+//! let runtime = Runtime::builder().in_memory().await?;
+//! let readers = ["Ada", "Grace"].map(|reader| (format!("reminder-{reader}"), reader.to_owned()));
+//! let reminders = runtime
+//!     .start_many(reminds, readers)
+//!     .tag("campaign", "spring")
+//!     .correlation_id("request-9")
+//!     .delay(Duration::from_millis(20)) // in the store only, until then
+//!     .await;
+//! for reminder in reminders {
+//!     assert!(reminder?.await?.ends_with("X-Request-Id: request-9"));
+//! }
+//! let info = runtime.get("reminder-Ada").await?.expect("it was started");
+//! assert_eq!(info.tags["campaign"], "spring");
+//! assert!(info.began_at >= info.not_before);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Not yet
 //!
-//! Child runs, compensations, `PostgreSQL` and several workers.
+//! Queues and schedules, compensations, `PostgreSQL` and several workers.
 
 // `#[durable]` names this crate by its path; inside it, that path is this.
 #[allow(unused_extern_crates, reason = "used by the expansion in unit tests only")]
@@ -388,11 +500,14 @@ mod journal;
 mod panics;
 mod payload;
 mod promise;
+mod published;
 mod replay;
 mod retry;
 mod run;
 mod runtime;
 mod signal;
+mod start;
+mod start_many;
 pub mod store;
 mod sync;
 #[cfg(feature = "testing")]
@@ -403,14 +518,15 @@ mod value;
 pub use durable_macros::durable;
 
 pub use admin::{
-    AttemptInfo, CHECK_LIST_MAX, Check, Finding, LIST_MAX, PromiseInfo, RunInfo, RunSummary, RunningStep, SignalInfo,
-    StepInfo, StepStatus, StoreReport, Stranded, TimerInfo,
+    AttemptInfo, CHECK_LIST_MAX, Check, ChildInfo, FORK_KEYS_MAX, Finding, ForkedFrom, LIST_LOOKS_MAX, LIST_MAX,
+    PromiseInfo, PublishedInfo, Retention, RunFilter, RunInfo, RunPage, RunSummary, RunningStep, SignalInfo, StepInfo,
+    StepStatus, StoreReport, Stranded, TimerInfo,
 };
 pub use chance::RunRng;
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};
 pub use context::{
-    Context, Elapsed, PATCH_ID_BYTES_MAX, Promise, PromiseFailure, Retrying, STEP_NAME_BYTES_MAX, Signal, Step,
-    StepContext, Timeout, Timer,
+    Child, ChildCancelled, Context, Elapsed, PATCH_ID_BYTES_MAX, Promise, PromiseFailure, Retrying,
+    STEP_NAME_BYTES_MAX, Signal, Step, StepContext, Timeout, Timer,
 };
 pub use engine::{Flaw, Limits, Recovery, Stats, Verification};
 pub use error::{AdminError, JournalError, OpenError, PromiseError, RunError, SignalError, StartError};
@@ -422,11 +538,14 @@ pub use id::{Fence, InvalidPromiseId, InvalidRunId, Position, PromiseId, RUN_ID_
 pub use interrupted::Interrupted;
 pub use journal::Journal;
 pub use payload::{Codec, PAYLOAD_BYTES_MAX, Payload, PayloadError};
+pub use published::{Follow, PublishedError};
 pub use replay::PromiseState;
 pub use retry::{Always, DelayFrom, Retry, RetryOn};
 pub use run::Run;
 pub use runtime::{Runtime, RuntimeBuilder, Shutdown};
 pub use signal::{SIGNAL_ID_BYTES_MAX, SendSignal, SignalSent};
+pub use start::{CORRELATION_ID_BYTES_MAX, Start, TAG_NAME_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX};
+pub use start_many::{START_BATCH_MAX, StartMany};
 pub use store::{Durability, RunStatus};
 pub use timed_out::TimedOut;
 pub use value::Recorded;

@@ -114,8 +114,8 @@ impl Runtime {
             Ok(Sent::Settled(Settled { state, at, as_asked })) => {
                 Err(PromiseError::Settled { run, key, state, at, as_asked })
             }
-            // The others are said of signals.
-            Ok(Sent::NoSuchPromise | Sent::Again | Sent::Conflicts | Sent::TooMany) => {
+            // The others are said of other things.
+            Ok(Sent::NoSuchPromise | Sent::NoSuchChild | Sent::Again | Sent::Conflicts | Sent::TooMany) => {
                 Err(PromiseError::Unknown { run, why: "the run has made none such, or was deleted and started anew" })
             }
             Err(NotReceived::Unknown) => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
+use crate::admin::Retention;
 use crate::clock::{Clock, SystemClock};
 use crate::context::{Dependencies, Environment};
 #[cfg(feature = "testing")]
@@ -16,11 +17,12 @@ use crate::entropy::SystemEntropy;
 use crate::error::{AdminError, OpenError, StartError};
 use crate::function::DurableFunction;
 use crate::id::RunId;
-use crate::payload::{Codec, Payload, PayloadError};
+use crate::payload::Codec;
 use crate::run::Run;
+use crate::start::Start;
+use crate::start_many::StartMany;
 use crate::store::{Durability, MemoryStore, SledStore, Store};
 use crate::sync::Handle;
-use crate::value;
 
 /// Runs durable functions over one store.
 ///
@@ -122,50 +124,74 @@ impl Runtime {
             limits: Limits::default(),
             durability: Durability::default(),
             recover: Recover::Now,
+            retention: None,
         }
     }
 
-    /// Starts a run of `function`, or attaches to the run that has this id (R1).
+    /// Starts a run of `function`, or attaches to the run that has this id (R1), when it is awaited.
     ///
-    /// When it returns, the run is durably recorded with its input, and goes on whatever happens to this
+    /// When that returns, the run is durably recorded with its input, and goes on whatever happens to this
     /// process. Equal ids are one run: with the same function and an equal input, a second start
-    /// attaches, be the run running or ended.
+    /// attaches, be the run running or ended. What else can be said of a run is on [`Start`].
     ///
     /// # Errors
-    /// A [`StartError`]; with [`OtherFunction`](StartError::OtherFunction) and
+    /// Awaiting it gives a [`StartError`]; with [`OtherFunction`](StartError::OtherFunction) and
     /// [`OtherInput`](StartError::OtherInput) the id is taken.
-    pub async fn start<F: DurableFunction>(
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use durable_runtime::{Context, Runtime, StartError, durable};
+    ///
+    /// #[durable]
+    /// async fn halves(_ctx: Context, number: u32) -> u32 {
+    ///     number / 2
+    /// }
+    ///
+    /// let runtime = Runtime::builder().in_memory().await?;
+    /// assert_eq!(runtime.start("h-1", halves, 8).await?.await?, 4);
+    /// let refused = runtime.start("h-1", halves, 6).await;
+    /// assert!(matches!(refused, Err(StartError::OtherInput { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn start<F: DurableFunction>(&self, id: impl AsRef<str>, function: F, input: F::Input) -> Start<'_, F> {
+        Start::new(self, id.as_ref(), function, input)
+    }
+
+    /// Starts many runs of `function`, each with its own id and input, when it is awaited: what [`start`](Self::start) gives for
+    /// each, in the same order.
+    ///
+    /// Those that are new share commits, and so syncs: one for up to [`START_BATCH_MAX`](crate::START_BATCH_MAX) runs or
+    /// 4 MiB of input. One that is refused changes nothing for the others. What can be said of all of them is on
+    /// [`StartMany`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use durable_runtime::{Context, Runtime, durable};
+    ///
+    /// #[durable]
+    /// async fn doubles(_ctx: Context, number: u32) -> u32 {
+    ///     number * 2
+    /// }
+    ///
+    /// let runtime = Runtime::builder().in_memory().await?;
+    /// let runs = (0..100).map(|number| (format!("double-{number}"), number));
+    /// let started = runtime.start_many(doubles, runs).await;
+    /// assert_eq!(started.len(), 100);
+    /// for (run, number) in started.into_iter().zip(0..) {
+    ///     assert_eq!(run?.await?, number * 2);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn start_many<F: DurableFunction, I: AsRef<str>>(
         &self,
-        id: impl AsRef<str>,
         function: F,
-        input: F::Input,
-    ) -> Result<Run<F::Output>, StartError> {
-        let engine = &self.inner.engine;
-        let id = RunId::new(id)?;
-        let registration = self.registration(function)?;
-        let refused = |source| StartError::Input { run: id.clone(), source: Arc::new(source) };
-        let payload = Payload::encode(engine.environment.codec, &input, engine.environment.limits.payload_bytes)
-            .map_err(refused)?;
-        // What can't be read back would be a run that can never begin, under an id that is taken.
-        payload.decode::<F::Input>().map_err(refused)?;
-        let digest = value::digest(&input)
-            .map_err(|error| {
-                let (type_name, codec) = (std::any::type_name::<F::Input>(), engine.environment.codec);
-                refused(PayloadError::Encode { type_name, codec, detail: error.to_string() })
-            })?
-            .0;
-        drop(input);
-        loop {
-            let watched = match engine.start(id.clone(), registration, payload.clone(), digest) {
-                // Attaching to what is recorded takes no place (R1).
-                Err(refused @ StartError::TooManyActiveRuns { .. }) => engine.recorded(&id).await?.ok_or(refused)?,
-                started => started?,
-            };
-            if watched.active.attached(F::NAME, Some((&payload, digest))).await? {
-                return Ok(Run::of_watched(watched));
-            }
-            // A run of this id was being deleted; now it is gone, and another one can be started.
-        }
+        runs: impl IntoIterator<Item = (I, F::Input)>,
+    ) -> StartMany<'_, F> {
+        StartMany::new(self, function, runs)
     }
 
     /// Attaches to a run that exists, running or ended, without its input. One that was
@@ -216,7 +242,7 @@ impl Runtime {
         }
     }
 
-    fn registration<F: DurableFunction>(&self, _function: F) -> Result<&'static Registration, StartError> {
+    pub(crate) fn registration<F: DurableFunction>(&self, _function: F) -> Result<&'static Registration, StartError> {
         self.inner.engine.registry.get(F::NAME).map_err(|not_found| StartError::Unregistered {
             function: F::NAME.to_owned(),
             detail: not_found.to_string(),
@@ -324,6 +350,7 @@ pub struct RuntimeBuilder {
     limits: Limits,
     durability: Durability,
     recover: Recover,
+    retention: Option<Retention>,
 }
 
 /// When the unfinished runs of the store are continued.
@@ -367,6 +394,26 @@ impl RuntimeBuilder {
     /// Where time comes from; the machine's clock unless set. For tests.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Deletes runs that ended long ago by itself, as [`Runtime::prune`] does: when the store was opened and recovered, and then once an
+    /// hour, as long as the runtime lives. What can't be deleted is logged, and tried again the next time.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use durable_runtime::{Retention, Runtime};
+    ///
+    /// let month = Duration::from_secs(30 * 86_400);
+    /// let runtime = Runtime::builder().retention(Retention::new().completed(month)).in_memory().await?;
+    /// # drop(runtime);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.retention = Some(retention);
         self
     }
 
@@ -430,12 +477,16 @@ impl RuntimeBuilder {
     ) -> Result<Runtime, OpenError> {
         let tasks = Tasks::of(Handle::try_current().map_err(|_| OpenError::NoTokio)?);
         let (registry, recover, engine_tasks) = (Registry::collect(), self.recover, tasks.clone());
+        let retention = self.retention;
         let environment = self.environment();
         let opened = tasks.blocking(move || {
             let store = open()?;
             let committer = Committer::start(Arc::clone(&store), environment.counters.clone())
                 .map_err(|error| OpenError::Thread(Arc::new(error)))?;
             let engine = Engine::new(environment, registry, Arc::clone(&store), Arc::new(committer), engine_tasks);
+            if let Some(retention) = retention {
+                engine.retain(retention);
+            }
             Runtime::of(engine, &*store, recover)
         });
         match opened.await {
@@ -468,6 +519,7 @@ impl fmt::Debug for RuntimeBuilder {
             .field("limits", &self.limits)
             .field("durability", &self.durability)
             .field("recover", &self.recover)
+            .field("retention", &self.retention)
             .finish_non_exhaustive()
     }
 }

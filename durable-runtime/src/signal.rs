@@ -114,8 +114,10 @@ impl SendSignal {
                 Err(SignalError::Conflict { run, name, id: id.map(|id| id.to_string()).unwrap_or_default() })
             }
             Ok(Sent::TooMany) => Err(SignalError::TooMany { run, limit: engine.environment.limits.signals }),
-            // The first two are said of promises only; never is something said to be recorded that is not.
-            Ok(Sent::Settled(_) | Sent::NoSuchPromise) | Err(NotReceived::Unknown) => Err(SignalError::Unknown { run }),
+            // The first three are said of other things; never is something said to be recorded that is not.
+            Ok(Sent::Settled(_) | Sent::NoSuchPromise | Sent::NoSuchChild) | Err(NotReceived::Unknown) => {
+                Err(SignalError::Unknown { run })
+            }
             Err(NotReceived::Finished(status)) => Err(SignalError::Finished { run, status }),
             Err(NotReceived::ShuttingDown) => Err(SignalError::ShuttingDown { run }),
             Err(NotReceived::Store(source)) => Err(SignalError::Store { run, source }),

@@ -15,7 +15,7 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
-use durable_runtime::{RunStatus, Runtime};
+use durable_runtime::{RunFilter, RunStatus, Runtime};
 
 use crate::approval::{Decision, Ended, Expense, approve};
 use crate::office::Office;
@@ -37,7 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("the first process has ended; letters so far: {:?}", office.letters());
 
     let runtime = open(folder.path(), &office).await?;
-    let waiting = runtime.list(Some(RunStatus::Suspended), None, 10).await?;
+    let waiting = runtime.list(&RunFilter::new().status(RunStatus::Suspended), None, 10).await?.runs;
     println!("the second process has begun; suspended: {:?}", waiting.iter().map(|run| &run.id).collect::<Vec<_>>());
     // The click of the manager, which the browser sends again because no answer came.
     let decision = Decision { by: "Grace".to_owned(), is_approved: true };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use durable_runtime::{
-    AdminError, Clock, Context, HaltReason, InvalidRunId, LIST_MAX, Retry, RunId, RunStatus, StepContext, StepStatus,
+    AdminError, Clock, Context, HaltReason, InvalidRunId, Retry, RunFilter, RunStatus, StepContext, StepStatus,
     Timestamp, durable,
 };
 use durable_tests::{Gates, World, suspended};
@@ -83,31 +83,6 @@ async fn get_shows_all_that_is_recorded() {
 }
 
 #[tokio::test]
-async fn lists_are_paged_in_the_order_of_ids() {
-    let world = World::default();
-    world.gates.open("gated");
-    let process = world.open().await;
-    for value in (0..25).rev() {
-        process.runtime.start(format!("r{value:02}"), admin_small, value).await.unwrap().await.unwrap();
-    }
-    let mut after = None;
-    let mut seen = Vec::new();
-    loop {
-        let page = process.runtime.list(Some(RunStatus::Completed), after.as_ref(), 7).await.unwrap();
-        assert!(page.len() <= 7);
-        let Some(last) = page.last() else { break };
-        after = Some(last.id.clone());
-        seen.extend(page.into_iter().map(|run| run.id.as_str().to_owned()));
-    }
-    assert!(seen.into_iter().eq((0..25).map(|value| format!("r{value:02}"))));
-    assert!(process.runtime.list(Some(RunStatus::Failed), None, 7).await.unwrap().is_empty());
-    assert!(process.runtime.list(None, None, 0).await.unwrap().is_empty());
-    assert_eq!(process.runtime.list(None, None, usize::MAX).await.unwrap().len(), 25);
-    let beyond = RunId::new("s").unwrap();
-    assert!(process.runtime.list(None, Some(&beyond), LIST_MAX).await.unwrap().is_empty());
-}
-
-#[tokio::test]
 async fn a_running_run_is_not_deleted_and_an_ended_one_is_with_its_id_free_again() {
     let world = World::default();
     let process = world.open().await;
@@ -139,7 +114,7 @@ async fn a_halted_run_can_be_deleted_or_resumed_once() {
     for id in ["a", "b"] {
         process.runtime.start(id, admin_halting, ()).await.unwrap().await.unwrap_err();
     }
-    let halted = process.runtime.list(Some(RunStatus::Halted), None, 10).await.unwrap();
+    let halted = process.runtime.list(&RunFilter::new().status(RunStatus::Halted), None, 10).await.unwrap().runs;
     assert_eq!(halted.len(), 2);
     let shown = &halted[0];
     assert_eq!((shown.function.as_deref(), shown.events), (Some("admin_halting"), 3));

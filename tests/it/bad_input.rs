@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use durable_runtime::{
-    AdminError, Context, HaltReason, InvalidRunId, RUN_ID_BYTES_MAX, RunStatus, Runtime, StartError, durable,
+    AdminError, Context, HaltReason, InvalidRunId, RUN_ID_BYTES_MAX, RunFilter, RunStatus, Runtime, StartError, durable,
 };
 use durable_tests::{World, journal};
 use serde_json::Value;
@@ -75,13 +75,13 @@ async fn check_hostile_ids(world: &World, open: impl AsyncFn() -> Runtime) {
         assert_eq!(world.effects.count(&format!("{id}:note")), 1, "{id:?}");
         assert_eq!(runtime.get(id).await.unwrap().unwrap().id.as_str(), id);
     }
-    let listed = runtime.list(Some(RunStatus::Completed), None, 1_000).await.unwrap();
+    let listed = runtime.list(&RunFilter::new().status(RunStatus::Completed), None, 1_000).await.unwrap().runs;
     let listed: Vec<_> = listed.into_iter().map(|run| run.id.as_str().to_owned()).collect();
     let sorted: Vec<_> = ids.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
     assert_eq!(listed, sorted, "in byte order, each exactly as it was given");
     for (deleted, id) in (1..).zip(&ids) {
         assert!(runtime.delete(id).await.unwrap(), "{id:?}");
-        assert_eq!(runtime.list(None, None, 1_000).await.unwrap().len(), ids.len() - deleted);
+        assert_eq!(runtime.list(&RunFilter::new(), None, 1_000).await.unwrap().runs.len(), ids.len() - deleted);
     }
     runtime.shutdown(Duration::ZERO).await;
 }
@@ -117,7 +117,7 @@ async fn an_empty_id_and_one_that_is_too_long_are_refused_everywhere() {
         assert!(matches!(runtime.delete(&id).await, Err(AdminError::InvalidId(_))));
         assert!(matches!(runtime.resume(&id).await, Err(AdminError::InvalidId(_))));
     }
-    assert!(runtime.list(None, None, 10).await.unwrap().is_empty());
+    assert!(runtime.list(&RunFilter::new(), None, 10).await.unwrap().runs.is_empty());
 }
 
 #[durable]

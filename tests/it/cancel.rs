@@ -4,7 +4,7 @@ use std::future::IntoFuture as _;
 use std::time::Duration;
 
 use durable_runtime::{
-    AdminError, Context, HaltReason, RunError, RunStatus, Runtime, SignalError, StepContext, durable,
+    AdminError, Context, HaltReason, RunError, RunFilter, RunStatus, Runtime, SignalError, StepContext, durable,
 };
 use durable_tests::{Gates, Kind, Loss, World, is_left_out, journal, patiently, suspended, yield_often};
 use tokio_util::sync::CancellationToken;
@@ -51,7 +51,10 @@ async fn a_running_run_is_cancelled_and_stays_so() {
     for _ in 0..2 {
         let info = process.runtime.get("r").await.unwrap().unwrap();
         assert_eq!((info.status, info.cancelled.as_deref()), (RunStatus::Cancelled, Some("changed my mind")));
-        assert_eq!(process.runtime.list(Some(RunStatus::Cancelled), None, 9).await.unwrap().len(), 1);
+        assert_eq!(
+            process.runtime.list(&RunFilter::new().status(RunStatus::Cancelled), None, 9).await.unwrap().runs.len(),
+            1
+        );
         let attached = process.runtime.attach("r", cancel_me).await.unwrap();
         assert_eq!(cancelled(attached.await), "changed my mind");
         let started = process.runtime.start("r", cancel_me, ()).await.unwrap();

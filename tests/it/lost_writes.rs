@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use durable_runtime::testing::{Call, Fault, LossyStore, Random};
-use durable_runtime::{Context, Limits, RunStatus, Runtime, StartError, durable};
+use durable_runtime::{Context, Limits, RunFilter, RunStatus, Runtime, StartError, durable};
 use durable_tests::World;
 use futures::future::join_all;
 
@@ -103,7 +103,7 @@ async fn power_cuts_again_and_again_lose_no_acknowledged_start_or_result() {
         store.on(Call::Commit, store.calls(Call::Commit) + 1 + random.below(8) as u64, Fault::FailBefore);
         let before = world.effects.counts();
         let runtime = open(&world, &store).await;
-        let started = runtime.list(None, None, 1_000).await.unwrap();
+        let started = runtime.list(&RunFilter::new(), None, 1_000).await.unwrap().runs;
         // Lanes of runs one after the other, so that there are many commits and many moments to cut.
         let known = &acknowledged;
         let lanes = (0..LANES).map(async |lane| {

@@ -24,7 +24,11 @@ mod on_change;
 mod patches;
 
 mod admin;
+mod fork;
 mod golden;
+mod import;
+mod list;
+mod prune;
 mod recover_later;
 mod retrying;
 mod shutdown;
@@ -32,15 +36,21 @@ mod verify;
 mod verify_store;
 
 mod signals;
+mod start_many;
+mod starting;
 mod time;
 
 mod cancel;
+mod children;
 mod concurrency;
+mod delayed;
 mod explored;
+mod follow;
 mod lost_writes;
 mod programs;
 mod progress;
 mod promises;
+mod publish;
 mod storage_faults;
 mod wide;
 

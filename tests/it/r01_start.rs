@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use durable_runtime::{Context, RunError, RunStatus, StartError, durable};
+use durable_runtime::{Context, RunError, RunFilter, RunStatus, StartError, durable};
 use durable_tests::{Kind, Loss, World, journal};
 use futures::future::try_join_all;
 
@@ -167,7 +167,7 @@ async fn fifty_starts_of_one_id() {
     assert_eq!(try_join_all(starts).await.unwrap(), [7; 50]);
     assert_eq!(world.effects.keys(), ["r:note"]);
     assert_eq!(process.runtime.stats().runs_started, 1);
-    assert_eq!(process.runtime.list(None, None, 10).await.unwrap().len(), 1);
+    assert_eq!(process.runtime.list(&RunFilter::new(), None, 10).await.unwrap().runs.len(), 1);
 }
 
 #[tokio::test]
@@ -240,7 +240,7 @@ async fn attaching_to_nothing_is_an_error() {
     let process = World::default().open().await;
     let error = process.runtime.attach("r", start_one).await.unwrap_err();
     assert!(matches!(error, StartError::Unknown { run } if run.as_str() == "r"));
-    assert!(process.runtime.list(None, None, 10).await.unwrap().is_empty());
+    assert!(process.runtime.list(&RunFilter::new(), None, 10).await.unwrap().runs.is_empty());
 }
 
 #[tokio::test]

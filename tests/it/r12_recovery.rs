@@ -1,7 +1,7 @@
 //! R12: opening a store continues every unfinished run that it can, and keeps the others.
 
 use durable_runtime::store::Store as _;
-use durable_runtime::{AdminError, Context, HaltReason, Limits, RunStatus, StartError, durable};
+use durable_runtime::{AdminError, Context, HaltReason, Limits, RunFilter, RunStatus, StartError, durable};
 use durable_tests::{Kind, World, frames, is_left_out, journal, patch, write};
 use futures::future::join_all;
 
@@ -73,7 +73,7 @@ async fn a_run_of_an_unknown_function_is_kept_and_reported_and_the_others_go_on(
         (info.status, info.function.as_str(), info.halt.as_ref()),
         (RunStatus::Running, "forgotten", Some(halt))
     );
-    let listed = process.runtime.list(Some(RunStatus::Running), None, 10).await.unwrap();
+    let listed = process.runtime.list(&RunFilter::new().status(RunStatus::Running), None, 10).await.unwrap().runs;
     assert_eq!(listed[0].halt.as_ref(), Some(halt));
     assert!(matches!(process.runtime.resume("a").await, Err(AdminError::Stuck { .. })));
     let error = process.runtime.start("a", recovered, 1).await.unwrap_err();
@@ -119,7 +119,7 @@ async fn a_corrupt_run_is_halted_by_name_and_position_and_the_others_go_on() {
             halted(attached.await, HaltReason::Corrupt);
         }
     }
-    let listed = process.runtime.list(Some(RunStatus::Running), None, 10).await.unwrap();
+    let listed = process.runtime.list(&RunFilter::new().status(RunStatus::Running), None, 10).await.unwrap().runs;
     for run in &listed {
         let is_good = run.id.as_str() == "good";
         assert_eq!((run.function.is_some(), run.halt.is_none()), (is_good, is_good), "{run:?}");

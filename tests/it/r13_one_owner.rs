@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use durable_runtime::store::StoreError;
-use durable_runtime::{Context, OpenError, RunStatus, Runtime, durable};
+use durable_runtime::{Context, OpenError, RunFilter, RunStatus, Runtime, durable};
 use durable_tests::World;
 
 use crate::steps::{gated, note};
@@ -58,7 +58,7 @@ async fn runs_in_a_folder_go_on_after_a_restart() {
     let runtime = world.builder().open(temporary.path()).await.unwrap();
     assert_eq!(runtime.recovery().resumed, 0);
     assert_eq!(runtime.start("r7", owned, 7).await.unwrap().await.unwrap(), 17);
-    assert_eq!(runtime.list(Some(RunStatus::Completed), None, 100).await.unwrap().len(), 20);
+    assert_eq!(runtime.list(&RunFilter::new().status(RunStatus::Completed), None, 100).await.unwrap().runs.len(), 20);
     assert!(runtime.delete("r7").await.unwrap());
     runtime.compact().await.unwrap();
     runtime.shutdown(Duration::from_secs(5)).await;

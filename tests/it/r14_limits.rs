@@ -1,7 +1,9 @@
 //! R14: what is bounded says so, by name, and nothing is lost.
 
-use durable_runtime::{Context, HaltReason, Limits, RunStatus, StartError, durable};
-use durable_tests::World;
+use std::future::IntoFuture as _;
+
+use durable_runtime::{Context, HaltReason, Limits, RunError, RunFilter, RunStatus, StartError, durable};
+use durable_tests::{World, patiently};
 use futures::future::join_all;
 
 use crate::steps::{gated, halted, note};
@@ -126,5 +128,43 @@ async fn recovered_runs_that_wait_for_their_turn_can_be_shut_down() {
     for value in 0..6 {
         assert_eq!(process.runtime.attach(format!("r{value}"), limit_active).await.unwrap().await.unwrap(), value);
     }
-    assert_eq!(process.runtime.list(Some(RunStatus::Completed), None, 10).await.unwrap().len(), 6);
+    assert_eq!(
+        process.runtime.list(&RunFilter::new().status(RunStatus::Completed), None, 10).await.unwrap().runs.len(),
+        6
+    );
+}
+
+#[durable]
+async fn limit_that_listens(ctx: Context, value: u32) -> u32 {
+    ctx.run(gated, value).await + ctx.signal::<u32>("more").await
+}
+
+/// A run that waits for its place does not keep those waiting who send something to it.
+#[tokio::test]
+async fn r14_what_is_sent_to_a_run_that_waits_for_its_place_is_recorded_at_once() {
+    let mut world = World::default();
+    let process = world.open().await;
+    for value in 0..3 {
+        drop(process.runtime.start(format!("r{value}"), limit_that_listens, value).await.unwrap());
+    }
+    world.gates.arrived("gated", 3).await;
+    process.crash().await;
+    world.limits.active_runs = 1;
+    let process = world.open().await;
+    world.gates.arrived("gated", 4).await;
+    let mut runs = Vec::new();
+    for run in ["r0", "r1", "r2"] {
+        runs.push(process.runtime.attach(run, limit_that_listens).await.unwrap());
+    }
+    let [first, second, third] = <[_; 3]>::try_from(runs).unwrap();
+    for run in ["r0", "r1", "r2"] {
+        patiently(run, process.runtime.signal(run, "more", &10).into_future()).await.unwrap();
+    }
+    patiently("the cancel", process.runtime.cancel("r1", "enough")).await.unwrap();
+    assert!(matches!(patiently("r1", second.into_future()).await, Err(RunError::Cancelled { .. })));
+    assert_eq!(world.effects.keys().len(), 4, "more than one run was active");
+    world.gates.open("gated");
+    assert_eq!(patiently("r0", first.into_future()).await.unwrap(), 10);
+    assert_eq!(patiently("r2", third.into_future()).await.unwrap(), 12);
+    assert!(process.runtime.verify_store().await.unwrap().is_sound());
 }

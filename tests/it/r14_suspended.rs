@@ -7,8 +7,8 @@ use std::time::Duration;
 use durable_runtime::store::{Append, MemoryStore, Store};
 use durable_runtime::testing::{Call, Fault, LossyStore};
 use durable_runtime::{
-    AdminError, Clock, Context, Elapsed, Fence, HaltReason, Limits, Position, Retry, RunId, RunStatus, StartError,
-    StepContext, Timestamp, durable,
+    AdminError, Clock, Context, Elapsed, Fence, HaltReason, Limits, Position, Retry, RunFilter, RunId, RunStatus,
+    StartError, StepContext, Timestamp, durable,
 };
 use durable_tests::{
     Effects, Kind, Loss, Process, World, frames, is_left_out, journal, patch, patiently, suspended, write, yield_often,
@@ -292,7 +292,7 @@ async fn a_suspended_run_can_neither_be_resumed_nor_deleted() {
         assert!(matches!(process.runtime.resume("r").await, Err(AdminError::Running { .. })));
         assert!(matches!(process.runtime.delete("r").await, Err(AdminError::Running { .. })));
     }
-    let listed = process.runtime.list(Some(RunStatus::Suspended), None, 10).await.unwrap();
+    let listed = process.runtime.list(&RunFilter::new().status(RunStatus::Suspended), None, 10).await.unwrap().runs;
     assert_eq!(listed.iter().map(|run| run.id.as_str()).collect::<Vec<_>>(), ["r"]);
     process.crash().await;
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use durable_runtime::store::{Append, DueTimer, MemoryStore, Refused, RunHead, Store, StoreError, StoredRun};
 use durable_runtime::{
-    Clock, Context, HaltReason, Limits, Retry, RunError, RunId, RunStatus, Sleep, StartError, StepContext, Timestamp,
-    durable,
+    Clock, Context, HaltReason, Limits, Retry, RunError, RunFilter, RunId, RunStatus, Sleep, StartError, StepContext,
+    Timestamp, durable,
 };
 use durable_tests::{Effects, Loss, World, is_left_out, patiently, suspended};
 use parking_lot::Mutex;
@@ -233,7 +233,7 @@ async fn the_store_is_free_when_a_shutdown_returns_whatever_else_is_being_asked(
     *store.list.lock() = Some(pause);
     let listing = tokio::spawn({
         let runtime = runtime.clone();
-        async move { runtime.list(None, None, 1).await }
+        async move { runtime.list(&RunFilter::new(), None, 1).await }
     });
     paused.made.await.unwrap();
     let mut shutdowns: Vec<_> =
@@ -361,7 +361,7 @@ async fn a_run_that_ended_is_not_shown_as_interrupted() {
     halted(run.await, HaltReason::Storage);
     let info = process.runtime.get("r").await.unwrap().unwrap();
     assert_eq!((info.status, info.halt), (RunStatus::Completed, None));
-    assert_eq!(process.runtime.list(None, None, 1).await.unwrap()[0].halt, None);
+    assert_eq!(process.runtime.list(&RunFilter::new(), None, 1).await.unwrap().runs[0].halt, None);
 }
 
 /// A clock that comes to the end of a wait when it is looked at for the `looks`-th time.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use durable_runtime::{AdminError, Clock, Context, RunError, RunStatus, StartError, durable};
+use durable_runtime::{AdminError, Clock, Context, RunError, RunFilter, RunStatus, StartError, durable};
 use durable_tests::{Kind, World, journal, patiently};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -132,7 +132,7 @@ async fn during_and_after_a_shutdown_everything_is_refused_with_an_error() {
     assert!(matches!(clone.resume("r").await, Err(AdminError::ShuttingDown)));
     assert!(clone.attach("r", stopping).await.is_err());
     assert!(clone.get("r").await.is_err());
-    assert!(clone.list(None, None, 10).await.is_err());
+    assert!(clone.list(&RunFilter::new(), None, 10).await.is_err());
     assert!(clone.delete("r").await.is_err());
     assert!(clone.compact().await.is_err());
     assert_eq!(clone.shutdown(Duration::from_secs(1)).await.interrupted, 0, "a second shutdown has nothing to do");
@@ -167,5 +167,15 @@ async fn an_idle_runtime_shuts_down_at_once() {
     let process = world.open().await;
     assert_eq!(process.runtime.shutdown(Duration::MAX).await.interrupted, 0);
     assert_eq!(std::sync::Arc::strong_count(&process.handle), 1, "the store is still held");
-    assert!(world.open().await.runtime.list(Some(RunStatus::Running), None, 1).await.unwrap().is_empty());
+    assert!(
+        world
+            .open()
+            .await
+            .runtime
+            .list(&RunFilter::new().status(RunStatus::Running), None, 1)
+            .await
+            .unwrap()
+            .runs
+            .is_empty()
+    );
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use durable_runtime::store::{Store, StoreError};
 use durable_runtime::testing::{Call, Fault, LossyStore};
 use durable_runtime::{
-    AdminError, Context, HaltReason, OpenError, Retry, RunError, RunStatus, Runtime, StartError, StepContext, durable,
+    AdminError, Context, HaltReason, OpenError, Retry, RunError, RunFilter, RunStatus, Runtime, StartError,
+    StepContext, durable,
 };
 use durable_tests::{Effects, Entry, Kind, World, is_left_out, journal, patiently};
 use futures::future::join_all;
@@ -139,8 +140,8 @@ async fn live(world: &World, store: &LossyStore, with: Call) -> Told {
     if let Some(journal) = administered(runtime.journal("ended").await) {
         assert!(journal.is_some_and(|journal| journal.length() > 5));
     }
-    if let Some(listed) = administered(runtime.list(None, None, 10).await) {
-        assert!(listed.len() >= 2);
+    if let Some(listed) = administered(runtime.list(&RunFilter::new(), None, 10).await) {
+        assert!(listed.runs.len() >= 2);
     }
     administered(runtime.check().await);
     if let Some(report) = administered(runtime.verify_store().await) {
@@ -269,13 +270,13 @@ async fn of_runs_that_share_a_torn_commit_each_is_there_whole_or_not_at_all() {
         let runtime = open(&world, &store).await.unwrap();
         let gate = store.hold(Call::Commit);
         store.on(Call::Commit, 2, Fault::Torn { appends });
-        let mut first = Box::pin(runtime.start("w", through_faults, VALUE));
+        let mut first = runtime.start("w", through_faults, VALUE).into_future();
         tokio::select! {
             _ = &mut first => unreachable!("it is held"),
             () = gate.arrived() => {}
         }
         // Queued behind it, so that they share the next commit.
-        let mut others = Box::pin(join_all(RUNS.map(|id| runtime.start(id, through_faults, VALUE))));
+        let mut others = Box::pin(join_all(RUNS.map(|id| runtime.start(id, through_faults, VALUE).into_future())));
         tokio::select! {
             biased;
             _ = &mut others => unreachable!("they are held"),
@@ -346,7 +347,7 @@ async fn a_disk_that_fills_up_halts_what_does_not_fit_and_goes_on_when_there_is_
     let store = store.reopen();
     runtime.shutdown(Duration::ZERO).await;
     let runtime = world.builder().recover_later().open_store(Arc::new(store.clone())).await.unwrap();
-    let unfinished = runtime.list(Some(RunStatus::Running), None, 10).await.unwrap();
+    let unfinished = runtime.list(&RunFilter::new().status(RunStatus::Running), None, 10).await.unwrap().runs;
     assert_eq!(unfinished.iter().map(|run| run.id.to_string()).collect::<Vec<_>>(), interrupted);
     assert!(runtime.delete(&ended[0]).await.unwrap());
     runtime.recover().await.unwrap();
@@ -383,7 +384,7 @@ async fn a_process_that_is_killed_while_the_disk_takes_its_time_was_told_nothing
     let (world, store) = (World::default(), LossyStore::default());
     let runtime = open(&world, &store).await.unwrap();
     let gate = store.hold(Call::Commit);
-    let mut starting = Box::pin(runtime.start("r", through_faults, VALUE));
+    let mut starting = runtime.start("r", through_faults, VALUE).into_future();
     tokio::select! {
         _ = &mut starting => unreachable!("it is acknowledged when it is durable"),
         () = gate.arrived() => {}

@@ -27,7 +27,11 @@ static LINES: LazyLock<Lines> = LazyLock::new(|| {
 impl Lines {
     /// The lines of a run since they were taken last, without what says which run it is.
     fn take(&self, run: &str) -> Vec<String> {
-        let prefix = format!("run id={run} function=\"logged\" > ");
+        self.take_of(run, run)
+    }
+
+    fn take_of(&self, run: &str, correlation_id: &str) -> Vec<String> {
+        let prefix = format!("run id={run} function=\"logged\" correlation_id=\"{correlation_id}\" > ");
         let mut lines = self.0.lock();
         let (taken, kept) =
             std::mem::take(&mut *lines).into_iter().partition::<Vec<_>, _>(|line| line.starts_with(&prefix));
@@ -128,7 +132,7 @@ async fn every_line_says_which_run_and_step_it_is_from() {
     let lines = &*LINES;
     let world = World::default();
     let process = world.open().await;
-    let runs = ["a", "b"].map(|id| process.runtime.start(id, logged, ()));
+    let runs = ["a", "b"].map(|id| process.runtime.start(id, logged, ()).into_future());
     let runs = futures::future::try_join_all(runs).await.unwrap();
     world.gates.arrived("logging", 2).await;
     for gate in ["logging", "logging#2", "logging#3"] {
@@ -218,4 +222,17 @@ async fn verifying_logs_nothing_when_the_code_is_dropped() {
     world.gates.arrived("gated", 1).await;
     assert!(process.runtime.verify("destructor").await.unwrap().fits());
     assert!(!lines.0.lock().iter().any(|line| line.contains("a destructor")), "{:?}", lines.0.lock());
+}
+
+#[tokio::test]
+async fn every_line_says_what_its_run_belongs_to() {
+    let lines = &*LINES;
+    let world = World::default();
+    for gate in ["logging", "logging#2", "logging#3"] {
+        world.gates.open(gate);
+    }
+    let process = world.open().await;
+    process.runtime.start("correlated", logged, ()).correlation_id("request-1").await.unwrap().await.unwrap();
+    assert_eq!(lines.take_of("correlated", "request-1").len(), 10);
+    assert_eq!(lines.take("correlated"), [""; 0]);
 }

@@ -5,11 +5,12 @@ use std::fmt;
 use std::time::Duration;
 
 use durable_runtime::{RunInfo, RunStatus, Runtime, StepInfo, StepStatus};
+use futures::TryStreamExt as _;
 
 use crate::fact::{Execution, Refusal};
 use crate::ledger::{Ledger, Run, Step, Violation};
 use crate::life::list_all;
-use crate::order::{Order, Receipt, SEAL, filling, fulfil};
+use crate::order::{LEARNED, Order, Receipt, SEAL, filling, fulfil};
 use crate::reaper::Trial;
 use crate::reference::{Reference, essence};
 
@@ -65,6 +66,9 @@ async fn look(trial: &Trial, ledger: &Ledger) -> Result<Found, String> {
         if essence != unkilled {
             return Err(format!("{id} came to {essence:?}, and unkilled it comes to {unkilled:?}"));
         }
+        let learned = runtime.follow::<Execution>(id, LEARNED, 0).try_collect::<Vec<_>>().await;
+        compare_learned(&result, &learned.map_err(|error| error.to_string())?)
+            .map_err(|difference| format!("{id}: {difference}"))?;
         let info = runtime.get(id).await.map_err(|error| error.to_string())?;
         let info = info.ok_or_else(|| format!("{id} is not in the store"))?;
         let outcomes = found.compare_run(run, &info).map_err(|difference| format!("{id}: {difference}"))?;
@@ -76,6 +80,20 @@ async fn look(trial: &Trial, ledger: &Ledger) -> Result<Found, String> {
     }
     runtime.shutdown(Duration::from_secs(1)).await;
     Ok(found)
+}
+
+/// Each execution that the code has learned of is published once, and in that order, whoever was killed in between.
+fn compare_learned(result: &Result<Vec<Execution>, Refusal>, learned: &[(u64, Execution)]) -> Result<(), String> {
+    if !learned.iter().map(|(number, _)| *number).eq(0..learned.len() as u64) {
+        return Err(format!("what it published is not numbered without gaps: {learned:?}"));
+    }
+    match result {
+        Ok(known) if !known.iter().eq(learned.iter().map(|(_, by)| by)) => {
+            Err(format!("it published {learned:?}, and learned {known:?}"))
+        }
+        Err(_) if learned.is_empty() => Err("it published nothing".to_owned()),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 impl Found {

@@ -10,7 +10,8 @@ use std::time::Duration;
 use durable_runtime::store::SledStore;
 use durable_runtime::testing::{FAIL_POINTS, on_fail_point};
 use durable_runtime::{
-    AdminError, Durability, HaltReason, OpenError, Run, RunError, RunStatus, RunSummary, Runtime, RuntimeBuilder,
+    AdminError, Durability, HaltReason, OpenError, Run, RunError, RunFilter, RunStatus, RunSummary, Runtime,
+    RuntimeBuilder,
 };
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
@@ -339,13 +340,14 @@ fn known(status: RunStatus) -> Known {
 
 /// All runs that the store knows.
 pub(crate) async fn list_all(runtime: &Runtime) -> Vec<RunSummary> {
-    let mut runs: Vec<RunSummary> = Vec::new();
+    let (mut runs, mut after) = (Vec::new(), None);
     loop {
-        let after = runs.last().map(|run| run.id.clone());
-        let page = runtime.list(None, after.as_ref(), usize::MAX).await.expect("the store can be listed");
-        if page.is_empty() {
+        let listed = runtime.list(&RunFilter::new(), after.as_ref(), usize::MAX).await;
+        let page = listed.expect("the store can be listed");
+        runs.extend(page.runs);
+        after = page.next;
+        if after.is_none() {
             return runs;
         }
-        runs.extend(page);
     }
 }

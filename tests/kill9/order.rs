@@ -20,6 +20,9 @@ pub(crate) const RACERS: [&str; 2] = ["courier", "post"];
 /// The step that runs at most once.
 pub(crate) const SEAL: &str = "seal";
 
+/// What the code publishes: whom it has learned of, in the order of its result.
+pub(crate) const LEARNED: &str = "learned";
+
 /// What a broken step says.
 pub(crate) const PANIC: &str = "the scales are broken";
 
@@ -126,6 +129,8 @@ pub(crate) async fn fulfil(ctx: Context, order: Order) -> Result<Vec<Execution>,
     let large = Effect { bytes: order.bytes(), ..QUICK };
     let failing = Effect { failures: (order.number % 4) as u32, ..QUICK };
 
+    let publish = |learned: &[Receipt]| learned.iter().for_each(|receipt| ctx.publish(LEARNED, &receipt.by));
+
     let reserved = vec![ctx.run(effect, &Vec::new(), QUICK).named("reserve").await?];
     let charged = vec![ctx.run(effect, &reserved, failing).named("charge").retry(patient).await?];
 
@@ -142,10 +147,12 @@ pub(crate) async fn fulfil(ctx: Context, order: Order) -> Result<Vec<Execution>,
     let (packed, labelled, invoiced) =
         tokio::try_join!(pack, label, ctx.run(effect, &charged, large).named("invoice"))?;
     let mut known = [reserved, charged, packed, labelled, vec![invoiced]].concat();
+    publish(&known);
 
     let mut here = known.clone();
     for _ in 0..order.number % 5 {
         here = vec![ctx.run(effect, &here, QUICK).named("leg").await?];
+        publish(&here);
         known.extend(here.clone());
     }
 
@@ -155,7 +162,9 @@ pub(crate) async fn fulfil(ctx: Context, order: Order) -> Result<Vec<Execution>,
     }
 
     let weighing = Effect { breaks: order.breaks(), ..QUICK };
-    known.push(ctx.run(effect, &here, weighing).named("weigh").await?);
+    let weighed = ctx.run(effect, &here, weighing).named("weigh").await?;
+    publish(std::slice::from_ref(&weighed));
+    known.push(weighed);
 
     // If that was interrupted it is left as it is, sealed or not.
     let _perhaps: Result<(), Failure> = ctx.run(seal).named(SEAL).at_most_once().await;
@@ -167,19 +176,25 @@ pub(crate) async fn fulfil(ctx: Context, order: Order) -> Result<Vec<Execution>,
         carried = ctx.run(effect, &here, slow(order.number / 3)).named(RACERS[1]) => carried?,
     };
     here = vec![carried];
+    publish(&here);
     known.extend(here.clone());
 
     let stamps =
         (0..4).map(|failures| ctx.run(effect, &here, Effect { failures, ..QUICK }).named("stamp").retry(at_once));
     let stamps = try_join_all(stamps).await?;
+    publish(&stamps);
     known.extend(stamps.clone());
 
     let mut offers: FuturesUnordered<_> = (0..3).map(|_| ctx.run(effect, &stamps, large).named("offer")).collect();
     while let Some(offer) = offers.next().await {
-        known.push(offer?);
+        let offer = offer?;
+        publish(std::slice::from_ref(&offer));
+        known.push(offer);
     }
 
     let last = Effect { failures: if order.is_refused() { 2 } else { 1 }, ..QUICK };
-    known.push(ctx.run(effect, &known, last).named("confirm").retry(at_once.max_attempts(2)).await?);
+    let confirmed = ctx.run(effect, &known, last).named("confirm").retry(at_once.max_attempts(2)).await?;
+    publish(std::slice::from_ref(&confirmed));
+    known.push(confirmed);
     Ok(known.into_iter().map(|receipt| receipt.by).collect())
 }

@@ -74,7 +74,8 @@ struct Rewriter<'a> {
 }
 
 /// What a context gives that is only for the code between steps. `ctx.run` and patches have refusals of their own.
-const NOT_IN_STEPS: [&str; 9] = ["sleep", "sleep_until", "timeout", "retry", "signal", "promise", "now", "rng", "uuid"];
+const NOT_IN_STEPS: [&str; 10] =
+    ["sleep", "sleep_until", "timeout", "retry", "signal", "promise", "publish", "now", "rng", "uuid"];
 
 impl<'a> Rewriter<'a> {
     fn new(context: Option<&'a Ident>, runtime: &'a Runtime, place: Place) -> Self {

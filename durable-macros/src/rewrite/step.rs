@@ -149,7 +149,7 @@ fn closure_body(rewriter: &Rewriter<'_>, closure: &ExprClosure) -> Result<TokenS
             let __body = ::std::sync::Arc::new(#runtime::__private::#bound(#tokens));
             move |#parameter, ()| {
                 let __body = ::std::sync::Arc::clone(&__body);
-                async move { #awaited }
+                #runtime::__private::called(async move { #awaited })
             }
         }
     })

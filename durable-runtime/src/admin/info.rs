@@ -4,56 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::child_info::ChildInfo;
 use crate::clock::Timestamp;
 use crate::context::AtWork;
 use crate::engine::{Loaded, halt_of};
 use crate::halt::Halt;
 use crate::id::RunId;
 use crate::journal::event::AttemptError;
-use crate::journal::{Event, Operation, OperationKind, Outcome, Settlement, SignalReceived, TimerSet};
+use crate::journal::{
+    Event, Operation, OperationKind, Outcome, Published, Settlement, SignalReceived, Started, TimerSet,
+};
 use crate::payload::Payload;
 use crate::replay::PromiseState;
-use crate::store::{RunHead, RunStatus};
-
-/// One line of `Runtime::list`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RunSummary {
-    /// The run's id.
-    pub id: RunId,
-    /// Its status.
-    pub status: RunStatus,
-    /// The name of its function; `None` if its journal can't be read.
-    pub function: Option<String>,
-    /// How many events its journal has.
-    pub events: u64,
-    /// When it was started; `None` if its journal can't be read.
-    pub started_at: Option<Timestamp>,
-    /// When its newest event was recorded; `None` if its journal can't be read.
-    pub updated_at: Option<Timestamp>,
-    /// Why it is halted, or why this process can't continue it.
-    pub halt: Option<Halt>,
-}
-
-impl RunSummary {
-    pub(super) fn of(info: RunInfo) -> Self {
-        let RunInfo { id, status, function, events, started_at, updated_at, halt, .. } = info;
-        let (function, started_at, updated_at) = (Some(function), Some(started_at), Some(updated_at));
-        Self { id, status, function, events, started_at, updated_at, halt }
-    }
-
-    pub(super) fn unreadable(head: &RunHead, halt: Option<Halt>) -> Self {
-        Self {
-            id: head.run.clone(),
-            status: head.status,
-            function: None,
-            events: head.length.0,
-            started_at: None,
-            updated_at: None,
-            halt,
-        }
-    }
-}
+use crate::start::correlation_of;
+use crate::store::RunStatus;
 
 /// All that is recorded of a run. Returned by `Runtime::get`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +33,10 @@ pub struct RunInfo {
     pub version: u32,
     /// What it was started with.
     pub input: Payload,
+    /// What was said of it when it was started, by name: see [`Start::tag`](crate::Start::tag).
+    pub tags: BTreeMap<String, String>,
+    /// What it belongs to, together with others: see [`Start::correlation_id`](crate::Start::correlation_id).
+    pub correlation_id: String,
     /// Its steps, in the order of their first record.
     pub steps: Vec<StepInfo>,
     /// The attempts of steps that this process is executing just now, in the order in which the steps were asked for. Nothing of
@@ -81,6 +49,12 @@ pub struct RunInfo {
     /// Its promises of which anything is recorded: that they are settled, or until when they can be. An open promise that
     /// has no time is not among them.
     pub promises: Vec<PromiseInfo>,
+    /// The runs that it has started, in the order in which it has.
+    pub children: Vec<ChildInfo>,
+    /// The id of the run that has started it, if a run has.
+    pub parent: Option<String>,
+    /// What it has [published](crate::Context::publish): the latest value of each name, in the order of the names.
+    pub published: Vec<PublishedInfo>,
     /// What the function returned, if it has.
     pub result: Option<Payload>,
     /// Why it was cancelled, if it was.
@@ -91,10 +65,29 @@ pub struct RunInfo {
     pub recoveries: u32,
     /// How many events its journal has.
     pub events: u64,
-    /// When it was started.
+    /// The run that it was [forked](crate::Runtime::fork) from, if it was.
+    pub forked_from: Option<ForkedFrom>,
+    /// When it was started, or forked.
     pub started_at: Timestamp,
-    /// When its newest event was recorded.
+    /// The time before which it does not begin, if it was started with one that was to come: see
+    /// [`Start::not_before`](crate::Start::not_before).
+    pub not_before: Option<Timestamp>,
+    /// When it began: at once, unless it was to begin later. `None` if it has not begun yet.
+    pub began_at: Option<Timestamp>,
+    /// When its newest event was recorded, or it was forked.
     pub updated_at: Timestamp,
+}
+
+/// Where a run was forked from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ForkedFrom {
+    /// The id of the other run.
+    pub run: String,
+    /// The key of the operation that it was forked from.
+    pub from: String,
+    /// How many of its events are the other run's.
+    pub events: u64,
 }
 
 /// What is recorded of a step.
@@ -222,6 +215,20 @@ impl PromiseInfo {
     }
 }
 
+/// The latest value that a run has published under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PublishedInfo {
+    /// The name.
+    pub name: String,
+    /// The value's number among those of the name, from 0.
+    pub number: u64,
+    /// The value.
+    pub value: Payload,
+    /// When it was recorded.
+    pub published_at: Timestamp,
+}
+
 /// What became of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -265,22 +272,34 @@ impl RunInfo {
             function: started.function.to_string(),
             version: started.version,
             input: started.input.clone(),
+            tags: tags_of(started),
+            correlation_id: correlation_of(started.correlation.as_ref(), &loaded.head.run).to_owned(),
             steps: Vec::new(),
             running: Vec::new(),
             timers: Vec::new(),
             signals: Vec::new(),
             promises: Vec::new(),
+            children: Vec::new(),
+            parent: started.parent.as_ref().map(|parent| parent.run.to_string()),
+            published: Vec::new(),
             result: None,
             cancelled: None,
             halt: None,
             recoveries: 0,
             events: loaded.head.length.0,
-            started_at: Timestamp(started.at),
-            updated_at: Timestamp(started.at),
+            forked_from: started.forks.last().map(|fork| ForkedFrom {
+                run: fork.run.to_string(),
+                from: fork.from.to_string(),
+                events: fork.records,
+            }),
+            started_at: started.created_at(),
+            not_before: started.not_before.map(Timestamp),
+            began_at: (!started.begins_later()).then_some(Timestamp(started.at)),
+            updated_at: started.created_at(),
         };
         let mut by_key: BTreeMap<Arc<str>, usize> = BTreeMap::new();
         for (event, position) in loaded.events.iter().zip(0..) {
-            info.updated_at = Timestamp(event.at());
+            info.updated_at = info.started_at.max(Timestamp(event.at()));
             if let Some(operation) = event.operation()
                 && operation.kind == OperationKind::Step
             {
@@ -303,6 +322,7 @@ impl RunInfo {
             }
             match event {
                 Event::Recovered { .. } => info.recoveries += 1,
+                Event::Begun { at } => info.began_at = Some(Timestamp(*at)),
                 Event::Halted(halted) => info.halt = Some(halt_of(halted)),
                 Event::Resumed { .. } => info.halt = None,
                 Event::Cancelled(cancelled) => {
@@ -316,6 +336,7 @@ impl RunInfo {
                         timer.fired_at = Some(Timestamp(fired.at));
                     }
                 }
+                Event::Published(published) => info.learn_of_publication(published),
                 Event::SignalReceived(signal) => info.signals.push(SignalInfo::new(position, signal)),
                 Event::SignalTaken(taken) => {
                     if let Some(signal) = info.signals.iter_mut().find(|signal| signal.position == taken.received) {
@@ -329,6 +350,12 @@ impl RunInfo {
                 | Event::PromiseSettled(_)
                 | Event::PromiseTaken(_)
                 | Event::StepStarted(_) => {}
+                Event::ChildStarted(started) => info.children.push(ChildInfo::new(started)),
+                Event::ChildEnded(ended) => {
+                    if let Some(child) = info.children.iter_mut().find(|child| *child.key == *ended.operation.key) {
+                        child.learn(ended);
+                    }
+                }
             }
         }
         // Why this process could not continue it says nothing any more once it has ended.
@@ -347,6 +374,21 @@ impl RunInfo {
         Self { running: running.collect(), ..self }
     }
 
+    fn learn_of_publication(&mut self, published: &Published) {
+        let (name, value, at) = (published.operation.name(), published.value.clone(), Timestamp(published.at));
+        match self.published.binary_search_by(|known| known.name.as_str().cmp(name)) {
+            Ok(index) => {
+                if let Some(known) = self.published.get_mut(index) {
+                    (known.number, known.value, known.published_at) = (known.number + 1, value, at);
+                }
+            }
+            Err(index) => {
+                let first = PublishedInfo { name: name.to_owned(), number: 0, value, published_at: at };
+                self.published.insert(index, first);
+            }
+        }
+    }
+
     fn learn_of_promise(&mut self, key: &str, event: &Event) {
         if !self.promises.iter().any(|promise| promise.key == key) {
             let (state, value, reason, due, key) = (None, None, None, None, key.to_owned());
@@ -356,6 +398,11 @@ impl RunInfo {
             promise.learn(event);
         }
     }
+}
+
+/// What was said of a run when it was started.
+pub(super) fn tags_of(started: &Started) -> BTreeMap<String, String> {
+    started.tags.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
 }
 
 impl StepInfo {
@@ -411,7 +458,11 @@ impl StepInfo {
             | Event::SignalTaken(_)
             | Event::PromiseSettled(_)
             | Event::PromiseTaken(_)
-            | Event::Cancelled(_) => {}
+            | Event::Cancelled(_)
+            | Event::ChildStarted(_)
+            | Event::ChildEnded(_)
+            | Event::Published(_)
+            | Event::Begun { .. } => {}
         }
     }
 }

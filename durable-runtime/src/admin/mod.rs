@@ -1,26 +1,34 @@
-//! Looking at runs, and looking after them: get, journal, list, verify, check, verify the store, delete, cancel, resume.
+//! Looking at runs, and looking after them: get, journal, list, verify, check, verify the store, delete,
+//! cancel, resume, fork, import, prune.
 
 mod check;
+mod child_info;
+mod fork;
+mod import;
 mod info;
+mod list;
+mod prune;
 mod verify_store;
 
 pub use check::{CHECK_LIST_MAX, Check, Stranded};
+pub use child_info::ChildInfo;
+pub use fork::FORK_KEYS_MAX;
 pub use info::{
-    AttemptInfo, PromiseInfo, RunInfo, RunSummary, RunningStep, SignalInfo, StepInfo, StepStatus, TimerInfo,
+    AttemptInfo, ForkedFrom, PromiseInfo, PublishedInfo, RunInfo, RunningStep, SignalInfo, StepInfo, StepStatus,
+    TimerInfo,
 };
+pub use list::{LIST_LOOKS_MAX, LIST_MAX, RunFilter, RunPage, RunSummary};
+pub use prune::Retention;
 pub use verify_store::{Finding, StoreReport};
 
-use crate::engine::{Loaded, NotReceived, ResumeRefused, load};
+use crate::engine::{DeleteRefused, Loaded, NotReceived, ResumeRefused};
 use crate::error::AdminError;
-use crate::halt::{Halt, HaltReason, detail};
-use crate::id::{Fence, Position, RunId};
+use crate::halt::detail;
+use crate::id::RunId;
 use crate::journal::{Cancelled, Journal};
 use crate::replay::Incoming;
 use crate::runtime::Runtime;
-use crate::store::{RunHead, RunStatus, Store, StoreError};
-
-/// The most that one call of [`Runtime::list`] returns.
-pub const LIST_MAX: usize = 1_000;
+use crate::store::Store;
 
 impl Runtime {
     /// All that is recorded of a run: function, input, status, steps with their attempts and errors,
@@ -91,92 +99,13 @@ impl Runtime {
         Ok(loaded.map(|Loaded { events, .. }| Journal { run, events }))
     }
 
-    /// Runs in the byte order of their ids: those after `after`, only those with `status` if given, `limit`
-    /// at most (and [`LIST_MAX`]). Pass the last id seen to go on.
-    ///
-    /// Reads the whole journal of each run that it lists. Of a run that can't be read, the id, the status and the reason
-    /// are listed; one of which not even the status can be read is listed as halted.
-    ///
-    /// # Errors
-    /// [`AdminError::Store`].
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use durable_runtime::{Context, RunStatus, Runtime, durable};
-    ///
-    /// #[durable]
-    /// async fn nothing(_ctx: Context) {}
-    ///
-    /// let runtime = Runtime::builder().in_memory().await?;
-    /// runtime.start("b", nothing, ()).await?.await?;
-    /// runtime.start("a", nothing, ()).await?.await?;
-    /// let runs = runtime.list(Some(RunStatus::Completed), None, 10).await?;
-    /// assert_eq!(runs[0].id.as_str(), "a");
-    /// assert_eq!(runs[0].function.as_deref(), Some("nothing"));
-    /// assert_eq!(runtime.list(None, Some(&runs[0].id), 10).await?.len(), 1);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn list(
-        &self,
-        status: Option<RunStatus>,
-        after: Option<&RunId>,
-        limit: usize,
-    ) -> Result<Vec<RunSummary>, AdminError> {
-        let after = after.cloned();
-        let limit = limit.min(LIST_MAX);
-        let (listed, unlisted) = self
-            .inner
-            .engine
-            .blocking(move |store| {
-                let heads = store.list(status, after.as_ref(), limit)?;
-                // In the same order as the others, so that going on behind the last one misses none.
-                let last = heads.last().filter(|_| heads.len() == limit).map(|head| head.run.clone());
-                let listed = heads.into_iter().map(|head| Ok((load_unless_corrupt(store, &head.run)?, head)));
-                let listed = listed.collect::<Result<Vec<_>, StoreError>>()?;
-                let mut unlisted =
-                    if status.is_none_or(|status| status == RunStatus::Halted) { store.corrupt() } else { Vec::new() };
-                unlisted.retain(|error| match error {
-                    StoreError::Corrupt { run, .. } => {
-                        after.as_ref().is_none_or(|after| run > after)
-                            && last.as_ref().is_none_or(|last| run < last)
-                            && !listed.iter().any(|(_, head)| head.run == *run)
-                    }
-                    _ => false,
-                });
-                Ok((listed, unlisted))
-            })
-            .await?;
-        let stuck = |run: &RunId| self.inner.engine.stuck(run);
-        let listed = listed.into_iter().map(|(loaded, head)| match loaded {
-            Ok(Some(loaded)) => match RunInfo::of(&loaded, stuck(&head.run)) {
-                Some(info) => RunSummary::of(info),
-                None => RunSummary::unreadable(&head, stuck(&head.run)),
-            },
-            Ok(None) => RunSummary::unreadable(&head, None),
-            Err(corrupt) => RunSummary::unreadable(&head, Some(corrupt)),
-        });
-        let unlisted = unlisted.into_iter().filter_map(|error| match &error {
-            StoreError::Corrupt { run, .. } => {
-                let (run, status) = (run.clone(), RunStatus::Halted);
-                let head = RunHead { run, status, length: Position(0), fence: Fence(0) };
-                Some(RunSummary::unreadable(&head, Some(corrupt(&error))))
-            }
-            _ => None,
-        });
-        let mut summaries: Vec<RunSummary> = listed.chain(unlisted).collect();
-        summaries.sort_by(|one, other| one.id.cmp(&other.id));
-        summaries.truncate(limit);
-        Ok(summaries)
-    }
-
     /// Deletes a run that has ended or is halted, with all its records; also an unfinished one that is not active, because
     /// it was skipped or [not recovered yet](crate::RuntimeBuilder::recover_later). `false` if there was none. Its id can
     /// then be started anew.
     ///
     /// # Errors
-    /// [`AdminError::Running`] while the run is active, [`AdminError::InvalidId`], [`AdminError::Store`].
+    /// [`AdminError::Running`] while the run is active, [`AdminError::Awaited`] while another one waits for its end,
+    /// [`AdminError::ShuttingDown`], [`AdminError::InvalidId`], [`AdminError::Store`].
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -195,10 +124,12 @@ impl Runtime {
     /// ```
     pub async fn delete(&self, id: impl AsRef<str>) -> Result<bool, AdminError> {
         let id = RunId::new(id)?;
-        match self.inner.engine.delete(&id).await {
-            Some(deleted) => Ok(deleted?),
-            None => Err(AdminError::Running { run: id }),
-        }
+        self.inner.engine.delete(&id).await.map_err(|refused| match refused {
+            DeleteRefused::Running => AdminError::Running { run: id },
+            DeleteRefused::ShuttingDown => AdminError::ShuttingDown,
+            DeleteRefused::Awaited { parent } => AdminError::Awaited { run: id, parent },
+            DeleteRefused::Store(error) => AdminError::Store(error),
+        })
     }
 
     /// Lets a halted run go on, after whatever halted it was mended: it is replayed, and continues where
@@ -233,9 +164,9 @@ impl Runtime {
     /// may or may not have had their effect; a body can be told by [`StepContext::cancellation`](crate::StepContext::cancellation).
     ///
     /// When it returns, that is durable, and whoever awaits the run gets [`RunError::Cancelled`](crate::RunError::Cancelled). It may
-    /// be wherever it is: in memory, suspended, halted, not recovered yet, or without its function. Whichever comes first, its result or this,
-    /// is what became of it. For a recovered run that waits for a place among the [active ones](crate::Limits::active_runs), it
-    /// returns when it has one. A run that was cancelled before stays so, which is no error.
+    /// be wherever it is: in memory, suspended, halted, not recovered yet, waiting for a place, or without its function. Whichever comes first, its result or this,
+    /// is what became of it. A run that was cancelled before stays so, which is no error. Its [child runs](crate::Child) that are
+    /// attached and have not ended are cancelled, too, soon after: if the process dies before, when the store is opened again.
     ///
     /// Of the reason, at most 16 KiB are kept.
     ///
@@ -289,17 +220,4 @@ impl Runtime {
     pub async fn compact(&self) -> Result<(), AdminError> {
         Ok(self.inner.engine.blocking(Store::compact).await?)
     }
-}
-
-/// The run, `None` if it is gone by now; or why its journal can't be read.
-fn load_unless_corrupt(store: &dyn Store, run: &RunId) -> Result<Result<Option<Loaded>, Halt>, StoreError> {
-    match load(store, run) {
-        Ok(loaded) => Ok(Ok(loaded)),
-        Err(error @ StoreError::Corrupt { .. }) => Ok(Err(corrupt(&error))),
-        Err(error) => Err(error),
-    }
-}
-
-fn corrupt(error: &StoreError) -> Halt {
-    Halt::new(HaltReason::Corrupt, None, error.to_string())
 }

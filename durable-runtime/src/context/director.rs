@@ -13,6 +13,7 @@ use super::StepContext;
 use super::shared::Environment;
 use super::work::{Bounds, Work};
 use crate::clock::Sleep;
+use crate::id::RunId;
 use crate::journal::{Arguments, Event};
 use crate::payload::Payload;
 use crate::value::Recorded;
@@ -55,14 +56,16 @@ pub(crate) trait Director: fmt::Debug + Send + Sync {
     /// What it returned is on its way: it arrives when this resolves.
     fn answers(&self, attempt: &Attempt) -> Sleep;
     /// The outcome of the operation with this key is appended.
-    fn ended(&self, key: &str);
+    fn ended(&self, run: &RunId, key: &str);
     /// Whether the timer with this key, which is the next one, may fire, or the wait with this key may be given a signal. If
     /// so, the timer may be due now.
-    fn may_fire(&self, key: &str) -> bool;
+    fn may_fire(&self, run: &RunId, key: &str) -> bool;
+    /// The child run with this key has ended, and the run that has started it is to be told when this resolves.
+    fn may_end(&self, run: &RunId, key: &str) -> Sleep;
     /// How long an attempt may take that has this limit.
     fn limit(&self, limit: Option<Duration>) -> Option<Duration>;
     /// How many attempts a step with this key is to have whose policy depends on the time, if it is known.
-    fn attempts(&self, key: &str) -> Option<u32>;
+    fn attempts(&self, run: &RunId, key: &str) -> Option<u32>;
     /// Whether the process is dead.
     fn is_dead(&self) -> bool;
 }
@@ -86,24 +89,21 @@ pub(super) fn directed<'a, O: Recorded>(
 /// When another attempt follows, as the process's director says, if it does.
 pub(super) fn tries_again(
     environment: &Environment,
+    run: &RunId,
     key: &str,
     attempt: u32,
     retry_after: Option<Duration>,
 ) -> Option<Duration> {
-    match environment.director.as_ref().and_then(|director| director.attempts(key)) {
+    match environment.director.as_ref().and_then(|director| director.attempts(run, key)) {
         Some(attempts) => (attempt < attempts).then(|| retry_after.unwrap_or_default()),
         None => retry_after,
     }
 }
 
 /// Tells the process's director, if it has one, of an outcome.
-pub(super) fn recorded(environment: &Environment, event: &Event) {
-    let is_outcome = matches!(
-        event,
-        Event::StepCompleted(_) | Event::TimerFired(_) | Event::SignalTaken(_) | Event::PromiseTaken(_)
-    );
-    if let (Some(director), true, Some(operation)) = (&environment.director, is_outcome, event.operation()) {
-        director.ended(&operation.key);
+pub(crate) fn recorded(environment: &Environment, run: &RunId, event: &Event) {
+    if let (Some(director), true, Some(operation)) = (&environment.director, event.is_outcome(), event.operation()) {
+        director.ended(run, &operation.key);
     }
 }
 

@@ -3,10 +3,12 @@
 
 mod answers;
 pub(crate) mod callee;
+mod child;
 #[cfg(feature = "testing")]
-mod director;
+pub(crate) mod director;
 pub(crate) mod patch;
 mod promise;
+mod publish;
 mod retrying;
 mod scope;
 mod shared;
@@ -28,6 +30,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 pub(crate) use answers::{Stop, Wants};
+pub use child::{Child, ChildCancelled};
 #[cfg(feature = "testing")]
 pub(crate) use director::{Attempt, Cue, Director};
 pub use patch::PATCH_ID_BYTES_MAX;
@@ -35,7 +38,7 @@ pub use promise::{Promise, PromiseFailure};
 pub use retrying::Retrying;
 pub(crate) use scope::Scope;
 pub use shared::STEP_NAME_BYTES_MAX;
-pub(crate) use shared::{AtWork, Environment, Received, RunShared, Waits, check_name};
+pub(crate) use shared::{AtWork, ChildStart, Environment, Received, RunShared, Waits, check_name};
 pub use signal::Signal;
 pub use step::Step;
 pub(crate) use step_context::Dependencies;
@@ -46,6 +49,7 @@ pub(crate) use suspension::{Origin, Suspension};
 pub use timer::{Elapsed, Timeout, Timer};
 pub(crate) use wakes::BodyWakes;
 
+use self::callee::{Asked, Called};
 use crate::chance::RunRng;
 use crate::clock::Timestamp;
 use crate::future::DurableFuture;
@@ -90,7 +94,8 @@ impl Context {
         Self { shared }
     }
 
-    /// The id of this run.
+    /// The id of this run. Where a [fork](crate::Runtime::fork) repeats what it was forked from, it is that run's: the code
+    /// asks for the same again.
     ///
     /// ```
     /// use durable_runtime::{Context, durable};
@@ -101,7 +106,22 @@ impl Context {
     /// }
     /// ```
     pub fn run_id(&self) -> &RunId {
-        &self.shared.id
+        self.shared.told().0
+    }
+
+    /// What this run belongs to, together with others: what [`Start::correlation_id`](crate::Start::correlation_id) said,
+    /// else the run's own id. The same in every life of the run.
+    ///
+    /// ```
+    /// use durable_runtime::{Context, durable};
+    ///
+    /// #[durable]
+    /// async fn what_for(ctx: Context) -> String {
+    ///     ctx.correlation_id().to_owned()
+    /// }
+    /// ```
+    pub fn correlation_id(&self) -> &str {
+        self.shared.correlation_id()
     }
 
     /// The time, as far as the run knows it: when the newest outcome that the code was told was recorded, or when the run
@@ -352,13 +372,14 @@ impl Context {
     /// What `#[durable]` makes of `ctx.run(…)`.
     #[doc(hidden)]
     #[track_caller]
-    pub fn __step<'a, F, A, Fut>(&self, name: &'static str, arguments: A, call: F) -> Step<'a, Fut::Output>
+    pub fn __step<'a, F, A, Kind, Fut>(&self, name: &'static str, arguments: A, call: F) -> Kind::Operation
     where
-        F: Fn(StepContext, A) -> Fut + Send + 'a,
+        F: Fn(StepContext, A) -> Called<Kind, Fut> + Send + 'a,
         A: Serialize + Clone + Send + 'a,
+        Kind: Asked<'a, Fut>,
         Fut: Future<Output: Recorded> + Send + 'a,
     {
-        Step::claim(&self.shared, name, std::panic::Location::caller(), arguments, call)
+        Kind::ask(self, name, std::panic::Location::caller(), arguments, call)
     }
 }
 

@@ -69,9 +69,9 @@ impl<T> Promise<T> {
     /// }
     /// ```
     pub fn id(&self) -> PromiseId {
-        let (run, key) = (self.shared.id.clone(), self.key.to_string());
-        let token = promise_token(self.shared.seed(), &key);
-        PromiseId::of(&PromiseIdParts { run, key, token })
+        let ((run, seed), key) = (self.shared.told(), self.key.to_string());
+        let token = promise_token(seed, &key);
+        PromiseId::of(&PromiseIdParts { run: run.clone(), key, token })
     }
 
     /// Gives it so long, counted from [`Context::now`](crate::Context::now), across restarts. If nobody has settled it by
@@ -137,7 +137,7 @@ impl<T: DeserializeOwned> Future for Promise<T> {
             }
             Answer::Fired => Poll::Ready(Err(PromiseFailure::TimedOut)),
             // Not for a promise: of which kind an operation is was compared (R9).
-            Answer::Step(_) | Answer::Signal(_) => Poll::Pending,
+            Answer::Step(_) | Answer::Signal(_) | Answer::Child(_) => Poll::Pending,
         }
     }
 }

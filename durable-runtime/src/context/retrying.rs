@@ -88,7 +88,7 @@ where
             // What the code knows of the time, and of chance, is the same on a replay; and so is what is decided.
             let (now, attempt) = (this.shared.now(), *this.attempts);
             let elapsed = now.since(*this.first_failed_at.get_or_insert(now));
-            let chance = jitter(this.shared.seed(), NAME, attempt);
+            let chance = jitter(this.shared.told().1, NAME, attempt);
             let delay = if is_permanent(error) {
                 None
             } else {

@@ -18,6 +18,8 @@ pub(crate) enum Place {
     Run(u64),
     /// In the body of a step of the run with this number.
     Step(u64),
+    /// In a destructor: the code of the run with this number leaves memory, at a place of the engine's choice.
+    Leaving(u64),
 }
 
 /// Marks a stretch of polling; the mark ends with it, also by a panic.
@@ -35,6 +37,11 @@ impl Scope {
     /// The body of a step of run `instance` is polled from here on.
     pub(crate) fn step(instance: u64) -> Self {
         Self { before: CURRENT.with(|current| current.replace(Place::Step(instance))) }
+    }
+
+    /// The code of run `instance` is dropped from here on.
+    pub(crate) fn leaving(instance: u64) -> Self {
+        Self { before: CURRENT.with(|current| current.replace(Place::Leaving(instance))) }
     }
 
     /// The code that is polled here is about to panic, because it used what belongs to another run: that is told to

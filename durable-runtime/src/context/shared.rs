@@ -3,13 +3,17 @@
 
 mod at_work;
 mod chance;
+mod children;
+mod claims;
 mod incoming;
 mod patches;
 mod place;
+mod publications;
 mod timers;
+mod told;
+mod verified;
 mod waits;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -17,6 +21,7 @@ use std::task::Waker;
 
 use parking_lot::Mutex;
 
+use self::children::Children;
 use self::timers::Timers;
 use super::answers::{Arrival, Stop, Wants};
 use super::scope::{Place, Scope};
@@ -28,15 +33,17 @@ use crate::engine::{Counters, Limits};
 use crate::entropy::Entropy;
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Position, RunId};
-use crate::journal::{self, Arguments, CodeId, Event, Operation};
+use crate::journal::{self, CodeId, Event, Operation, Text};
 use crate::payload::Codec;
-use crate::replay::{Answer, Begin, Begun, ClaimNumber, Delivery, Replay, Request};
+use crate::replay::{Answer, Begin, Begun, ClaimNumber, Delivery, Replay};
 use crate::store::Record;
 
 pub(crate) use self::at_work::AtWork;
+pub(crate) use self::children::{ChildRequest, ChildStart};
 pub(crate) use self::incoming::Received;
 use self::incoming::Receivers;
 pub(crate) use self::place::check_name;
+use self::publications::Publication;
 pub(crate) use self::waits::Waits;
 
 /// An append is closed when its frames have this many bytes; the last one may go beyond.
@@ -65,10 +72,14 @@ pub(crate) struct Environment {
 /// the lock is never contended.
 pub(crate) struct RunShared {
     pub(crate) id: RunId,
+    /// The runs that it was forked from, the first one first.
+    lives: Vec<Option<RunId>>,
     /// Tells this life of the run from any other, within the process.
     pub(crate) instance: u64,
     /// Whether the run had left memory; what it replays was counted before.
     is_back: bool,
+    /// What it belongs to; `None` if to itself.
+    correlation: Option<Text>,
     pub(crate) environment: Arc<Environment>,
     /// The bodies of steps that were woken.
     pub(crate) wakes: Arc<BodyWakes>,
@@ -84,8 +95,12 @@ struct State {
     timers: Timers,
     /// Waits for what others send that are awaited and have not been given it.
     receivers: Receivers,
+    /// Runs that the code has asked for.
+    children: Children,
     /// How often the code has asked for chance.
     draws: u64,
+    /// What the code has published and is not recorded.
+    publications: Vec<Publication>,
     outbox: Outbox,
     /// How many records are durable.
     durable: Position,
@@ -132,13 +147,15 @@ impl RunShared {
         wakes: Arc<BodyWakes>,
         replay: Replay,
         origin: &Origin,
+        correlation: Option<Text>,
     ) -> Self {
-        let durable = replay.length();
-        let (is_back, recovered_by, left_at) = match *origin {
-            Origin::New => (false, None, None),
-            Origin::Recovered(code) => (false, Some(code), None),
-            Origin::Woken(code, _) => (true, code, None),
-            Origin::Suspended(Suspension { at }) => (true, None, Some(at)),
+        let (durable, lives) = (replay.length(), replay.lives());
+        let (is_back, recovered_by, left_at, born) = match *origin {
+            Origin::New => (false, None, None, Position(0)),
+            Origin::Recovered(code) => (false, Some(code), None, Position(0)),
+            // It was not suspended before all of them did.
+            Origin::Woken(code, _) => (true, code, None, durable),
+            Origin::Suspended(Suspension { at, born }) => (true, None, Some(at), born),
         };
         let suspending = environment.suspends.then_some(Suspending::back_from(left_at));
         let mut clears = replay.untold();
@@ -153,7 +170,9 @@ impl RunShared {
             waiting: BTreeSet::new(),
             timers: Timers::default(),
             receivers: Receivers::new(),
+            children: Children::new(born),
             draws: 0,
+            publications: Vec::new(),
             // Those for which the run was woken are seen now.
             outbox: Outbox { records: Vec::new(), clears },
             durable,
@@ -167,58 +186,7 @@ impl RunShared {
             halt: None,
             suspending,
         };
-        Self { id, instance, is_back, environment, wakes, state: Mutex::new(state) }
-    }
-
-    /// Claims a key (R4). The second value: whether the arguments are to be [shown](Self::show).
-    pub(crate) fn claim(&self, request: Request) -> (ClaimNumber, bool) {
-        let mut state = self.state.lock();
-        let limit = self.environment.limits.operations;
-        if state.replay.claims() >= limit {
-            state.halt(Halt::new(
-                HaltReason::Limit,
-                Some(Arc::from(&*request.name)),
-                format!("the run has {limit} operations, as many as `Limits::operations` allows: split it, or raise the limit and resume the run"),
-            ));
-            // Not kept: the code may go on claiming without ever waiting. A claim that does not exist never resolves.
-            return (ClaimNumber::MAX, false);
-        }
-        state.slots.push(Slot::default());
-        let claim = state.replay.claim(request);
-        (claim, state.replay.differs(claim))
-    }
-
-    /// Keeps the arguments of the newest claim for the message of a divergence.
-    pub(crate) fn show(&self, claim: ClaimNumber, arguments: Option<Arguments>) {
-        self.state.lock().replay.show(claim, arguments);
-    }
-
-    /// Whether anything is recorded of the claim.
-    pub(crate) fn is_recorded(&self, claim: ClaimNumber) -> bool {
-        self.state.lock().replay.is_recorded(claim)
-    }
-
-    /// Claims a key under a name that may not be one, which is a misuse that halts the run.
-    pub(crate) fn claim_named(&self, request: Request) -> (ClaimNumber, bool) {
-        if let Err(message) = check_name(&request.name) {
-            self.halt(Halt::new(HaltReason::Misuse, None, message));
-        }
-        self.claim(request)
-    }
-
-    /// Gives the newest claim another name. One that can't be, and another claim, are a misuse that halts the run.
-    pub(crate) fn name(&self, claim: ClaimNumber, name: Cow<'static, str>) {
-        let mut state = self.state.lock();
-        if let Err(message) = check_name(&name) {
-            state.halt(Halt::new(HaltReason::Misuse, None, message));
-        } else if !state.replay.rename(claim, name) {
-            let key = state.replay.key(claim);
-            state.halt(Halt::new(
-                HaltReason::Misuse,
-                key,
-                "`.named(…)` came after another operation was claimed: write it directly behind `ctx.run(…)`",
-            ));
-        }
+        Self { id, lives, instance, is_back, correlation, environment, wakes, state: Mutex::new(state) }
     }
 
     /// The operation of a claim, for its record.
@@ -249,7 +217,7 @@ impl RunShared {
     /// The step's present attempt is over: records the fact. The step is then to arrive again.
     pub(crate) fn record(&self, claim: ClaimNumber, event: Event) {
         #[cfg(feature = "testing")]
-        super::director::recorded(&self.environment, &event);
+        super::director::recorded(&self.environment, &self.id, &event);
         let mut state = self.state.lock();
         let timer = state.replay.timer(claim);
         if let Some(position) = state.append(event) {
@@ -308,10 +276,14 @@ impl RunShared {
             if state.awaited.is_empty() {
                 return Wants::Stop(Stop::Diverged(Box::new(state.replay.waits_for_nothing())));
             }
+            if let Some(halt) = state.record_publications(&self.environment) {
+                return Wants::Stop(Stop::Halt(halt));
+            }
             if state.is_to_leave() {
                 return Wants::Suspend;
             }
-            if state.give_next(&self.environment, now) || state.tend_timers(&self.environment, now) {
+            state.tend_children(self, now);
+            if state.give_next(self, now) || state.tend_timers(self, now) {
                 if state.is_to_replay_next() {
                     return Wants::Suspend;
                 }
@@ -350,10 +322,13 @@ impl RunShared {
     /// The driver: the function returned; may it?
     pub(crate) fn end(&self) -> Option<Stop> {
         let mut state = self.state.lock();
-        match state.halt.take() {
-            Some(halt) => Some(Stop::Halt(halt)),
-            None => state.replay.end().map(|divergence| Stop::Diverged(Box::new(divergence))),
+        if let Some(halt) = state.halt.take() {
+            return Some(Stop::Halt(halt));
         }
+        if let Some(divergence) = state.replay.end() {
+            return Some(Stop::Diverged(Box::new(divergence)));
+        }
+        state.record_publications(&self.environment).map(Stop::Halt)
     }
 
     /// The driver: appends a fact of the run itself. `None`, and the run is to be halted, if it can't be.
@@ -409,7 +384,7 @@ impl RunShared {
     /// The driver: the run leaves memory.
     pub(crate) fn suspension(&self) -> Suspension {
         let state = self.state.lock();
-        Suspension { at: state.progress() }
+        Suspension { at: state.progress(), born: state.children.born(state.replay.length()) }
     }
 
     /// The driver: how many records are durable.
@@ -433,19 +408,6 @@ impl RunShared {
         self.state.lock().bodies.values().filter_map(Weak::upgrade).any(|body| body.is_attended())
     }
 
-    /// The verifier: how many operations the code has asked for, and how much of the journal it knows.
-    pub(crate) fn progress(&self) -> (usize, Position) {
-        let state = self.state.lock();
-        (state.replay.claims(), state.replay.delivered())
-    }
-
-    /// The verifier: the keys of the steps that the code waits for, in the order of their claims.
-    pub(crate) fn next_keys(&self) -> Vec<String> {
-        let state = self.state.lock();
-        let awaited = state.slots.iter().zip(0..).filter(|(slot, _)| slot.polled && !slot.closed);
-        awaited.filter_map(|(_, claim)| state.replay.key(claim)).map(|key| key.to_string()).collect()
-    }
-
     /// Whether the code is at a place it has passed before; what it logs was logged then.
     pub(crate) fn is_repeating(&self) -> bool {
         let state = self.state.lock();
@@ -462,7 +424,8 @@ impl State {
         // One that is said to have begun does so, also while the run is to begin nothing more.
         let is_stopping = self.stopping && self.replay.begun(claim) != Begun::Now;
         let is_held = is_stopping || self.halt.is_some() || self.replay.is_diverged() || self.may_leave();
-        if is_held || required > self.durable {
+        // What is published before a step is recorded when the code rests.
+        if is_held || required > self.durable || !self.publications.is_empty() {
             return None;
         }
         match self.replay.begin(claim) {
@@ -478,7 +441,7 @@ impl State {
     /// Whether the run may leave memory once it rests: then no step begins before.
     fn may_leave(&self) -> bool {
         // The body of a step would be lost with the code.
-        let is_free = self.bodies.is_empty() && !self.stopping;
+        let is_free = self.bodies.is_empty() && !self.children.are_to_start() && !self.stopping;
         is_free && self.suspending.as_ref().is_some_and(|suspending| suspending.may_leave_at(self.progress()))
     }
 
@@ -574,6 +537,7 @@ impl State {
             slot.waker = None;
             self.timers.remove(claim);
             self.receivers.remove(&claim);
+            self.children.remove(claim);
             self.awaited.remove(&claim);
         }
     }

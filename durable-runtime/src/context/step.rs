@@ -306,7 +306,7 @@ impl<O> Future for Step<'_, O> {
                     Arrival::Wait => return Poll::Pending,
                     Arrival::Delivered(Answer::Step(outcome)) => return step.resolve(outcome),
                     // Not for a step: of which kind an operation is was compared (R9).
-                    Arrival::Delivered(Answer::Fired | Answer::Signal(_) | Answer::Promise(_)) => {
+                    Arrival::Delivered(Answer::Fired | Answer::Signal(_) | Answer::Promise(_) | Answer::Child(_)) => {
                         step.stage = Stage::Over;
                     }
                     Arrival::Begin { attempt, not_before, begun } => match (not_before, step.interrupted, begun) {
@@ -466,7 +466,9 @@ impl<O> Step<'_, O> {
         });
         #[cfg(feature = "testing")]
         let retry_after = match &self.retry {
-            Some(rule) if rule.is_timed => director::tries_again(environment, &operation.key, attempt, retry_after),
+            Some(rule) if rule.is_timed => {
+                director::tries_again(environment, &self.shared.id, &operation.key, attempt, retry_after)
+            }
             _ => retry_after,
         };
         self.shared.body_ended(self.claim);

@@ -63,6 +63,12 @@ impl StepContext {
         &self.inner.shared.id
     }
 
+    /// What the run belongs to, together with others: what [`Start::correlation_id`](crate::Start::correlation_id) said, else
+    /// the run's own id. For what the step calls, so that what happens there can be found together with the run.
+    pub fn correlation_id(&self) -> &str {
+        self.inner.shared.correlation_id()
+    }
+
     /// The step's key within its run: `charge_card`, or `charge_card#2` for the second of that name.
     pub fn key(&self) -> &str {
         &self.inner.key

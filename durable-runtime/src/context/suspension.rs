@@ -17,6 +17,8 @@ pub(crate) struct Progress {
 #[derive(Debug)]
 pub(crate) struct Suspension {
     pub(super) at: Progress,
+    /// The runs that these first records say it has started exist.
+    pub(super) born: Position,
 }
 
 /// How a run came into memory.

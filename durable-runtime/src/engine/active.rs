@@ -10,7 +10,7 @@ use crate::context::{AtWork, RunShared};
 use crate::error::StartError;
 use crate::halt::Halt;
 use crate::id::RunId;
-use crate::journal::Started;
+use crate::journal::{Parent, Started};
 use crate::payload::Payload;
 use crate::sync::Mutex;
 
@@ -50,6 +50,8 @@ pub(crate) struct Identity {
     pub(crate) function: String,
     pub(crate) input: Payload,
     pub(crate) input_digest: u64,
+    /// The run that has started it, if a run has.
+    pub(crate) parent: Option<Parent>,
 }
 
 impl Identity {
@@ -58,6 +60,7 @@ impl Identity {
             function: started.function.to_string(),
             input: started.input.clone(),
             input_digest: started.input_digest,
+            parent: started.parent.clone(),
         }
     }
 }

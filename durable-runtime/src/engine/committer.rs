@@ -72,6 +72,13 @@ pub(crate) trait Commits: fmt::Debug + Send + Sync {
     /// Queues an append; the answer comes through `link`. The queue holds at most one append per run.
     fn submit(&self, append: Append, link: &Arc<Link>);
 
+    /// Queues the appends of several runs, to share one commit if it takes them all.
+    fn submit_all(&self, appends: Vec<(Append, Arc<Link>)>) {
+        for (append, link) in appends {
+            self.submit(append, &link);
+        }
+    }
+
     /// Writes what is queued, and takes no more. Blocks.
     fn close(&self);
 }
@@ -81,10 +88,26 @@ struct Submission {
     link: Arc<Link>,
 }
 
+/// What is taken at once.
+enum Submitted {
+    One(Submission),
+    Several(Vec<Submission>),
+}
+
+impl Submitted {
+    fn refuse(self) {
+        let refuse = |submission: Submission| submission.link.answer(Err(CommitError::Closed));
+        match self {
+            Self::One(submission) => refuse(submission),
+            Self::Several(submissions) => submissions.into_iter().for_each(refuse),
+        }
+    }
+}
+
 /// Hands appends to the committer thread; dropping it ends the thread once all is written.
 #[derive(Debug)]
 pub(crate) struct Committer {
-    queue: Mutex<Option<Sender<Submission>>>,
+    queue: Mutex<Option<Sender<Submitted>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -99,16 +122,26 @@ impl Committer {
     }
 }
 
+impl Committer {
+    fn send(&self, submitted: Submitted) {
+        let refused = match &*self.queue.lock() {
+            Some(queue) => queue.send(submitted).err().map(|error| error.0),
+            None => Some(submitted),
+        };
+        if let Some(submitted) = refused {
+            submitted.refuse();
+        }
+    }
+}
+
 impl Commits for Committer {
     fn submit(&self, append: Append, link: &Arc<Link>) {
-        let submission = Submission { append, link: Arc::clone(link) };
-        let refused = match &*self.queue.lock() {
-            Some(queue) => queue.send(submission).err().map(|error| error.0),
-            None => Some(submission),
-        };
-        if let Some(submission) = refused {
-            submission.link.answer(Err(CommitError::Closed));
-        }
+        self.send(Submitted::One(Submission { append, link: Arc::clone(link) }));
+    }
+
+    fn submit_all(&self, appends: Vec<(Append, Arc<Link>)>) {
+        let submissions = appends.into_iter().map(|(append, link)| Submission { append, link });
+        self.send(Submitted::Several(submissions.collect()));
     }
 
     fn close(&self) {
@@ -161,7 +194,7 @@ impl Guarded<'_> {
     }
 }
 
-fn serve(store: &dyn Store, queue: &Receiver<Submission>, counters: &Counters) {
+fn serve(store: &dyn Store, queue: &Receiver<Submitted>, counters: &Counters) {
     let mut store = Guarded { store, broken: None };
     let mut untidy = true;
     let mut appends = Vec::new();
@@ -190,10 +223,16 @@ fn serve(store: &dyn Store, queue: &Receiver<Submission>, counters: &Counters) {
         };
         let mut bytes = 0;
         let mut next = Some(first);
-        while let Some(Submission { append, link }) = next {
-            bytes += append.records.iter().map(|record| record.frame.len()).sum::<usize>();
-            appends.push(append);
-            links.push(link);
+        while let Some(submitted) = next {
+            let mut take = |Submission { append, link }: Submission| {
+                bytes += append.records.iter().map(|record| record.frame.len()).sum::<usize>();
+                appends.push(append);
+                links.push(link);
+            };
+            match submitted {
+                Submitted::One(submission) => take(submission),
+                Submitted::Several(submissions) => submissions.into_iter().for_each(take),
+            }
             next = if appends.len() < APPENDS_MAX && bytes < BYTES_MAX { queue.try_recv().ok() } else { None };
         }
         counters.committed(appends.len());

@@ -9,7 +9,9 @@ use tracing::Instrument as _;
 use super::active::Outcome;
 use super::committer::{CommitError, Commits, Link};
 use super::execution::{Execution, RunWaker, Turn};
+use super::followers::Followers;
 use super::incoming::{Answer, Message, NotReceived};
+use super::nursery::{ChildLost, Nursery};
 use super::registry::Returned;
 use super::sleepers::Sleepers;
 use crate::clock::{Sleep, Timestamp};
@@ -26,12 +28,18 @@ use crate::sync::atomic::{AtomicU8, Ordering};
 const STAYS: Duration = Duration::from_secs(1);
 
 /// How a driver is told to stop.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Control {
     request: AtomicU8,
-    /// What the run did not come to yet.
-    inbox: Mutex<Vec<Message>>,
+    /// What the run did not come to yet. `None` when it has ended.
+    inbox: Mutex<Option<Vec<Message>>>,
     pub(crate) waker: Arc<RunWaker>,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self { request: AtomicU8::default(), inbox: Mutex::new(Some(Vec::new())), waker: Arc::default() }
+    }
 }
 
 impl Control {
@@ -47,15 +55,21 @@ impl Control {
         self.waker.wake_by_ref();
     }
 
-    /// Gives the run what somebody has sent.
-    pub(super) fn send(&self, message: Message) {
-        self.inbox.lock().push(message);
+    /// Gives the run what somebody has sent. `false` if it has ended.
+    pub(super) fn send(&self, message: Message) -> bool {
+        let is_open = self.inbox.lock().as_mut().map(|inbox| inbox.push(message)).is_some();
         self.waker.wake_by_ref();
+        is_open
     }
 
     /// What was sent to the run since it was last asked.
     pub(super) fn take_messages(&self) -> Vec<Message> {
-        std::mem::take(&mut *self.inbox.lock())
+        self.inbox.lock().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The run has ended, and takes nothing more; who has sent something asks again.
+    pub(super) fn wind_up(&self) {
+        drop(self.inbox.lock().take());
     }
 
     fn requested(&self) -> Requested {
@@ -79,8 +93,17 @@ enum Requested {
 pub(super) enum Driven {
     /// The run leaves memory for good.
     Over(Outcome),
+    /// The run has ended with this, and has something left to do, until which the store says that it is running.
+    WindsUp(Outcome),
     /// The run is to be read from the store again, and to go on.
     Suspended(Suspension),
+}
+
+/// What a driver waited for, and will not get.
+#[derive(Debug)]
+enum Lost {
+    Append(CommitError),
+    Child(ChildLost),
 }
 
 /// Everything a driver works with.
@@ -100,8 +123,12 @@ pub(crate) struct Driver {
     /// What the store has been told that the run does.
     status: RunStatus,
     sleepers: Arc<Sleepers>,
+    followers: Arc<Followers>,
     /// What wakes it for the run's next timer.
     alarm: Option<(Timestamp, Sleep)>,
+    nursery: Nursery,
+    /// Whether the run has something left to do when it has ended.
+    winds_up: bool,
 }
 
 impl Driver {
@@ -112,6 +139,8 @@ impl Driver {
         committer: Arc<dyn Commits>,
         fence: Fence,
         sleepers: Arc<Sleepers>,
+        followers: Arc<Followers>,
+        nursery: Nursery,
     ) -> Self {
         Self {
             shared: Arc::clone(&execution.shared),
@@ -125,18 +154,23 @@ impl Driver {
             rests: None,
             status: RunStatus::Running,
             sleepers,
+            followers,
             alarm: None,
+            nursery,
+            winds_up: false,
         }
     }
 
     /// Drives the run to its end, to a halt, or until it is told to stop.
     pub(super) async fn drive(self, function: &'static str) -> Driven {
-        let span = tracing::info_span!("run", id = %self.shared.id, function);
+        let correlation_id = self.shared.correlation_id();
+        let span = tracing::info_span!("run", id = %self.shared.id, function, correlation_id);
         self.run().instrument(span).await
     }
 
     async fn run(mut self) -> Driven {
         match self.turns().await {
+            Some(outcome) if self.winds_up => Driven::WindsUp(outcome),
             Some(outcome) => Driven::Over(outcome),
             None => self.suspend().await,
         }
@@ -186,8 +220,11 @@ impl Driver {
                 self.execution.drop_code_silently();
                 return Some(Outcome::Suspended { due });
             }
-            if let Err(error) = self.wait().await {
-                return Some(self.interrupted(&error));
+            self.nursery.start(self.shared.take_child_starts());
+            match self.wait().await {
+                Ok(()) => {}
+                Err(Lost::Append(error)) => return Some(self.interrupted(&error)),
+                Err(Lost::Child(lost)) => return Some(self.child_lost(lost).await),
             }
         }
     }
@@ -256,14 +293,17 @@ impl Driver {
     }
 
     /// Waits until the code wants to be polled, the committer answers, a timer is due, or somebody wants the run to stop.
-    async fn wait(&mut self) -> Result<(), CommitError> {
+    async fn wait(&mut self) -> Result<(), Lost> {
         let control = Arc::clone(&self.control);
         self.set_alarm();
         std::future::poll_fn(|task| {
             control.waker.task.register(task.waker());
             self.link.register(task.waker());
             if let Some(answer) = self.link.take() {
-                return Poll::Ready(self.acknowledged(answer));
+                return Poll::Ready(self.acknowledged(answer).map_err(Lost::Append));
+            }
+            if let Poll::Ready(started) = self.nursery.poll_started(task, &self.shared) {
+                return Poll::Ready(started.map_err(Lost::Child));
             }
             if control.waker.is_woken() || !self.shared.wakes.is_empty() {
                 return Poll::Ready(Ok(()));
@@ -291,6 +331,7 @@ impl Driver {
         fail_point!("run.append.acknowledged");
         self.committing = false;
         self.shared.set_durable(answer?);
+        self.followers.tell(&self.shared.id);
         self.tell_senders();
         Ok(())
     }
@@ -314,8 +355,16 @@ impl Driver {
             Ok(returned) => returned,
             Err(stop) => return self.halt(stop).await,
         };
+        if let Some(outcome) = self.start_children().await {
+            return outcome;
+        }
         let at = self.shared.environment.clock.now().0;
-        let status = if failed { RunStatus::Failed } else { RunStatus::Completed };
+        self.winds_up = self.shared.has_duties(false);
+        let status = match failed {
+            _ if self.winds_up => RunStatus::Running,
+            true => RunStatus::Failed,
+            false => RunStatus::Completed,
+        };
         let kept = Arc::new(result.clone());
         if self.shared.append(Event::Finished(Finished { result, failed, at })).is_none() {
             let halt = Halt::new(HaltReason::Limit, None, "its result can't be recorded");
@@ -330,6 +379,33 @@ impl Driver {
                 Outcome::Finished { result: kept }
             }
             Err(error) => self.interrupted(&error),
+        }
+    }
+
+    /// The function has returned: starts what it has asked for and not waited for. What became of the run, if that can't be
+    /// done.
+    async fn start_children(&mut self) -> Option<Outcome> {
+        while self.shared.has_children_to_start() {
+            if self.control.requested() != Requested::Nothing {
+                return Some(self.stop().await);
+            }
+            if let Err(error) = self.flush(RunStatus::Running).await {
+                return Some(self.interrupted(&error));
+            }
+            self.nursery.start(self.shared.take_child_starts());
+            if let Err(lost) = self.nursery.all_started(&self.shared).await {
+                return Some(self.child_lost(lost).await);
+            }
+        }
+        None
+    }
+
+    /// A run that the code has asked for could not be started.
+    async fn child_lost(&mut self, lost: ChildLost) -> Outcome {
+        match lost {
+            ChildLost::Refused(halt) => self.halt(Stop::Halt(halt)).await,
+            ChildLost::Store(error) => self.interrupted(&CommitError::Store(error)),
+            ChildLost::ShuttingDown => self.stop().await,
         }
     }
 
@@ -353,7 +429,12 @@ impl Driver {
     /// Somebody has cancelled the run, which is appended.
     async fn cancel(&mut self, reason: Arc<str>) -> Outcome {
         self.execution.drop_code();
-        match self.flush(RunStatus::Cancelled).await {
+        // One that comes to be later would not be cancelled.
+        if let Err(ChildLost::Store(error)) = self.nursery.all_started(&self.shared).await {
+            return self.interrupted(&CommitError::Store(error));
+        }
+        self.winds_up = self.shared.has_duties(true);
+        match self.flush(if self.winds_up { RunStatus::Running } else { RunStatus::Cancelled }).await {
             Ok(()) => {
                 tracing::info!(%reason, "run cancelled");
                 Outcome::Cancelled { reason }

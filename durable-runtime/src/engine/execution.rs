@@ -124,6 +124,7 @@ impl Execution {
             call_sites: registration.call_sites,
         };
         let input = started.input.clone();
+        let correlation = started.correlation.clone();
         let mut replay = Replay::of_journal(events).map_err(|illegal| corrupt(&illegal.to_string()))?;
         if change.is_by_key() {
             replay.match_by_key();
@@ -133,7 +134,9 @@ impl Execution {
         let bodies = BodyWakes::new(Waker::from(Arc::new(TaskWaker(Arc::clone(&run_waker)))));
         // One that only left memory has not died.
         let is_new_here = matches!(origin, Origin::New | Origin::Recovered(_));
-        let shared = Arc::new(RunShared::new(run, instance, Arc::clone(environment), bodies, replay, origin));
+        let environment_of_run = Arc::clone(environment);
+        let shared = RunShared::new(run, instance, environment_of_run, bodies, replay, origin, correlation);
+        let shared = Arc::new(shared);
         let limits = environment.limits;
         let code = if is_new_here && recoveries >= limits.recoveries_without_progress.max(1) {
             Err(Halt::new(
@@ -250,10 +253,18 @@ impl Execution {
     /// Drops the code and the bodies of its steps.
     pub(super) fn drop_code(&mut self) {
         let code = std::mem::replace(&mut self.code, Box::pin(std::future::pending()));
+        let _scope = Scope::leaving(self.shared.instance);
         // A destructor of the user's may panic; the run is stopping anyway.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(code))) {
             tracing::warn!(message = message_of(&*panic), "a destructor panicked while the run was stopped");
         }
+    }
+}
+
+impl Drop for Execution {
+    /// Whoever drove it was dropped, because tokio's runtime ends.
+    fn drop(&mut self) {
+        self.drop_code();
     }
 }
 

@@ -6,10 +6,11 @@ use tokio::sync::oneshot;
 
 use super::active::{Identity, Outcome};
 use super::committer::{CommitError, Link};
+use super::recovery::Loaded;
 use super::runs::{Engine, Leaving};
-use crate::clock::Timestamp;
+use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
-use crate::journal;
+use crate::journal::{self, Event};
 use crate::replay::{Incoming, Replay, Sent};
 use crate::store::{Append, Record, RunStatus, StoreError};
 use crate::sync::atomic::Ordering;
@@ -22,6 +23,20 @@ pub(super) type Answer = oneshot::Sender<Result<Sent, NotReceived>>;
 pub(super) struct Message {
     pub(super) incoming: Incoming,
     pub(super) answer: Answer,
+}
+
+/// Where something that was sent has gone.
+enum Handed {
+    /// To the driver of the run, which will tell.
+    Over(oneshot::Receiver<Result<Sent, NotReceived>>),
+    /// The run has ended.
+    Ended,
+    /// The run is in the store only.
+    NotInMemory,
+}
+
+fn broken(error: String) -> NotReceived {
+    NotReceived::Store(StoreError::Broken { first: error })
 }
 
 /// Why a run does not receive what is sent to it.
@@ -37,12 +52,18 @@ impl Engine {
     /// Records what is sent to a run, wherever that is.
     pub(crate) async fn send(self: &Arc<Self>, id: &RunId, incoming: &Incoming) -> Result<Sent, NotReceived> {
         loop {
-            if let Some(told) = self.hand_over(id, incoming)? {
-                match told.await {
+            match self.hand_over(id, incoming)? {
+                Handed::Over(told) => match told.await {
                     Ok(answer) => return answer,
-                    // The run has left memory.
+                    // The run has left memory, or has ended.
                     Err(_) => continue,
+                },
+                // It receives nothing any more.
+                Handed::Ended => {
+                    let loaded = self.load(id).await.map_err(NotReceived::Store)?.ok_or(NotReceived::Unknown)?;
+                    return self.judge(&loaded, incoming).map(|(sent, _)| sent);
                 }
+                Handed::NotInMemory => {}
             }
             let Some(leaving) = self.take(id) else { continue };
             let (engine, run, incoming) = (Arc::clone(self), id.clone(), incoming.clone());
@@ -52,20 +73,32 @@ impl Engine {
     }
 
     /// Gives it to the run's driver, if the run is in memory.
-    fn hand_over(
-        &self,
-        id: &RunId,
-        incoming: &Incoming,
-    ) -> Result<Option<oneshot::Receiver<Result<Sent, NotReceived>>>, NotReceived> {
+    fn hand_over(&self, id: &RunId, incoming: &Incoming) -> Result<Handed, NotReceived> {
         // Under this lock runs leave memory, and drop what they did not come to.
         let runs = self.active.lock();
         if self.stopping.load(Ordering::Acquire) {
             return Err(NotReceived::ShuttingDown);
         }
-        let Some(active) = runs.get(id).filter(|active| !active.is_suspended()) else { return Ok(None) };
+        let Some(active) = runs.get(id).filter(|active| !active.is_suspended()) else {
+            return Ok(Handed::NotInMemory);
+        };
         let (answer, told) = oneshot::channel();
-        active.control.send(Message { incoming: incoming.clone(), answer });
-        Ok(Some(told))
+        let is_open = active.control.send(Message { incoming: incoming.clone(), answer });
+        Ok(if is_open { Handed::Over(told) } else { Handed::Ended })
+    }
+
+    /// What a run that nobody drives makes of it. What is new to one that has ended is an error.
+    fn judge(&self, loaded: &Loaded, incoming: &Incoming) -> Result<(Sent, Replay), NotReceived> {
+        let status = loaded.head.status;
+        let replay =
+            Replay::of_journal(loaded.events.iter().cloned()).map_err(|illegal| broken(illegal.to_string()))?;
+        let is_cancel = matches!(incoming, Incoming::Cancel(_));
+        match replay.judge(incoming, self.environment.limits.signals) {
+            Sent::New | Sent::Conflicts | Sent::TooMany if status.is_over() => Err(NotReceived::Finished(status)),
+            Sent::Again if is_cancel && status != RunStatus::Cancelled => Err(NotReceived::Finished(status)),
+            // Also of a run that has ended: whoever got no answer is told that it had arrived.
+            sent => Ok((sent, replay)),
+        }
     }
 
     /// Records it for a run that nobody has in memory.
@@ -75,72 +108,83 @@ impl Engine {
         id: RunId,
         incoming: Incoming,
     ) -> Result<Sent, NotReceived> {
-        let loaded = self.load(&id).await.map_err(NotReceived::Store)?.ok_or(NotReceived::Unknown)?;
+        let mut loaded = self.load(&id).await.map_err(NotReceived::Store)?.ok_or(NotReceived::Unknown)?;
         if let Some(started) = loaded.started() {
             // For those who start or attach to it meanwhile (R1).
             leaving.active.identity.get_or_init(|| Identity::of(started));
         }
-        let head = loaded.head;
-        if head.status == RunStatus::Suspended {
-            // Whoever waits for its end goes on waiting, whatever becomes of this.
-            leaving.outcome = Outcome::Suspended { due: None };
-        }
-        let is_cancel = matches!(incoming, Incoming::Cancel(_));
-        let broken = |error: String| NotReceived::Store(StoreError::Broken { first: error });
-        let replay = Replay::of_journal(loaded.events).map_err(|illegal| broken(illegal.to_string()))?;
-        let is_over = head.status.is_over();
-        match replay.judge(&incoming, self.environment.limits.signals) {
-            Sent::New | Sent::Conflicts | Sent::TooMany if is_over => return Err(NotReceived::Finished(head.status)),
-            Sent::Again if is_cancel && head.status != RunStatus::Cancelled => {
-                return Err(NotReceived::Finished(head.status));
+        let is_suspended = loaded.head.status == RunStatus::Suspended || self.waits_for_place(&id);
+        // Whoever waits for its end is told, or goes on waiting, whatever becomes of this.
+        leaving.outcome = if is_suspended { Outcome::Suspended { due: None } } else { self.recorded_outcome(&loaded) };
+        // It was not recovered yet, and recovery may just have passed it by, because it is here.
+        let is_passed_by = !is_suspended && loaded.head.status == RunStatus::Running && self.stuck(&id).is_none();
+        let (sent, winds_up) = match self.append_incoming(&mut loaded, &incoming).await {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                if loaded.winds_up {
+                    self.wind_up_later(leaving);
+                } else if let (NotReceived::Store(error), true) = (&error, is_passed_by) {
+                    leaving.outcome = Outcome::Halted(Halt::new(HaltReason::Storage, None, error.to_string()));
+                }
+                return Err(error);
             }
-            Sent::New => {}
-            // Also of a run that has ended: whoever got no answer is told that it had arrived.
-            sent => return Ok(sent),
-        }
-        let (cancelled, status) = match &incoming {
-            Incoming::Cancel(cancel) => (Some(Arc::from(&*cancel.reason)), RunStatus::Cancelled),
-            Incoming::Signal(_) | Incoming::Promise { .. } => (None, head.status),
         };
-        let event = incoming.into_event();
-        let at = Timestamp(event.at());
+        match &incoming {
+            Incoming::Cancel(cancel) if sent == Sent::New => {
+                self.stuck.lock().remove(&id);
+                leaving.outcome = Outcome::Cancelled { reason: cancel.reason.as_str().into() };
+                if winds_up {
+                    self.wind_up_later(leaving);
+                }
+            }
+            // One that has not begun is not woken for it. What waits for its place goes on when it has that.
+            _ if is_suspended => {
+                let due = loaded.events.last().and_then(Event::due).filter(|_| sent == Sent::New && loaded.has_begun());
+                let is_woken = loaded.head.status == RunStatus::Suspended;
+                leaving.outcome = Outcome::Suspended { due: due.filter(|_| is_woken) };
+            }
+            _ if is_passed_by => drop(self.go_on_alone(leaving, loaded)),
+            _ if loaded.winds_up => self.wind_up_later(leaving),
+            _ => {}
+        }
+        Ok(sent)
+    }
+
+    /// Records it behind what a run has, and whether the run then has something left to do though it has ended.
+    async fn append_incoming(&self, loaded: &mut Loaded, incoming: &Incoming) -> Result<(Sent, bool), NotReceived> {
+        let (sent, replay) = self.judge(loaded, incoming)?;
+        let winds_up = replay.parent().is_some_and(|parent| parent.attached) || replay.has_open_children();
+        if sent != Sent::New {
+            return Ok((sent, winds_up));
+        }
+        let status = match incoming {
+            Incoming::Cancel(_) if winds_up => RunStatus::Running,
+            Incoming::Cancel(_) => RunStatus::Cancelled,
+            Incoming::Signal(_) | Incoming::Promise { .. } | Incoming::Child(_) => loaded.head.status,
+        };
+        let event = replay.event_of(incoming.clone()).ok_or_else(|| broken("there is nothing to record".to_owned()))?;
+        #[cfg(feature = "testing")]
+        crate::context::director::recorded(&self.environment, &loaded.head.run, &event);
+        let due = event.due().filter(|_| loaded.has_begun());
         let frame = journal::encode(&event).map_err(|error| broken(error.to_string()))?;
         let append = Append {
-            run: id.clone(),
-            expected: head.length,
-            fence: head.fence,
-            records: vec![Record { frame, due: event.due() }],
+            run: loaded.head.run.clone(),
+            expected: loaded.head.length,
+            fence: loaded.head.fence,
+            records: vec![Record { frame, due }],
             clears: Vec::new(),
             status,
         };
         let link = Arc::new(Link::default());
         fail_point!("incoming.append.unsubmitted");
         self.committer.submit(append, &link);
-        link.wait().await.map_err(|error| match error {
+        loaded.head.length = link.wait().await.map_err(|error| match error {
             CommitError::Store(error) => NotReceived::Store(error),
             CommitError::Refused(refused) => broken(refused.to_string()),
             CommitError::Closed => NotReceived::ShuttingDown,
         })?;
         fail_point!("incoming.append.durable");
-        if let Some(reason) = cancelled {
-            self.stuck.lock().remove(&id);
-            leaving.outcome = Outcome::Cancelled { reason };
-            return Ok(Sent::New);
-        }
-        match head.status {
-            // It is due, and woken as one whose time has come.
-            RunStatus::Suspended => leaving.outcome = Outcome::Suspended { due: Some(at) },
-            RunStatus::Running if self.stuck(&id).is_none() => {
-                drop(leaving);
-                // It was not recovered yet, and recovery may just have passed it by.
-                self.recover_alone(&id).await.map_err(NotReceived::Store)?;
-            }
-            RunStatus::Running
-            | RunStatus::Halted
-            | RunStatus::Completed
-            | RunStatus::Failed
-            | RunStatus::Cancelled => {}
-        }
-        Ok(Sent::New)
+        loaded.events.push(event);
+        Ok((sent, winds_up))
     }
 }

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use super::active::{Active, Identity, Outcome, Phase};
 use super::committer::{CommitError, Link};
 use super::registry::Registration;
-use super::runs::{Engine, Leaving, recovered_by, shut_down};
+use super::runs::{Engine, Leaving, NotTaken, recovered_by, shut_down};
 use super::sound;
+use crate::clock::Timestamp;
+use crate::context::Origin;
 use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
 use crate::journal::{self, Event, Started};
@@ -30,6 +32,8 @@ pub struct Recovery {
 pub(crate) struct Loaded {
     pub(crate) head: RunHead,
     pub(crate) events: Vec<Event>,
+    /// Whether it has ended and has something left to do, until which the store says that it is running.
+    pub(crate) winds_up: bool,
 }
 
 impl Loaded {
@@ -40,10 +44,16 @@ impl Loaded {
             _ => None,
         }
     }
+
+    /// Whether the run's code may be polled: it was not to begin later, or has begun.
+    pub(crate) fn has_begun(&self) -> bool {
+        let begins_later = self.started().is_some_and(Started::begins_later);
+        !begins_later || self.events.iter().any(|event| matches!(event, Event::Begun { .. }))
+    }
 }
 
 /// What became of a run that recovery came to.
-enum Recovered {
+pub(super) enum Recovered {
     Continued,
     /// It is active, or not unfinished any more.
     NothingToDo,
@@ -84,6 +94,7 @@ impl Engine {
             tracing::error!(%run, %halt, "an unfinished run was not continued");
         }
         self.watch_sleepers();
+        self.prune_regularly();
         Ok(recovery)
     }
 
@@ -113,18 +124,18 @@ impl Engine {
             runs.insert(id.clone(), Arc::clone(&active));
             active
         };
-        let leaving = self.leaving(&active, Outcome::Stopped);
+        let mut leaving = self.leaving(&active, Outcome::Stopped);
         let halt = match load(store, id) {
-            Ok(Some(loaded)) if !self.is_to_go_on(loaded.head.status) => return Ok(Recovered::NothingToDo),
-            Ok(Some(loaded)) => match self.code_of(&loaded) {
-                Ok(registration) => {
-                    fail_point!("recovery.run.found");
-                    self.environment.counters.recovered();
-                    self.adopt(leaving, registration, loaded);
-                    return Ok(Recovered::Continued);
+            Ok(Some(loaded)) if loaded.winds_up => {
+                if let Some(started) = loaded.started() {
+                    active.identity.get_or_init(|| Identity::of(started));
                 }
-                Err(halt) => halt,
-            },
+                leaving.outcome = self.recorded_outcome(&loaded);
+                self.wind_up_later(leaving);
+                return Ok(Recovered::NothingToDo);
+            }
+            Ok(Some(loaded)) if !self.is_to_go_on(&loaded) => return Ok(Recovered::NothingToDo),
+            Ok(Some(loaded)) => return Ok(self.go_on_alone(leaving, loaded)),
             Ok(None) => return Ok(Recovered::NothingToDo),
             Err(error @ StoreError::Corrupt { .. }) => Halt::new(HaltReason::Corrupt, None, error.to_string()),
             Err(error) => return Err(error),
@@ -133,8 +144,25 @@ impl Engine {
         Ok(Recovered::Skipped(halt))
     }
 
+    /// Continues an unfinished run that nobody has, if this program can.
+    pub(super) fn go_on_alone(self: &Arc<Self>, mut leaving: Leaving, loaded: Loaded) -> Recovered {
+        match self.code_of(&loaded) {
+            Ok(registration) => {
+                fail_point!("recovery.run.found");
+                self.environment.counters.recovered();
+                self.adopt(leaving, registration, loaded);
+                Recovered::Continued
+            }
+            Err(halt) => {
+                // Leaving memory for this reason, it is stuck.
+                leaving.outcome = Outcome::Halted(halt.clone());
+                Recovered::Skipped(halt)
+            }
+        }
+    }
+
     /// The function that a stored run executes.
-    pub(super) fn code_of(&self, loaded: &Loaded) -> Result<&'static Registration, Halt> {
+    pub(crate) fn code_of(&self, loaded: &Loaded) -> Result<&'static Registration, Halt> {
         let Some(started) = loaded.started() else {
             return Err(Halt::new(HaltReason::Corrupt, None, "the journal does not begin with Started"));
         };
@@ -148,39 +176,100 @@ impl Engine {
         })
     }
 
-    fn adopt(self: &Arc<Self>, leaving: Leaving, registration: &'static Registration, loaded: Loaded) {
+    pub(super) fn adopt(self: &Arc<Self>, mut leaving: Leaving, registration: &'static Registration, loaded: Loaded) {
         let (engine, active) = (Arc::clone(self), Arc::clone(&leaving.active));
-        let permits = Arc::clone(&self.permits);
         if let Some(started) = loaded.started() {
             active.identity.get_or_init(|| Identity::of(started));
         }
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            // Beyond the limit, recovered runs wait for their turn instead of being refused.
+            self.wait_for_place(active.id.clone());
+            leaving.outcome = Outcome::Suspended { due: None };
+            return;
+        };
         active.phase.send_replace(Phase::Running);
         self.spawn(leaving, async move {
-            // Beyond the limit, recovered runs wait for their turn instead of being refused.
-            let _permit = permits.acquire_owned().await;
+            let _permit = permit;
             engine.drive(&active, registration, loaded, recovered_by(registration)).await
         });
     }
 
+    /// Lets a run that is in the store, and to go on, do so when there is a place for it among the active ones. Until then nobody
+    /// has it in memory, so that what others send to it is recorded.
+    pub(super) fn wait_for_place(self: &Arc<Self>, id: RunId) {
+        self.waiting.lock().insert(id.clone());
+        let engine = Arc::clone(self);
+        self.tasks.spawn(async move {
+            loop {
+                let left = engine.left.notified();
+                let mut left = std::pin::pin!(left);
+                left.as_mut().enable();
+                let Ok(permit) = Arc::clone(&engine.permits).acquire_owned().await else { return };
+                if engine.stopping.load(Ordering::Acquire) {
+                    return;
+                }
+                if let Some(leaving) = engine.take(&id) {
+                    engine.waiting.lock().remove(&id);
+                    let (here, active) = (Arc::clone(&engine), Arc::clone(&leaving.active));
+                    engine.spawn(leaving, async move {
+                        let _permit = permit;
+                        here.go_on(&active).await
+                    });
+                    return;
+                }
+                // Somebody has it for a moment.
+                drop(permit);
+                left.await;
+            }
+        });
+    }
+
+    /// Whether the run waits for a place among the active ones.
+    pub(super) fn waits_for_place(&self, id: &RunId) -> bool {
+        self.waiting.lock().contains(id)
+    }
+
+    /// Drives a run that has waited for its place.
+    async fn go_on(self: &Arc<Self>, active: &Arc<Active>) -> Outcome {
+        let loaded = match self.load(&active.id).await {
+            Ok(Some(loaded)) => loaded,
+            Ok(None) => return Outcome::Stopped,
+            Err(error) => {
+                let is_corrupt = matches!(error, StoreError::Corrupt { .. });
+                let reason = if is_corrupt { HaltReason::Corrupt } else { HaltReason::Storage };
+                return Outcome::Halted(Halt::new(reason, None, error.to_string()));
+            }
+        };
+        if let Some(suspended) = self.suspended(active, &loaded) {
+            return suspended;
+        }
+        if !self.is_to_go_on(&loaded) {
+            return self.recorded_outcome(&loaded);
+        }
+        match self.code_of(&loaded) {
+            Ok(registration) => {
+                // A run of which nothing is recorded but what others have sent has not begun.
+                let is_new = matches!(journal::last_of(&loaded.events), Some(Event::Started(_)));
+                let origin = if is_new { Origin::New } else { recovered_by(registration) };
+                self.drive(active, registration, loaded, origin).await
+            }
+            Err(halt) => Outcome::Halted(halt),
+        }
+    }
+
     /// Lets a halted run, or one that this process could not continue, go on.
     pub(crate) async fn resume(self: &Arc<Self>, id: &RunId) -> Result<(), ResumeRefused> {
-        let active = {
-            let mut runs = self.active.lock();
-            if self.stopping.load(Ordering::Acquire) {
-                return Err(ResumeRefused::ShuttingDown);
-            }
-            if runs.contains_key(id) {
-                return Err(ResumeRefused::Running);
-            }
-            let active = Active::new(id.clone());
-            runs.insert(id.clone(), Arc::clone(&active));
-            active
-        };
+        let mut leaving = self.take_when_left(id).await?;
         let engine = Arc::clone(self);
-        let leaving = self.leaving(&active, Outcome::Stopped);
         self.to_the_end(async move {
-            let (registration, loaded) = engine.prepare_resume(&active.id).await?;
-            engine.stuck.lock().remove(&active.id);
+            let (registration, loaded) = engine.prepare_resume(&leaving.active.id).await?;
+            engine.stuck.lock().remove(&leaving.active.id);
+            if !loaded.has_begun() {
+                let due = loaded.started().and_then(|started| started.not_before).map(Timestamp);
+                leaving.outcome = Outcome::Suspended { due };
+                drop(leaving);
+                return Ok(());
+            }
             engine.adopt(leaving, registration, loaded);
             Ok(())
         })
@@ -195,7 +284,7 @@ impl Engine {
             RunStatus::Completed | RunStatus::Failed | RunStatus::Cancelled => {
                 return Err(ResumeRefused::Finished(loaded.head.status));
             }
-            status if self.is_to_go_on(status) || (status.is_unfinished() && self.stuck(id).is_some()) => {
+            status if self.is_to_go_on(&loaded) || (status.is_unfinished() && self.stuck(id).is_some()) => {
                 return Ok((registration, loaded));
             }
             RunStatus::Running | RunStatus::Suspended => return Err(ResumeRefused::Running),
@@ -226,6 +315,16 @@ impl Engine {
         loaded.head.length = length;
         loaded.head.fence = fence;
         Ok((registration, loaded))
+    }
+}
+
+impl From<NotTaken> for ResumeRefused {
+    fn from(refused: NotTaken) -> Self {
+        match refused {
+            NotTaken::Running => Self::Running,
+            NotTaken::ShuttingDown => Self::ShuttingDown,
+            NotTaken::Store(error) => Self::Store(error),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The engine: which runs are active, how they come to be, and how they are stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 
@@ -11,19 +11,22 @@ use super::active::{Active, Identity, Outcome, Phase};
 use super::committer::{CommitError, Commits, Link};
 use super::driver::{Driven, Driver};
 use super::execution::{Execution, corrupt};
+use super::followers::Followers;
+use super::nursery::Nursery;
+use super::pruning::Pruning;
 use super::recovery::{Loaded, load};
 use super::registry::{Registration, Registry};
 use super::sleepers::Sleepers;
+use super::sound;
 use super::tasks::Tasks;
 use crate::context::{AtWork, Environment, Origin};
 use crate::error::StartError;
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Fence, Position, RunId};
-use crate::journal::{self, CodeId, Event, Halted, Started};
+use crate::journal::{self, CodeId, Event, Halted};
 use crate::panics::message_of;
-use crate::payload::Payload;
 use crate::replay::Stage;
-use crate::store::{Append, Record, Refused, RunHead, RunStatus, Store, StoreError};
+use crate::store::{Refused, RunHead, RunStatus, Store, StoreError};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{JoinError, Mutex};
 
@@ -40,10 +43,15 @@ pub(crate) struct Engine {
     /// Unfinished runs that this process can't continue, with the reason; the journal says they are running.
     pub(super) stuck: Mutex<BTreeMap<RunId, Halt>>,
     pub(super) permits: Arc<Semaphore>,
+    /// Runs that wait for one of those.
+    pub(super) waiting: Mutex<BTreeSet<RunId>>,
     pub(super) stopping: AtomicBool,
-    left: Notify,
+    pub(super) left: Notify,
     pub(super) sleepers: Arc<Sleepers>,
+    pub(super) pruning: Arc<Pruning>,
+    pub(super) followers: Arc<Followers>,
     pub(super) tasks: Tasks,
+    this: Weak<Self>,
 }
 
 impl Engine {
@@ -55,7 +63,8 @@ impl Engine {
         tasks: Tasks,
     ) -> Arc<Self> {
         let permits = environment.limits.active_runs.clamp(1, Semaphore::MAX_PERMITS);
-        Arc::new(Self {
+        Arc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
             environment: Arc::new(environment),
             registry,
             store: Arc::new(RwLock::new(Some(store))),
@@ -63,9 +72,12 @@ impl Engine {
             active: Mutex::default(),
             stuck: Mutex::default(),
             permits: Arc::new(Semaphore::new(permits)),
+            waiting: Mutex::default(),
             stopping: AtomicBool::new(false),
             left: Notify::new(),
             sleepers: Arc::default(),
+            pruning: Arc::default(),
+            followers: Arc::default(),
             tasks,
         })
     }
@@ -86,83 +98,41 @@ impl Engine {
         self.stuck.lock().get(id).cloned()
     }
 
-    /// Starts a run, or finds the one that has the id (R1). The caller then waits for [`Active::attached`].
-    pub(crate) fn start(
+    /// Waits until it is recorded that the run exists, and drives it; or finds what the store has under its id.
+    pub(super) async fn begin(
         self: &Arc<Self>,
-        id: RunId,
+        active: &Arc<Active>,
         registration: &'static Registration,
-        input: Payload,
-        input_digest: u64,
-    ) -> Result<Watched, StartError> {
-        let mut runs = self.active.lock();
-        if let Some(active) = runs.get(&id) {
-            return Ok(Watched::new(active));
-        }
-        // Checked under the lock that shutting down takes: no run slips in behind it.
-        if self.stopping.load(Ordering::Acquire) {
-            return Err(StartError::ShuttingDown { run: id });
-        }
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            return Err(StartError::TooManyActiveRuns { run: id, limit: self.environment.limits.active_runs });
-        };
-        let active = Active::new(id.clone());
-        let watched = Watched::new(&active);
-        runs.insert(id, Arc::clone(&active));
-        drop(runs);
-        let started = Started {
-            function: registration.name.into(),
-            version: registration.version,
-            fingerprint: registration.fingerprint,
-            input,
-            input_digest,
-            at: self.environment.clock.now().0,
-            patches: self.registry.patches().map(Into::into).collect(),
-            seed: self.environment.entropy.seed(),
-        };
-        let ended = StoreError::Broken { first: "the tokio runtime it was opened in has ended".to_owned() };
-        let not_started = StartError::Store { run: active.id.clone(), source: ended };
-        self.spawn(self.leaving(&active, Outcome::NotStarted(not_started)), {
-            let (engine, active) = (Arc::clone(self), Arc::clone(&active));
-            async move {
-                let _permit = permit;
-                engine.begin(&active, registration, started).await
-            }
-        });
-        Ok(watched)
-    }
-
-    /// Records that the run exists, and drives it; or finds what the store has under its id.
-    async fn begin(&self, active: &Arc<Active>, registration: &'static Registration, started: Started) -> Outcome {
+        event: Event,
+        link: &Link,
+        has_place: bool,
+    ) -> Outcome {
         let failed = |source| Outcome::NotStarted(StartError::Store { run: active.id.clone(), source });
-        let event = Event::Started(started);
-        let frame = match journal::encode(&event) {
-            Ok(frame) => frame,
-            Err(error) => {
-                return Outcome::Halted(Halt::new(HaltReason::Limit, None, error.to_string()));
-            }
-        };
-        let link = Arc::new(Link::default());
-        let append = Append {
-            run: active.id.clone(),
-            expected: Position(0),
-            fence: Fence(1),
-            records: vec![Record { frame, due: None }],
-            clears: Vec::new(),
-            status: RunStatus::Running,
-        };
-        fail_point!("run.start.unsubmitted");
-        self.committer.submit(append, &link);
         match link.wait().await {
             Ok(_) => {
                 fail_point!("run.start.durable");
                 self.environment.counters.started();
+                if let Event::Started(started) = &event
+                    && started.begins_later()
+                {
+                    active.identity.get_or_init(|| Identity::of(started));
+                    return Outcome::Suspended { due: event.due() };
+                }
                 let head = RunHead {
                     run: active.id.clone(),
                     status: RunStatus::Running,
                     length: Position(1),
                     fence: Fence(0),
                 };
-                self.drive(active, registration, Loaded { head, events: vec![event] }, Origin::New).await
+                let loaded = Loaded { head, events: vec![event], winds_up: false };
+                if !has_place {
+                    if let Some(started) = loaded.started() {
+                        active.identity.get_or_init(|| Identity::of(started));
+                    }
+                    self.wait_for_place(active.id.clone());
+                    return Outcome::Suspended { due: None };
+                }
+                self.drive(active, registration, loaded, Origin::New).await
             }
             Err(CommitError::Refused(Refused::WrongPosition { .. } | Refused::StaleFence { .. })) => {
                 match self.load(&active.id).await {
@@ -171,7 +141,7 @@ impl Engine {
                             active.identity.get_or_init(|| Identity::of(started));
                         }
                         // Recorded by a start that was not acknowledged, and so not driven by anyone.
-                        if self.is_to_go_on(loaded.head.status)
+                        if self.is_to_go_on(&loaded)
                             && self.stuck(&active.id).is_none()
                             && let Ok(registration) = self.code_of(&loaded)
                         {
@@ -238,7 +208,7 @@ impl Engine {
 
     /// Drives a run whose journal is at hand.
     pub(super) async fn drive(
-        &self,
+        self: &Arc<Self>,
         active: &Arc<Active>,
         registration: &'static Registration,
         loaded: Loaded,
@@ -263,9 +233,19 @@ impl Engine {
             *active.shared.lock() = Arc::downgrade(&execution.shared);
             active.phase.send_replace(Phase::Running);
             let (control, committer) = (Arc::clone(&active.control), Arc::clone(&self.committer));
-            let sleepers = Arc::clone(&self.sleepers);
-            match Driver::new(execution, control, committer, fence, sleepers).drive(registration.name).await {
+            let (sleepers, followers) = (Arc::clone(&self.sleepers), Arc::clone(&self.followers));
+            let nursery = Nursery::new(Weak::clone(&self.this));
+            let driver = Driver::new(execution, control, committer, fence, sleepers, followers, nursery);
+            match driver.drive(registration.name).await {
                 Driven::Over(outcome) => return outcome,
+                Driven::WindsUp(outcome) => {
+                    // As it is over if that fails.
+                    if matches!(outcome, Outcome::Finished { .. } | Outcome::Cancelled { .. }) {
+                        active.control.wind_up();
+                        self.wind_up(&active.id).await;
+                    }
+                    return outcome;
+                }
                 Driven::Suspended(suspension) => origin = Origin::Suspended(suspension),
             }
             events = match self.load(&active.id).await {
@@ -279,40 +259,73 @@ impl Engine {
         }
     }
 
-    /// Deletes a run that is neither active nor suspended. `None` if it is.
-    pub(crate) async fn delete(self: &Arc<Self>, id: &RunId) -> Option<Result<bool, StoreError>> {
-        let active = {
-            let mut runs = self.active.lock();
-            if runs.contains_key(id) {
-                return None;
-            }
-            // Nobody starts or resumes the run while it is being deleted.
-            let active = Active::new(id.clone());
-            runs.insert(id.clone(), Arc::clone(&active));
-            active
-        };
+    /// Deletes a run that is neither active nor suspended, and for which no other one waits.
+    pub(crate) async fn delete(self: &Arc<Self>, id: &RunId) -> Result<bool, DeleteRefused> {
+        self.delete_if(id, |_| Ok(true)).await
+    }
+
+    /// As [`delete`](Self::delete), if that is so while nobody can start or resume it.
+    pub(super) async fn delete_if(
+        self: &Arc<Self>,
+        id: &RunId,
+        is_to_go: impl FnOnce(&dyn Store) -> Result<bool, StoreError> + Send + 'static,
+    ) -> Result<bool, DeleteRefused> {
+        // Nobody starts or resumes the run while it is being deleted.
+        let leaving = self.take_when_left(id).await?;
         let engine = Arc::clone(self);
-        let leaving = self.leaving(&active, Outcome::Stopped);
         let deleted = self.to_the_end(async move {
-            let run = active.id.clone();
+            let run = leaving.active.id.clone();
             let are_watched = engine.sleepers.are_watched();
             let delete = move |store: &dyn Store| {
                 let is_suspended = |head: RunHead| head.status == RunStatus::Suspended;
                 // One that can't be read may be deleted.
                 if are_watched && store.head(&run).ok().flatten().is_some_and(is_suspended) {
-                    return Ok(None);
+                    return Ok(Err(DeleteRefused::Running));
                 }
-                store.delete(&run).map(Some)
+                if let Some(parent) = awaited_by(store, &run)? {
+                    return Ok(Err(DeleteRefused::Awaited { parent }));
+                }
+                if is_to_go(store)? { store.delete(&run).map(Ok) } else { Ok(Ok(false)) }
             };
             let deleted = engine.blocking(delete).await;
             fail_point!("run.delete.done");
-            if deleted.is_ok() {
-                engine.stuck.lock().remove(&active.id);
+            if let Ok(Ok(_)) = deleted {
+                engine.stuck.lock().remove(&leaving.active.id);
+            }
+            if let Ok(Ok(true)) = deleted {
+                engine.followers.part_with(&leaving.active.id);
             }
             drop(leaving);
             deleted
         });
-        deleted.await.unwrap_or_else(Err).transpose()
+        deleted.await.and_then(|deleted| deleted).unwrap_or_else(|error| Err(DeleteRefused::Store(error)))
+    }
+
+    /// Makes the run an active one, for who resumes or deletes it. One that has ended or is halted, as everybody can see, and is
+    /// about to leave memory, is waited for.
+    pub(super) async fn take_when_left(self: &Arc<Self>, id: &RunId) -> Result<Leaving, NotTaken> {
+        loop {
+            let mut watched = {
+                let mut runs = self.active.lock();
+                if self.stopping.load(Ordering::Acquire) {
+                    return Err(NotTaken::ShuttingDown);
+                }
+                let Some(active) = runs.get(id) else {
+                    let active = Active::new(id.clone());
+                    runs.insert(id.clone(), Arc::clone(&active));
+                    drop(runs);
+                    return Ok(self.leaving(&active, Outcome::Stopped));
+                };
+                Watched::new(active)
+            };
+            let run = id.clone();
+            let may_be_active = |ends| sound::decode_ends(ends).map_or(true, |ends| ends.head.status.is_unfinished());
+            let ends = self.blocking(move |store| store.ends(&run)).await.map_err(NotTaken::Store)?;
+            if ends.is_some_and(may_be_active) {
+                return Err(NotTaken::Running);
+            }
+            let _ = watched.phases.changed().await;
+        }
     }
 
     /// Does something in a task of its own: a caller that stops waiting for it must not leave a run behind in
@@ -354,7 +367,8 @@ impl Engine {
         *active.shared.lock() = Weak::new();
         fail_point!("run.leave.untold");
         if let Outcome::Suspended { due } = outcome {
-            if active.phase.receiver_count() > 0 && !self.stopping.load(Ordering::Acquire) {
+            let is_watched = active.phase.receiver_count() > 0 || self.waits_for_place(&active.id);
+            if is_watched && !self.stopping.load(Ordering::Acquire) {
                 active.phase.send_replace(Phase::Suspended);
             } else {
                 active.phase.send_replace(Phase::Over(Outcome::Stopped));
@@ -370,6 +384,7 @@ impl Engine {
             self.sleepers.let_go();
         }
         drop(runs);
+        self.followers.tell(&active.id);
         self.left.notify_waiters();
     }
 
@@ -405,6 +420,8 @@ impl Engine {
             !is_suspended
         });
         self.sleepers.stop();
+        self.pruning.stop();
+        self.followers.tell_all();
         self.left.notify_waiters();
     }
 
@@ -436,6 +453,45 @@ impl Engine {
             tracing::error!(%error, "closing the store failed");
         }
     }
+}
+
+/// Why a run is not there for who would resume or delete it.
+#[derive(Debug)]
+pub(crate) enum NotTaken {
+    /// Or suspended.
+    Running,
+    ShuttingDown,
+    Store(StoreError),
+}
+
+/// Why a run was not deleted.
+#[derive(Debug)]
+pub(crate) enum DeleteRefused {
+    Running,
+    ShuttingDown,
+    Awaited { parent: RunId },
+    Store(StoreError),
+}
+
+impl From<NotTaken> for DeleteRefused {
+    fn from(refused: NotTaken) -> Self {
+        match refused {
+            NotTaken::Running => Self::Running,
+            NotTaken::ShuttingDown => Self::ShuttingDown,
+            NotTaken::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// The run that waits for the end of this one, and was not told of it.
+fn awaited_by(store: &dyn Store, id: &RunId) -> Result<Option<RunId>, StoreError> {
+    // One that can't be read may be deleted.
+    let Ok(Some(_)) = store.head(id).map(|head| head.filter(|head| !head.status.is_over())) else { return Ok(None) };
+    let Ok(Some(loaded)) = load(store, id) else { return Ok(None) };
+    let parent = loaded.started().and_then(|started| started.parent.as_ref()).filter(|parent| parent.attached);
+    let Some(parent) = parent else { return Ok(None) };
+    let Ok(parent) = RunId::new(&*parent.run) else { return Ok(None) };
+    Ok(store.head(&parent)?.filter(|head| !head.status.is_over()).map(|_| parent))
 }
 
 /// An active run, and what becomes of it: as long as somebody watches it, it stays among the active ones, also while it

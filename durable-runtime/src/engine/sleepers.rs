@@ -13,8 +13,8 @@ use crate::clock::{Clock, Timestamp};
 use crate::context::Origin;
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Position, RunId};
-use crate::journal::{CodeId, Event};
-use crate::store::{Append, DueTimer, RunHead, RunStatus, StoreError};
+use crate::journal::{self, CodeId, Event};
+use crate::store::{Append, DueTimer, Record, RunStatus, StoreError};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
@@ -88,6 +88,16 @@ enum Looked {
     Stops,
 }
 
+/// What becomes of a run that is woken.
+#[derive(Debug, Clone, Copy)]
+enum Becomes {
+    Running,
+    /// It was to begin later, and does.
+    Begun,
+    /// It is to begin then, and not yet.
+    Suspended(Timestamp),
+}
+
 impl Engine {
     /// Begins to wake suspended runs, unless that was begun.
     pub(super) fn watch_sleepers(self: &Arc<Self>) {
@@ -100,7 +110,8 @@ impl Engine {
     /// Keeps a run among the active ones for whoever waits for its end, if it was suspended when it was loaded and still
     /// is.
     pub(crate) async fn watch_suspended(self: &Arc<Self>, loaded: &Loaded) -> Result<Option<Watched>, StoreError> {
-        if loaded.head.status != RunStatus::Suspended || !self.sleepers.are_watched() {
+        let is_kept = self.sleepers.are_watched() || !loaded.has_begun();
+        if loaded.head.status != RunStatus::Suspended || !is_kept {
             return Ok(None);
         }
         let Some(mut leaving) = self.take(&loaded.head.run) else { return Ok(None) };
@@ -118,18 +129,18 @@ impl Engine {
 
     /// What becomes of an active run that turns out to be suspended: nothing, before what it waits for comes.
     pub(super) fn suspended(&self, active: &Active, loaded: &Loaded) -> Option<Outcome> {
-        let is_suspended = loaded.head.status == RunStatus::Suspended && self.stuck(&active.id).is_none();
+        let is_suspended = loaded.head.status == RunStatus::Suspended || self.waits_for_place(&active.id);
+        let is_suspended = is_suspended && self.stuck(&active.id).is_none();
         let started = loaded.started().filter(|_| is_suspended)?;
         active.identity.get_or_init(|| Identity::of(started));
         Some(Outcome::Suspended { due: None })
     }
 
-    /// Whether a run of this status that is not in memory is to be driven: not a suspended one, which is woken when its
-    /// time comes.
-    pub(super) fn is_to_go_on(&self, status: RunStatus) -> bool {
-        match status {
+    /// Whether a run that is not in memory is to be driven: not a suspended one, which is woken when its time comes.
+    pub(super) fn is_to_go_on(&self, loaded: &Loaded) -> bool {
+        match loaded.head.status {
             RunStatus::Running => true,
-            RunStatus::Suspended => !self.sleepers.are_watched(),
+            RunStatus::Suspended => !self.sleepers.are_watched() && loaded.has_begun(),
             RunStatus::Halted | RunStatus::Completed | RunStatus::Failed | RunStatus::Cancelled => false,
         }
     }
@@ -204,33 +215,42 @@ impl Engine {
     }
 
     /// Records that a suspended run has work to do, because of the records that are due, and drives it.
-    async fn wake(&self, active: &Arc<Active>, dues: Arc<[Position]>) -> Outcome {
+    async fn wake(self: &Arc<Self>, active: &Arc<Active>, dues: Arc<[Position]>) -> Outcome {
         let failed = |error: &StoreError| {
             let reason =
                 if matches!(error, StoreError::Corrupt { .. }) { HaltReason::Corrupt } else { HaltReason::Storage };
             Outcome::Halted(Halt::new(reason, None, error.to_string()))
         };
         let id = active.id.clone();
-        let head = match self.blocking(move |store| store.head(&id)).await {
-            Ok(Some(head)) if head.status == RunStatus::Suspended => head,
+        match self.blocking(move |store| store.head(&id)).await {
+            Ok(Some(head)) if head.status == RunStatus::Suspended => {}
             Ok(_) => return Outcome::Stopped,
             Err(error) => return failed(&error),
+        }
+        let mut loaded = match self.load(&active.id).await {
+            Ok(Some(loaded)) => loaded,
+            Ok(None) => return Outcome::Stopped,
+            Err(error) => return failed(&error),
+        };
+        let becomes = match loaded.started().and_then(|started| started.not_before).filter(|_| !loaded.has_begun()) {
+            None => Becomes::Running,
+            Some(_) if dues.contains(&Position(0)) => Becomes::Begun,
+            // By a timer that no record of it asks for.
+            Some(due) => Becomes::Suspended(Timestamp(due)),
         };
         fail_point!("sleepers.wake.unwritten");
         // Before anything of it runs: should that take the process down, the run is recovered, and the deaths are
         // counted (R12).
-        match self.set_running(head).await {
+        match self.write_woken(&mut loaded, becomes, &dues).await {
             Ok(()) => {}
             Err(CommitError::Store(error)) => return failed(&error),
             Err(CommitError::Refused(_) | CommitError::Closed) => return Outcome::Stopped,
         }
         fail_point!("sleepers.wake.durable");
+        if let Becomes::Suspended(due) = becomes {
+            return Outcome::Suspended { due: Some(due) };
+        }
         self.sleepers.let_go();
-        let loaded = match self.load(&active.id).await {
-            Ok(Some(loaded)) => loaded,
-            Ok(None) => return Outcome::Stopped,
-            Err(error) => return failed(&error),
-        };
         match self.code_of(&loaded) {
             Ok(registration) => {
                 let code = CodeId { version: registration.version, fingerprint: registration.fingerprint };
@@ -241,18 +261,30 @@ impl Engine {
         }
     }
 
-    async fn set_running(&self, head: RunHead) -> Result<(), CommitError> {
+    /// Records what becomes of a run that was woken, also in what is known of it here.
+    async fn write_woken(&self, loaded: &mut Loaded, becomes: Becomes, dues: &[Position]) -> Result<(), CommitError> {
+        let begun = match becomes {
+            Becomes::Begun => Some(Event::Begun { at: self.environment.clock.now().0 }),
+            Becomes::Running | Becomes::Suspended(_) => None,
+        };
+        let frame = begun.as_ref().map(journal::encode).transpose();
+        let frame = frame.map_err(|error| CommitError::Store(StoreError::Broken { first: error.to_string() }))?;
+        let fence = loaded.head.fence.next();
         let append = Append {
-            run: head.run,
-            expected: head.length,
-            fence: head.fence.next(),
-            records: Vec::new(),
-            clears: Vec::new(),
-            status: RunStatus::Running,
+            run: loaded.head.run.clone(),
+            expected: loaded.head.length,
+            fence,
+            records: frame.into_iter().map(|frame| Record { frame, due: None }).collect(),
+            // A run that goes on clears what it has seen with its next record.
+            clears: if let Becomes::Running = becomes { Vec::new() } else { dues.to_vec() },
+            status: if let Becomes::Suspended(_) = becomes { RunStatus::Suspended } else { RunStatus::Running },
         };
         let link = Arc::new(Link::default());
         self.committer.submit(append, &link);
-        link.wait().await.map(drop)
+        loaded.head.length = link.wait().await?;
+        loaded.head.fence = fence;
+        loaded.events.extend(begun);
+        Ok(())
     }
 
     /// Takes a run that nobody has in memory, for the caller alone. `None` if somebody has, or the runtime stops.

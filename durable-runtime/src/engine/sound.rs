@@ -2,9 +2,9 @@
 
 use super::recovery::Loaded;
 use crate::id::{Position, RunId};
-use crate::journal;
-use crate::replay::{Stage, Whole};
-use crate::store::{RunStatus, StoreError, StoredRun};
+use crate::journal::{self, Event, Started};
+use crate::replay::{Stage, Whole, open_children};
+use crate::store::{RunEnds, RunHead, RunStatus, StoreError, StoredRun};
 
 /// What is wrong with what a store has of a run. In the findings of `Runtime::verify_store`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,14 +29,15 @@ pub(crate) struct Unsound {
 }
 
 impl Unsound {
-    pub(super) fn of(self, run: &RunId) -> StoreError {
+    pub(crate) fn of(self, run: &RunId) -> StoreError {
         StoreError::Corrupt { run: run.clone(), position: self.position, detail: self.detail }
     }
 }
 
-/// Decodes a run, and makes sure that it can be one. Nobody sees a run that has not come through here.
+/// Decodes a run, and makes sure that it can be one. Nobody sees a run that has not come through here,
+/// but for those who follow what it publishes: they read record by record, each with its checksum.
 pub(crate) fn decode(stored: StoredRun) -> Result<(Loaded, Whole), Unsound> {
-    let StoredRun { head, frames } = stored;
+    let StoredRun { mut head, frames } = stored;
     let mut events = Vec::with_capacity(frames.len());
     for (frame, position) in frames.iter().zip(0..) {
         let event = journal::decode(frame).map_err(|error| Unsound {
@@ -52,6 +53,7 @@ pub(crate) fn decode(stored: StoredRun) -> Result<(Loaded, Whole), Unsound> {
         detail: format!("{} can't stand there: {}", illegal.event, illegal.why),
     })?;
     let status = match whole.stage {
+        Stage::Waiting => Some(RunStatus::Suspended),
         // Whether it only waits, the store says.
         Stage::Running if head.status == RunStatus::Suspended => Some(RunStatus::Suspended),
         Stage::Running => Some(RunStatus::Running),
@@ -61,6 +63,12 @@ pub(crate) fn decode(stored: StoredRun) -> Result<(Loaded, Whole), Unsound> {
         Stage::Finished => Some(RunStatus::Completed),
         Stage::Empty => None,
     };
+    // It has ended, and has something left to do.
+    let is_over =
+        status.filter(|status| status.is_over() && head.status == RunStatus::Running && winds_up(&events, *status));
+    if let Some(status) = is_over {
+        head.status = status;
+    }
     if status != Some(head.status) || head.length.0 != events.len() as u64 {
         let said = status.map_or_else(|| "has not begun".to_owned(), |status| format!("is {status}"));
         let (records, length) = (events.len(), head.length);
@@ -70,5 +78,73 @@ pub(crate) fn decode(stored: StoredRun) -> Result<(Loaded, Whole), Unsound> {
         );
         return Err(Unsound { flaw: Flaw::Status, position: None, detail });
     }
-    Ok((Loaded { head, events }, whole))
+    Ok((Loaded { head, events, winds_up: is_over.is_some() }, whole))
+}
+
+/// Whether a run that ends like this owes something to others.
+fn winds_up(events: &[Event], status: RunStatus) -> bool {
+    let is_attached = match events.first() {
+        Some(Event::Started(started)) => started.parent.as_ref().is_some_and(|parent| parent.attached),
+        _ => false,
+    };
+    is_attached || (status == RunStatus::Cancelled && !open_children(events).is_empty())
+}
+
+/// What the first and the last record of a run say.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    pub(crate) head: RunHead,
+    pub(crate) started: Started,
+    pub(crate) last: Event,
+}
+
+/// Decodes the ends of a run, and makes sure that they can be one's, as far as they tell.
+pub(crate) fn decode_ends(ends: RunEnds) -> Result<Ends, Unsound> {
+    let RunEnds { mut head, first, last } = ends;
+    let event = |frame: &[u8], position: u64| {
+        let position = Some(Position(position));
+        let unsound =
+            |error: journal::frame::FrameError| Unsound { flaw: Flaw::Record, position, detail: error.to_string() };
+        journal::decode(frame).map_err(unsound)
+    };
+    let last = event(&last, head.length.0.saturating_sub(1))?;
+    let Event::Started(started) = event(&first, 0)? else {
+        let detail = "the journal does not begin with Started".to_owned();
+        return Err(Unsound { flaw: Flaw::Order, position: Some(Position(0)), detail });
+    };
+    let is_attached = started.parent.as_ref().is_some_and(|parent| parent.attached);
+    match &last {
+        // It has something left to do, until which the store says that it is running.
+        Event::Finished(finished) if is_attached && head.status == RunStatus::Running => {
+            head.status = if finished.failed { RunStatus::Failed } else { RunStatus::Completed };
+        }
+        Event::Cancelled(_) if head.status == RunStatus::Running => head.status = RunStatus::Cancelled,
+        _ => {}
+    }
+    let fits = match &last {
+        Event::Finished(finished) if finished.failed => head.status == RunStatus::Failed,
+        Event::Finished(_) => head.status == RunStatus::Completed,
+        Event::Cancelled(_) => head.status == RunStatus::Cancelled,
+        Event::Halted(_) => head.status == RunStatus::Halted,
+        Event::SignalReceived(_) | Event::PromiseSettled(_) | Event::ChildEnded(_) => !head.status.is_over(),
+        Event::Started(_)
+        | Event::AttemptFailed(_)
+        | Event::StepCompleted(_)
+        | Event::Recovered { .. }
+        | Event::Resumed { .. }
+        | Event::Patched(_)
+        | Event::TimerSet(_)
+        | Event::TimerFired(_)
+        | Event::SignalTaken(_)
+        | Event::PromiseTaken(_)
+        | Event::StepStarted(_)
+        | Event::ChildStarted(_)
+        | Event::Published(_)
+        | Event::Begun { .. } => head.status.is_unfinished(),
+    };
+    if fits {
+        return Ok(Ends { head, started, last });
+    }
+    let detail = format!("the store says that it is {}, and its last record is {}", head.status, last.name());
+    Err(Unsound { flaw: Flaw::Status, position: None, detail })
 }

@@ -154,13 +154,17 @@ pub(crate) async fn verify(
             | Event::SignalTaken(_)
             | Event::PromiseSettled(_)
             | Event::PromiseTaken(_)
+            | Event::Published(_)
             | Event::StepStarted(_)
             | Event::Cancelled(_)
             | Event::Recovered { .. }
             | Event::Resumed { .. }
             | Event::Patched(_)
             | Event::TimerSet(_)
-            | Event::TimerFired(_),
+            | Event::TimerFired(_)
+            | Event::ChildStarted(_)
+            | Event::ChildEnded(_)
+            | Event::Begun { .. },
         )
         | None => {}
     }
@@ -193,10 +197,11 @@ pub(crate) async fn verify(
         (Turn::Returned(returned), finished) => match (execution.result(returned), finished) {
             (Err(stop), _) => Verification::Differs { halt: execution.explain(stop) },
             (Ok(_), None) => Verification::Continues { next: Vec::new() },
-            (Ok(returned), Some(finished)) => match other_result(registration, &returned, &finished, records) {
-                None => Verification::Same,
-                Some(halt) => Verification::Differs { halt },
-            },
+            (Ok(returned), Some(finished)) => {
+                let halt = unpublished(&execution, records)
+                    .or_else(|| other_result(registration, &returned, &finished, records));
+                halt.map_or(Verification::Same, |halt| Verification::Differs { halt })
+            }
         },
     };
     execution.drop_code_silently();
@@ -233,6 +238,13 @@ fn goes_on(execution: &Execution, finished: &Finished, records: usize) -> Halt {
         &format!("goes on with {keys}"),
         records,
     )
+}
+
+/// Why what the function publishes is not what is recorded, if it is more than that.
+fn unpublished(execution: &Execution, records: usize) -> Option<Halt> {
+    let key = execution.shared.first_unpublished()?;
+    let what = "the function publishes more than what is recorded";
+    Some(disagree(what, &format!("no publication `{key}`"), &format!("publishes `{key}`"), records))
 }
 
 /// Why what the function returns is not what is recorded, if it is not.

@@ -12,10 +12,13 @@ use futures::{Future, Stream};
 use serde::de::DeserializeOwned;
 
 use super::{DurableFuture, DurableStream};
-use crate::{Promise, RetryOn, Retrying, Signal, Step, Timeout, Timer};
+use crate::function::DurableFunction;
+use crate::{Child, Promise, RetryOn, Retrying, Signal, Step, Timeout, Timer};
 
 #[diagnostic::do_not_recommend]
 impl<O> DurableFuture for Step<'_, O> {}
+#[diagnostic::do_not_recommend]
+impl<F: DurableFunction> DurableFuture for Child<F> {}
 #[diagnostic::do_not_recommend]
 impl DurableFuture for Timer {}
 

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bincode::{Decode, Encode};
 use serde::Serialize;
 
-use crate::payload::json_beginning;
+use crate::payload::{Payload, json_beginning};
 
 /// How much of a step's arguments is kept, in bytes.
 pub(crate) const ARGUMENTS_BYTES_MAX: usize = 1_024;
@@ -31,6 +31,14 @@ impl Arguments {
         // What serde makes of `()`: the step has no arguments.
         let is_nothing = beginning.text == "null";
         (!is_nothing).then_some(Self { text: beginning.text, is_cut: beginning.is_cut })
+    }
+
+    /// Those of an operation with one argument, which is recorded as a value; `None` if that is not JSON.
+    pub(crate) fn of_recorded(value: &Payload) -> Option<Self> {
+        let text = value.to_json_text()?;
+        let shown = &text[..text.floor_char_boundary(ARGUMENTS_BYTES_MAX - "[".len())];
+        let is_cut = text.len() > ARGUMENTS_BYTES_MAX - "[]".len();
+        Some(Self { text: format!("[{shown}{}", if is_cut { "" } else { "]" }), is_cut })
     }
 }
 

@@ -4,6 +4,7 @@
 //! that of the [text form](super::lines): a field that is added there has `#[serde(default)]`, so that older text stays
 //! readable.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -62,146 +63,17 @@ pub(crate) enum Event {
     StepStarted(StepStarted),
     /// Somebody outside has ended the run. Always the last event.
     Cancelled(Cancelled),
-}
-
-impl Event {
-    /// When the event was recorded, in milliseconds since the epoch.
-    pub(crate) fn at(&self) -> u64 {
-        match self {
-            Self::Started(event) => event.at,
-            Self::AttemptFailed(event) => event.at,
-            Self::StepCompleted(event) => event.at,
-            Self::Halted(event) => event.at,
-            Self::Finished(event) => event.at,
-            Self::Patched(event) => event.at,
-            Self::TimerSet(event) => event.at,
-            Self::TimerFired(event) => event.at,
-            Self::SignalReceived(event) => event.at,
-            Self::SignalTaken(event) => event.at,
-            Self::PromiseSettled(event) => event.at,
-            Self::PromiseTaken(event) => event.at,
-            Self::StepStarted(event) => event.at,
-            Self::Cancelled(event) => event.at,
-            Self::Recovered { at, .. } | Self::Resumed { at } => *at,
-        }
-    }
-
-    /// The operation that the event is about, if it is about one.
-    pub(crate) fn operation(&self) -> Option<&Operation> {
-        match self {
-            Self::AttemptFailed(event) => Some(&event.operation),
-            Self::StepCompleted(event) => Some(&event.operation),
-            Self::TimerSet(event) => Some(&event.operation),
-            Self::TimerFired(event) => Some(&event.operation),
-            Self::SignalTaken(event) => Some(&event.operation),
-            Self::PromiseTaken(event) => Some(&event.operation),
-            Self::StepStarted(event) => Some(&event.operation),
-            Self::Started(_)
-            | Self::Recovered { .. }
-            | Self::Halted(_)
-            | Self::Resumed { .. }
-            | Self::Finished(_)
-            | Self::Patched(_)
-            | Self::SignalReceived(_)
-            | Self::PromiseSettled(_)
-            | Self::Cancelled(_) => None,
-        }
-    }
-
-    /// The operation, to be changed.
-    #[cfg(feature = "testing")]
-    pub(crate) fn operation_mut(&mut self) -> Option<&mut Operation> {
-        match self {
-            Self::AttemptFailed(event) => Some(&mut event.operation),
-            Self::StepCompleted(event) => Some(&mut event.operation),
-            Self::TimerSet(event) => Some(&mut event.operation),
-            Self::TimerFired(event) => Some(&mut event.operation),
-            Self::SignalTaken(event) => Some(&mut event.operation),
-            Self::PromiseTaken(event) => Some(&mut event.operation),
-            Self::StepStarted(event) => Some(&mut event.operation),
-            Self::Started(_)
-            | Self::Recovered { .. }
-            | Self::Halted(_)
-            | Self::Resumed { .. }
-            | Self::Finished(_)
-            | Self::Patched(_)
-            | Self::SignalReceived(_)
-            | Self::PromiseSettled(_)
-            | Self::Cancelled(_) => None,
-        }
-    }
-
-    /// Gives all times of the event this one value, and takes its seed: what differs from one run to the next.
-    #[cfg(feature = "testing")]
-    pub(crate) fn set_what_differs(&mut self, time: u64) {
-        match self {
-            Self::Started(event) => (event.at, event.seed) = (time, 0),
-            Self::AttemptFailed(event) => (event.retry_at, event.at) = (time, time),
-            Self::StepCompleted(event) => (event.began_at, event.at) = (time, time),
-            Self::Halted(event) => event.at = time,
-            Self::Finished(event) => event.at = time,
-            Self::Patched(event) => event.at = time,
-            Self::TimerSet(event) => (event.due, event.at) = (time, time),
-            Self::TimerFired(event) => event.at = time,
-            Self::SignalReceived(event) => event.at = time,
-            Self::SignalTaken(event) => event.at = time,
-            Self::PromiseSettled(event) => event.at = time,
-            Self::PromiseTaken(event) => event.at = time,
-            Self::StepStarted(event) => event.at = time,
-            Self::Cancelled(event) => event.at = time,
-            Self::Recovered { at, .. } | Self::Resumed { at } => *at = time,
-        }
-    }
-
-    /// When the run wants to be woken because of the event, if it does.
-    pub(crate) fn due(&self) -> Option<Timestamp> {
-        match self {
-            Self::AttemptFailed(event) => Some(Timestamp(event.retry_at)),
-            Self::TimerSet(event) => Some(Timestamp(event.due)),
-            // At once; a run that is in memory has it already.
-            Self::SignalReceived(event) => Some(Timestamp(event.at)),
-            Self::PromiseSettled(event) => Some(Timestamp(event.at)),
-            Self::Started(_)
-            | Self::StepCompleted(_)
-            | Self::Recovered { .. }
-            | Self::Halted(_)
-            | Self::Resumed { .. }
-            | Self::Finished(_)
-            | Self::Patched(_)
-            | Self::TimerFired(_)
-            | Self::SignalTaken(_)
-            | Self::PromiseTaken(_)
-            | Self::StepStarted(_)
-            | Self::Cancelled(_) => None,
-        }
-    }
-
-    /// The event's name, as in `docs/journal-format.md`.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Started(_) => "Started",
-            Self::AttemptFailed(_) => "AttemptFailed",
-            Self::StepCompleted(_) => "StepCompleted",
-            Self::Recovered { .. } => "Recovered",
-            Self::Halted(_) => "Halted",
-            Self::Resumed { .. } => "Resumed",
-            Self::Finished(_) => "Finished",
-            Self::Patched(_) => "Patched",
-            Self::TimerSet(_) => "TimerSet",
-            Self::TimerFired(_) => "TimerFired",
-            Self::SignalReceived(_) => "SignalReceived",
-            Self::SignalTaken(_) => "SignalTaken",
-            Self::PromiseSettled(_) => "PromiseSettled",
-            Self::PromiseTaken(_) => "PromiseTaken",
-            Self::StepStarted(_) => "StepStarted",
-            Self::Cancelled(_) => "Cancelled",
-        }
-    }
-}
-
-/// The newest event that is not about what others send: a run that is halted receives signals, too.
-pub(crate) fn last_of(events: &[Event]) -> Option<&Event> {
-    events.iter().rfind(|event| !matches!(event, Event::SignalReceived(_) | Event::PromiseSettled(_)))
+    /// The code has another durable function run.
+    ChildStarted(ChildStarted),
+    /// That run has ended: its one outcome.
+    ChildEnded(ChildEnded),
+    /// The code has published a value: the publication's one outcome.
+    Published(Published),
+    /// The run begins, which was started to begin later.
+    Begun {
+        /// When.
+        at: u64,
+    },
 }
 
 /// See [`Event::Started`].
@@ -224,6 +96,61 @@ pub(crate) struct Started {
     /// What the run's random numbers and ids are made of.
     #[serde(with = "spelling::hex", default, skip_serializing_if = "is_zero")]
     pub(crate) seed: u128,
+    /// What whoever started it says of it, to find it by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) tags: BTreeMap<Text, Text>,
+    /// What it belongs to, together with others. `None`: to itself, by its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) correlation: Option<Text>,
+    /// The runs that this one was forked from: the first one first, the one that was forked last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) forks: Vec<Fork>,
+    /// The run that has started this one, if a run has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<Parent>,
+    /// The time before which it does not begin. Kept only if that is to come when it is started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) not_before: Option<u64>,
+}
+
+impl Started {
+    /// Whether the run does not begin with this, but with a [`Event::Begun`] behind it.
+    pub(crate) fn begins_later(&self) -> bool {
+        self.not_before.is_some()
+    }
+
+    /// When the run came to be: what it has from before, if it was forked, is older.
+    pub(crate) fn created_at(&self) -> Timestamp {
+        Timestamp(self.forks.last().map_or(self.at, |fork| fork.at))
+    }
+}
+
+/// A run that another one goes on from.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Fork {
+    pub(crate) run: Text,
+    /// The key of the first operation that is not in the journal any more.
+    pub(crate) from: Text,
+    /// How many records of the new run are its.
+    pub(crate) records: u64,
+    /// What its random numbers and ids were made of.
+    #[serde(with = "spelling::hex", default, skip_serializing_if = "is_zero")]
+    pub(crate) seed: u128,
+    pub(crate) at: u64,
+}
+
+/// A run that has another function run, and the operation by which it does.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Parent {
+    pub(crate) run: Text,
+    pub(crate) key: Text,
+    /// Tells that run from another one that had its id before or after.
+    #[serde(with = "spelling::hex")]
+    pub(crate) token: u128,
+    /// Whether it is told of the end, and cancels this run when it is cancelled.
+    pub(crate) attached: bool,
 }
 
 fn is_zero(seed: &u128) -> bool {
@@ -318,6 +245,43 @@ pub(crate) struct Cancelled {
     /// What whoever did it says.
     pub(crate) reason: String,
     pub(crate) at: u64,
+}
+
+/// See [`Event::ChildStarted`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChildStarted {
+    pub(crate) operation: Operation,
+    /// The child's id. Unless it is attached, that run exists.
+    pub(crate) child: Text,
+    pub(crate) function: Text,
+    /// Whether this run is told of its end.
+    pub(crate) attached: bool,
+    pub(crate) at: u64,
+}
+
+/// See [`Event::ChildEnded`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChildEnded {
+    pub(crate) operation: Operation,
+    pub(crate) end: ChildEnd,
+    pub(crate) at: u64,
+}
+
+/// What became of a child.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) enum ChildEnd {
+    /// Its function returned this.
+    Returned {
+        #[serde(with = "spelling")]
+        result: Payload,
+        /// Whether that is an `Err`.
+        failed: bool,
+    },
+    /// Somebody has cancelled it, for this reason.
+    Cancelled { reason: String },
 }
 
 /// See [`Event::Finished`].
@@ -416,6 +380,17 @@ pub(crate) struct PromiseTaken {
     pub(crate) at: u64,
 }
 
+/// See [`Event::Published`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Published {
+    /// Under the name that its key begins with.
+    pub(crate) operation: Operation,
+    #[serde(with = "spelling")]
+    pub(crate) value: Payload,
+    pub(crate) at: u64,
+}
+
 /// What the code asked for, with all that replay compares (R4, R9).
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -436,6 +411,13 @@ pub(crate) struct Operation {
     pub(crate) arguments: Option<Arguments>,
 }
 
+impl Operation {
+    /// What its key begins with: the name that it was asked for under.
+    pub(crate) fn name(&self) -> &str {
+        self.key.split_once('#').map_or(&*self.key, |(name, _)| name)
+    }
+}
+
 /// What kind of operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -448,6 +430,10 @@ pub(crate) enum OperationKind {
     Signal,
     /// `ctx.promise`.
     Promise,
+    /// `ctx.run` of a durable function.
+    Child,
+    /// `ctx.publish`.
+    Publication,
 }
 
 impl fmt::Display for OperationKind {
@@ -457,6 +443,8 @@ impl fmt::Display for OperationKind {
             Self::Timer => f.write_str("timer"),
             Self::Signal => f.write_str("signal"),
             Self::Promise => f.write_str("promise"),
+            Self::Child => f.write_str("child run"),
+            Self::Publication => f.write_str("publication"),
         }
     }
 }

@@ -7,8 +7,8 @@ use crate::halt::HaltReason;
 use crate::journal::arguments::Arguments;
 use crate::journal::event::AttemptError;
 use crate::journal::{
-    AttemptFailed, CodeId, Finished, Halted, Operation, OperationKind, Outcome, Patched, Site, Started, StepCompleted,
-    TimerFired, TimerSet,
+    AttemptFailed, CodeId, Finished, Fork, Halted, Operation, OperationKind, Outcome, Patched, Published, Site,
+    Started, StepCompleted, TimerFired, TimerSet,
 };
 use crate::payload::{Codec, Payload};
 
@@ -55,18 +55,40 @@ fn operation() -> impl Strategy<Value = Operation> {
     )
 }
 
+fn forks() -> impl Strategy<Value = Vec<Fork>> {
+    let fork = (text(), text(), any::<u64>(), any::<u128>(), any::<u64>())
+        .prop_map(|(run, from, records, seed, at)| Fork { run: run.into(), from: from.into(), records, seed, at });
+    prop::collection::vec(fork, 0..3)
+}
+
 fn started() -> impl Strategy<Value = Started> {
     let patches = prop::collection::vec(text().prop_map(Into::into), 0..3);
-    (text(), any::<u32>(), any::<u64>(), payload(), any::<u64>(), any::<u64>(), patches, any::<u128>()).prop_map(
-        |(function, version, fingerprint, input, input_digest, at, patches, seed)| Started {
-            function: function.into(),
-            version,
-            fingerprint,
+    let tags = prop::collection::btree_map(text().prop_map(Into::into), text().prop_map(Into::into), 0..3);
+    let particulars = (tags, prop::option::of(text().prop_map(Into::into)), forks(), prop::option::of(any::<u64>()));
+    let numbers = (any::<u32>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u128>());
+    (text(), numbers, payload(), patches, particulars).prop_map(
+        |(
+            function,
+            (version, fingerprint, input_digest, at, seed),
             input,
-            input_digest,
-            at,
             patches,
-            seed,
+            (tags, correlation, forks, not_before),
+        )| {
+            Started {
+                function: function.into(),
+                version,
+                fingerprint,
+                input,
+                input_digest,
+                at,
+                patches,
+                seed,
+                tags,
+                correlation,
+                forks,
+                parent: None,
+                not_before,
+            }
         },
     )
 }
@@ -113,6 +135,11 @@ fn event() -> impl Strategy<Value = Event> {
                 at
             })
         ),
+        (operation(), payload(), any::<u64>()).prop_map(|(operation, value, at)| Event::Published(Published {
+            operation,
+            value,
+            at
+        })),
         (prop::option::of(any::<(u32, u64)>()), any::<u64>()).prop_map(|(code, at)| {
             let code = code.map(|(version, fingerprint)| CodeId { version, fingerprint });
             Event::Recovered { code, at }
@@ -121,6 +148,7 @@ fn event() -> impl Strategy<Value = Event> {
             Event::Halted(Halted { reason, step: step.map(Into::into), message, at })
         }),
         any::<u64>().prop_map(|at| Event::Resumed { at }),
+        any::<u64>().prop_map(|at| Event::Begun { at }),
         (text(), any::<u64>()).prop_map(|(id, at)| Event::Patched(Patched { id: id.into(), at })),
         (operation(), any::<u64>(), any::<u64>()).prop_map(|(operation, due, at)| Event::TimerSet(TimerSet {
             operation,
@@ -146,7 +174,9 @@ proptest! {
 
     #[test]
     fn a_journal_and_its_text_are_the_same(run in ".{1,20}", started in started(), ends in prop::option::of(payload())) {
-        let mut events = vec![Event::Started(started), Event::Recovered { code: None, at: 7 }];
+        let begun = started.begins_later().then_some(Event::Begun { at: 6 });
+        let mut events = vec![Event::Started(started)];
+        events.extend(begun.into_iter().chain([Event::Recovered { code: None, at: 7 }]));
         events.extend(ends.map(|result| Event::Finished(Finished { result, failed: false, at: 8 })));
         let journal = Journal { run: RunId::new(run).expect("an id"), events };
         prop_assert_eq!(Journal::from_lines(&journal.to_lines()), Ok(journal));
@@ -247,7 +277,7 @@ fn what_is_refused_is_told_with_its_line() {
         [D0170] line 1 is not that of a journal: [D0101] a run id must not be empty: use the business id the run is about, such as the order id. Take the text as `Journal::to_lines` wrote it
         [D0170] line 1 is not that of a journal: unknown field `more`, expected `journal` or `run` (column 29). Take the text as `Journal::to_lines` wrote it
         [D0170] line 2 is not that of a journal: EOF while parsing a value (column 0). Take the text as `Journal::to_lines` wrote it
-        [D0170] line 3 is not that of a journal: unknown variant `Stopped`, expected one of `Started`, `AttemptFailed`, `StepCompleted`, `Recovered`, `Halted`, `Resumed`, `Finished`, `Patched`, `TimerSet`, `TimerFired`, `SignalReceived`, `SignalTaken`, `PromiseSettled`, `PromiseTaken`, `StepStarted`, `Cancelled` (column 10). Take the text as `Journal::to_lines` wrote it
+        [D0170] line 3 is not that of a journal: unknown variant `Stopped`, expected one of `Started`, `AttemptFailed`, `StepCompleted`, `Recovered`, `Halted`, `Resumed`, `Finished`, `Patched`, `TimerSet`, `TimerFired`, `SignalReceived`, `SignalTaken`, `PromiseSettled`, `PromiseTaken`, `StepStarted`, `Cancelled`, `ChildStarted`, `ChildEnded`, `Published`, `Begun` (column 10). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: unknown field `by`, expected `code` or `at` (column 25). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: missing field `at` (column 15). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: invalid value: integer `-7`, expected u64 (column 21). Take the text as `Journal::to_lines` wrote it

@@ -5,6 +5,7 @@
 //! change to any of them is a new frame version. This module does no I/O.
 
 mod arguments;
+mod asking;
 pub(crate) mod event;
 pub(crate) mod frame;
 mod lines;
@@ -13,11 +14,11 @@ mod spelling;
 mod text;
 
 pub(crate) use arguments::Arguments;
-pub(crate) use event::last_of;
+pub(crate) use asking::last_of;
 pub(crate) use event::{
-    AttemptFailed, Cancelled, CodeId, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched,
-    PromiseSettled, PromiseTaken, Settlement, SignalReceived, SignalTaken, Site, Started, StepCompleted, StepStarted,
-    TimerFired, TimerSet,
+    AttemptFailed, Cancelled, ChildEnd, ChildEnded, ChildStarted, CodeId, Event, Finished, Fork, Halted, Operation,
+    OperationKind, Outcome, Parent, Patched, PromiseSettled, PromiseTaken, Published, Settlement, SignalReceived,
+    SignalTaken, Site, Started, StepCompleted, StepStarted, TimerFired, TimerSet,
 };
 pub(crate) use frame::{decode, encode};
 pub use lines::Journal;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::event::{AttemptError, Operation, Outcome};
-use super::{Event, Journal, Settlement};
+use super::{ChildEnd, Event, Journal, Settlement};
 use crate::clock::Timestamp;
 
 impl Journal {
@@ -70,6 +70,11 @@ fn line(event: &Event) -> String {
             };
             format!("{} = {outcome}", step(&completed.operation))
         }
+        Event::ChildStarted(started) => format!("{}: run {}", step(&started.operation), started.child),
+        Event::ChildEnded(ended) => match &ended.end {
+            ChildEnd::Returned { result, .. } => format!("{} = {}", ended.operation.key, result.excerpt()),
+            ChildEnd::Cancelled { reason } => format!("{}: cancelled: {reason}", ended.operation.key),
+        },
         Event::Recovered { .. } => "recovered".to_owned(),
         Event::Halted(halted) => format!("halted: {}", halted.reason.code()),
         Event::Resumed { .. } => "resumed".to_owned(),
@@ -86,6 +91,10 @@ fn line(event: &Event) -> String {
         Event::Cancelled(cancelled) => format!("cancelled: {}", cancelled.reason),
         Event::StepStarted(started) => format!("{}: attempt {} begins", step(&started.operation), started.attempt),
         Event::PromiseTaken(taken) => format!("{} taken", taken.operation.key),
+        Event::Published(published) => {
+            format!("{} published {}", published.operation.key, published.value.excerpt())
+        }
+        Event::Begun { .. } => "begun".to_owned(),
     }
 }
 

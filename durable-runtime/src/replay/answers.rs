@@ -1,7 +1,7 @@
 //! What a replay answers those who ask it.
 
 use super::{ClaimNumber, Divergence};
-use crate::journal::{Outcome, Settlement};
+use crate::journal::{ChildEnd, Outcome, Settlement};
 use crate::payload::Payload;
 
 /// What an operation resolves to.
@@ -15,6 +15,8 @@ pub(crate) enum Answer {
     Signal(Payload),
     /// What somebody has made of a promise.
     Promise(Settlement),
+    /// What became of a child.
+    Child(ChildEnd),
 }
 
 /// What the code is to be told next.

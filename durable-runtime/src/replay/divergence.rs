@@ -94,7 +94,9 @@ pub(crate) fn went_on_since(events: &[Event], present: CodeId) -> Option<CodeId>
             | Event::TimerFired(_)
             | Event::SignalTaken(_)
             | Event::PromiseTaken(_)
-            | Event::StepStarted(_) => {
+            | Event::StepStarted(_)
+            | Event::ChildStarted(_)
+            | Event::Published(_) => {
                 latest = writing.filter(|code| *code != present && Some(*code) != first).or(latest);
             }
             Event::Halted(_)
@@ -103,7 +105,9 @@ pub(crate) fn went_on_since(events: &[Event], present: CodeId) -> Option<CodeId>
             | Event::Patched(_)
             | Event::SignalReceived(_)
             | Event::PromiseSettled(_)
-            | Event::Cancelled(_) => {}
+            | Event::ChildEnded(_)
+            | Event::Cancelled(_)
+            | Event::Begun { .. } => {}
         }
     }
     latest

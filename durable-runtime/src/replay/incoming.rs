@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Replay, Settled, Stage};
+use super::{EndOfChild, Replay, Settled, Stage};
 use crate::chance::promise_token;
 use crate::id::Position;
 use crate::journal::{Cancelled, Event, PromiseSettled, SignalReceived};
 
 /// What somebody outside sends to a run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Incoming {
     Signal(SignalReceived),
     Promise {
@@ -17,17 +17,7 @@ pub(crate) enum Incoming {
         token: u128,
     },
     Cancel(Cancelled),
-}
-
-impl Incoming {
-    /// The fact to be recorded.
-    pub(crate) fn into_event(self) -> Event {
-        match self {
-            Self::Signal(signal) => Event::SignalReceived(signal),
-            Self::Promise { settled, .. } => Event::PromiseSettled(settled),
-            Self::Cancel(cancelled) => Event::Cancelled(cancelled),
-        }
-    }
+    Child(EndOfChild),
 }
 
 /// What a run makes of what is sent to it. Only what is new is recorded.
@@ -45,6 +35,8 @@ pub(crate) enum Sent {
     Settled(Settled),
     /// The id is not that of a promise of this run.
     NoSuchPromise,
+    /// The run is not the one that has started the child.
+    NoSuchChild,
 }
 
 impl Replay {
@@ -61,6 +53,17 @@ impl Replay {
             Incoming::Promise { .. } => Sent::NoSuchPromise,
             Incoming::Cancel(_) if self.stage() == Stage::Finished => Sent::Again,
             Incoming::Cancel(_) => Sent::New,
+            Incoming::Child(child) => self.judge_end_of(child),
+        }
+    }
+
+    /// The fact to be recorded of something [new](Sent::New).
+    pub(crate) fn event_of(&self, incoming: Incoming) -> Option<Event> {
+        match incoming {
+            Incoming::Signal(signal) => Some(Event::SignalReceived(signal)),
+            Incoming::Promise { settled, .. } => Some(Event::PromiseSettled(settled)),
+            Incoming::Cancel(cancelled) => Some(Event::Cancelled(cancelled)),
+            Incoming::Child(child) => self.end_of(child),
         }
     }
 

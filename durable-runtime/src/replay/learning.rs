@@ -1,9 +1,10 @@
 //! How a replay learns facts: the one door for those of the journal and those of live execution.
 
 use super::legality::{Facts, OperationFacts};
+use super::past::Past;
 use super::{Answer, Completion, Illegal, Recorded, Replay, Sent};
 use crate::id::Position;
-use crate::journal::{Event, Operation};
+use crate::journal::{Arguments, Event, Operation};
 
 impl Replay {
     /// Takes in the next fact and returns its position.
@@ -15,6 +16,7 @@ impl Replay {
     pub(crate) fn apply(&mut self, event: Event) -> Result<Position, Illegal> {
         let position = self.legality.admit(&event, &self.facts(&event))?;
         let (at, due) = (event.at(), event.due().map(|due| due.0));
+        self.past.learn(position, &event);
         match event {
             Event::AttemptFailed(event) => {
                 let recorded = self.recorded_entry(position, event.operation);
@@ -49,7 +51,25 @@ impl Replay {
                     self.completed(position, event.operation, Answer::Promise(settlement), at);
                 }
             }
-            Event::Started(event) => (self.patches.known, self.seed, self.now) = (event.patches, event.seed, at),
+            Event::ChildStarted(event) => {
+                let recorded = self.recorded_entry(position, event.operation);
+                // Nobody is told of the end of one that is not attached.
+                (recorded.begun, recorded.completed) = (Some(position), !event.attached);
+                recorded.child = Some(event.child);
+            }
+            Event::ChildEnded(event) => self.completed(position, event.operation, Answer::Child(event.end), at),
+            Event::Published(event) => {
+                let arguments = Arguments::of_recorded(&event.value);
+                self.recorded_entry(position, Operation { arguments, ..event.operation }).completed = true;
+            }
+            Event::Started(event) => {
+                // Also if the clock was set back when it begins.
+                self.now = event.not_before.unwrap_or_default().max(at);
+                (self.patches.known, self.seed) = (event.patches, event.seed);
+                (self.past, self.parent) = (Past::of(event.forks), event.parent);
+            }
+            // What it waited for is no part of what its code does.
+            Event::Begun { at } => self.now = self.now.max(at),
             Event::Patched(event) => {
                 self.patches.recorded.insert(event.id.to_string());
             }
@@ -82,6 +102,7 @@ impl Replay {
             begun: None,
             due: None,
             timer: None,
+            child: None,
             completed: false,
         })
     }

@@ -17,6 +17,8 @@ pub(super) const CLAIM_NUMBER_MAX: ClaimNumber = ClaimNumber::MAX / 2;
 pub(crate) enum Stage {
     /// No event yet.
     Empty,
+    /// Has not begun, and will.
+    Waiting,
     /// May go on.
     Running,
     /// Stopped until resumed.
@@ -99,7 +101,10 @@ impl Legality {
         let position = self.length;
         let illegal = |why: String| Err(Illegal { position, event: event.name(), why });
         let next = match (self.stage, event) {
+            (Stage::Empty, Event::Started(started)) if started.begins_later() => Stage::Waiting,
+            (Stage::Waiting, Event::SignalReceived(_) | Event::PromiseSettled(_)) => Stage::Waiting,
             (Stage::Empty, Event::Started(_))
+            | (Stage::Waiting, Event::Begun { .. })
             | (Stage::Halted, Event::Resumed { .. })
             | (
                 Stage::Running,
@@ -113,13 +118,17 @@ impl Legality {
                 | Event::SignalTaken(_)
                 | Event::PromiseSettled(_)
                 | Event::PromiseTaken(_)
-                | Event::StepStarted(_),
+                | Event::StepStarted(_)
+                | Event::ChildStarted(_)
+                | Event::ChildEnded(_)
+                | Event::Published(_),
             ) => Stage::Running,
             (Stage::Running, Event::Halted(_))
-            | (Stage::Halted, Event::SignalReceived(_) | Event::PromiseSettled(_)) => Stage::Halted,
-            (Stage::Running, Event::Finished(_)) | (Stage::Running | Stage::Halted, Event::Cancelled(_)) => {
-                Stage::Finished
+            | (Stage::Halted, Event::SignalReceived(_) | Event::PromiseSettled(_) | Event::ChildEnded(_)) => {
+                Stage::Halted
             }
+            (Stage::Running, Event::Finished(_))
+            | (Stage::Waiting | Stage::Running | Stage::Halted, Event::Cancelled(_)) => Stage::Finished,
             (stage, _) => return illegal(format!("the run is {stage:?}")),
         };
         if let Facts::Patch { is_recorded: true } = facts {
@@ -154,7 +163,11 @@ impl Legality {
             | Event::TimerSet(_)
             | Event::TimerFired(_)
             | Event::SignalTaken(_)
-            | Event::PromiseTaken(_) => 0,
+            | Event::PromiseTaken(_)
+            | Event::ChildStarted(_)
+            | Event::ChildEnded(_)
+            | Event::Published(_)
+            | Event::Begun { .. } => 0,
         };
         self.stage = next;
         self.length = position.next();
@@ -183,6 +196,8 @@ fn fits(event: &Event, operation: &Operation, facts: &OperationFacts) -> Result<
         Event::StepStarted(event) => (OperationKind::Step, Some(event.attempt)),
         Event::SignalTaken(_) => (OperationKind::Signal, None),
         Event::PromiseTaken(_) => (OperationKind::Promise, None),
+        Event::ChildStarted(_) | Event::ChildEnded(_) => (OperationKind::Child, None),
+        Event::Published(_) => (OperationKind::Publication, None),
         // A promise can have its own.
         _ if operation.kind == OperationKind::Promise => (OperationKind::Promise, None),
         _ => (OperationKind::Timer, None),
@@ -193,6 +208,8 @@ fn fits(event: &Event, operation: &Operation, facts: &OperationFacts) -> Result<
     match (event, facts.kind_of_claim) {
         (Event::TimerSet(_), Some(_)) => return Err(format!("{key} is set already")),
         (Event::TimerFired(_), None) => return Err(format!("{key} was never set")),
+        (Event::ChildStarted(_), Some(_)) => return Err(format!("{key} is started already")),
+        (Event::ChildEnded(_), None) => return Err(format!("{key} was never started")),
         (Event::SignalTaken(taken), _) if !facts.is_there => {
             return Err(format!("what position {} has is not the next signal for {key}", taken.received));
         }

@@ -11,6 +11,9 @@ mod begun_tests;
 mod by_key;
 #[cfg(test)]
 mod by_key_tests;
+#[cfg(test)]
+mod child_tests;
+mod children;
 mod diff;
 mod divergence;
 mod incoming;
@@ -18,12 +21,15 @@ mod learning;
 mod legality;
 #[cfg(test)]
 mod message_tests;
+mod past;
 #[cfg(test)]
 mod patch_tests;
 mod patches;
 #[cfg(test)]
 mod promise_tests;
 mod promises;
+#[cfg(test)]
+mod publication_tests;
 #[cfg(test)]
 mod signal_tests;
 mod signals;
@@ -36,22 +42,25 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(crate) use answers::{Answer, Begin, Begun, Delivery};
+pub(crate) use children::{EndOfChild, open_children};
 pub(crate) use divergence::{CodeChange, Difference, Divergence, went_on_since};
 pub(crate) use incoming::{Incoming, Sent};
 pub(crate) use legality::{Illegal, Legality, Stage};
+pub(crate) use past::{Told, forked};
 pub(crate) use patches::Path;
 pub use promises::PromiseState;
 pub(crate) use promises::Settled;
 pub(crate) use whole::Whole;
 
 use by_key::ByKey;
+use past::Past;
 use patches::Patches;
 use promises::Promises;
 use signals::Signals;
 
 use crate::clock::Timestamp;
 use crate::id::Position;
-use crate::journal::{Arguments, Event, Operation, OperationKind, Site};
+use crate::journal::{Arguments, Event, Operation, OperationKind, Parent, Site, Text};
 use crate::payload::Payload;
 
 /// The number of a claim: how many the code made before it in this life.
@@ -88,6 +97,10 @@ pub(crate) struct Replay {
     delivered: Position,
     /// What the run's chance is made of.
     seed: u128,
+    /// Who has started it, if a run has.
+    parent: Option<Parent>,
+    /// What the run has from the runs that it was forked from.
+    past: Past,
     /// The time that the code knows: of the newest record that it was told.
     now: u64,
     /// How many records were in the journal at the start.
@@ -116,6 +129,8 @@ struct Recorded {
     due: Option<u64>,
     /// The record that says so.
     timer: Option<Position>,
+    /// The id of the run that it has started.
+    child: Option<Text>,
     completed: bool,
 }
 
@@ -159,6 +174,8 @@ impl Replay {
             promises: Promises::default(),
             delivered: Position(0),
             seed: 0,
+            parent: None,
+            past: Past::default(),
             now: 0,
             replayed: Position(0),
             live: true,
@@ -368,11 +385,16 @@ impl Replay {
 
     /// Whether the claim's present attempt is recorded to have begun, and if so, whether that was before this life.
     pub(crate) fn begun(&self, claim: ClaimNumber) -> Begun {
-        match self.recorded_of(claim).and_then(|recorded| recorded.begun) {
+        match self.begun_at(claim) {
             None => Begun::No,
             Some(position) if position < self.replayed => Begun::Before,
             Some(_) => Begun::Now,
         }
+    }
+
+    /// Where it is recorded that the claim has begun.
+    pub(crate) fn begun_at(&self, claim: ClaimNumber) -> Option<Position> {
+        self.recorded_of(claim).and_then(|recorded| recorded.begun)
     }
 
     /// Whether the code has made all the progress that it had reason for, and none that it had not.
@@ -498,11 +520,6 @@ impl Replay {
     /// What the run's chance is made of.
     pub(crate) fn seed(&self) -> u128 {
         self.seed
-    }
-
-    /// The time, as far as the code can know it: that of the newest record that it was told.
-    pub(crate) fn now(&self) -> Timestamp {
-        Timestamp(self.now)
     }
 
     /// How many records the code's present knowledge rests on: they must be durable before anything that

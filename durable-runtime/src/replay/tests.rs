@@ -1,6 +1,7 @@
 //! The pure core, by rule. Whole programs are tested through the runtime in the `tests` package.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use super::legality::CLAIM_NUMBER_MAX;
 use super::*;
@@ -26,6 +27,11 @@ pub(super) fn started() -> Event {
         at: 0,
         patches: Vec::new(),
         seed: 0,
+        tags: BTreeMap::new(),
+        correlation: None,
+        forks: Vec::new(),
+        parent: None,
+        not_before: None,
     })
 }
 
@@ -336,8 +342,11 @@ fn r12_only_progress_or_an_operator_starts_the_count_of_recoveries_anew() {
 /// The whole legality table: which event may come in which stage.
 #[test]
 fn the_legality_table() {
-    let stages: [(Stage, Vec<Event>); 4] = [
+    let Event::Started(at_once) = started() else { unreachable!("see above") };
+    let later = Event::Started(Started { not_before: Some(7), ..at_once });
+    let stages: [(Stage, Vec<Event>); 5] = [
         (Stage::Empty, vec![]),
+        (Stage::Waiting, vec![later.clone()]),
         (Stage::Running, vec![started()]),
         (Stage::Halted, vec![started(), halted()]),
         (Stage::Finished, vec![started(), finished()]),
@@ -356,6 +365,8 @@ fn the_legality_table() {
         super::promise_tests::resolved("a", 1),
         step_started(0, "a", 1),
         cancelled(),
+        Event::Begun { at: 0 },
+        later,
     ];
     let mut table = Vec::new();
     for (stage, before) in &stages {
@@ -369,6 +380,11 @@ fn the_legality_table() {
     }
     expect_test::expect![[r#"
         Empty + Started = Running
+        Empty + Started = Waiting
+        Waiting + SignalReceived = Waiting
+        Waiting + PromiseSettled = Waiting
+        Waiting + Cancelled = Finished
+        Waiting + Begun = Running
         Running + AttemptFailed = Running
         Running + StepCompleted = Running
         Running + Recovered = Running

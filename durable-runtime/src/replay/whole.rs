@@ -8,7 +8,7 @@ use super::signals::Signals;
 use super::{Illegal, Legality, OperationNumber, Sent, Stage};
 use crate::clock::Timestamp;
 use crate::id::Position;
-use crate::journal::{Event, OperationKind};
+use crate::journal::{Event, Operation, OperationKind};
 
 /// What a journal says that can be that of one run.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +30,38 @@ struct Known {
     completed: bool,
     begun: bool,
     timer: Option<Position>,
+}
+
+impl Known {
+    fn of(operation: &Operation) -> Self {
+        let key = Arc::clone(&operation.key);
+        Self { key, kind: operation.kind, failed_attempts: 0, completed: false, begun: false, timer: None }
+    }
+
+    fn learn(&mut self, event: &Event) {
+        match event {
+            Event::AttemptFailed(event) => (self.failed_attempts, self.begun) = (event.attempt, false),
+            Event::StepStarted(_) => self.begun = true,
+            Event::ChildStarted(started) => self.completed = !started.attached,
+            Event::StepCompleted(_)
+            | Event::TimerFired(_)
+            | Event::SignalTaken(_)
+            | Event::PromiseTaken(_)
+            | Event::ChildEnded(_)
+            | Event::Published(_) => self.completed = true,
+            Event::Started(_)
+            | Event::Recovered { .. }
+            | Event::Halted(_)
+            | Event::Resumed { .. }
+            | Event::Finished(_)
+            | Event::Patched(_)
+            | Event::TimerSet(_)
+            | Event::SignalReceived(_)
+            | Event::PromiseSettled(_)
+            | Event::Cancelled(_)
+            | Event::Begun { .. } => {}
+        }
+    }
 }
 
 impl Whole {
@@ -72,14 +104,7 @@ impl Whole {
             let position = legality.admit(event, &facts)?;
             if let Some(operation) = event.operation() {
                 claims.entry(Arc::clone(&operation.key)).or_insert(operation.claim);
-                let known = operations.entry(operation.claim).or_insert_with(|| Known {
-                    key: Arc::clone(&operation.key),
-                    kind: operation.kind,
-                    failed_attempts: 0,
-                    completed: false,
-                    begun: false,
-                    timer: None,
-                });
+                let known = operations.entry(operation.claim).or_insert_with(|| Known::of(operation));
                 if let Some(over) = known.timer.take() {
                     timers.remove(&over);
                 }
@@ -87,23 +112,7 @@ impl Whole {
                     known.timer = Some(position);
                     timers.insert(position, due);
                 }
-                match event {
-                    Event::AttemptFailed(event) => (known.failed_attempts, known.begun) = (event.attempt, false),
-                    Event::StepStarted(_) => known.begun = true,
-                    Event::StepCompleted(_) | Event::TimerFired(_) | Event::SignalTaken(_) | Event::PromiseTaken(_) => {
-                        known.completed = true;
-                    }
-                    Event::Started(_)
-                    | Event::Recovered { .. }
-                    | Event::Halted(_)
-                    | Event::Resumed { .. }
-                    | Event::Finished(_)
-                    | Event::Patched(_)
-                    | Event::TimerSet(_)
-                    | Event::SignalReceived(_)
-                    | Event::PromiseSettled(_)
-                    | Event::Cancelled(_) => {}
-                }
+                known.learn(event);
             }
             match event {
                 Event::Patched(patched) => drop(known_patches.insert(&*patched.id)),
@@ -118,8 +127,9 @@ impl Whole {
                     promises.insert(&*settled.key);
                     timers.extend(event.due().map(|due| (position, due)));
                 }
-                Event::Started(_)
-                | Event::AttemptFailed(_)
+                Event::Started(_) => timers.extend(event.due().map(|due| (position, due))),
+                Event::Begun { .. } => drop(timers.remove(&Position(0))),
+                Event::AttemptFailed(_)
                 | Event::StepCompleted(_)
                 | Event::Recovered { .. }
                 | Event::Halted(_)
@@ -127,7 +137,10 @@ impl Whole {
                 | Event::TimerSet(_)
                 | Event::TimerFired(_)
                 | Event::PromiseTaken(_)
-                | Event::StepStarted(_) => {}
+                | Event::StepStarted(_)
+                | Event::ChildStarted(_)
+                | Event::ChildEnded(_)
+                | Event::Published(_) => {}
             }
         }
         Ok(Self { stage: legality.stage(), failed, cancelled, timers })

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{Append, DueTimer, Refused, RunHead, RunStatus, Store, StoreError, StoredRun};
+use super::{
+    Append, DueTimer, Refused, RunEnds, RunHead, RunStatus, Store, StoreError, StoredPart, StoredRun, count_that_fits,
+};
 use crate::clock::Timestamp;
 use crate::id::{Fence, Position, RunId};
 
@@ -38,6 +40,14 @@ impl Store for MemoryStore {
 
     fn read(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
         Ok(self.runs.lock().read(run))
+    }
+
+    fn ends(&self, run: &RunId) -> Result<Option<RunEnds>, StoreError> {
+        Ok(self.runs.lock().ends(run))
+    }
+
+    fn read_part(&self, run: &RunId, from: Position, bytes_max: usize) -> Result<Option<StoredPart>, StoreError> {
+        Ok(self.runs.lock().read_part(run, from, bytes_max))
     }
 
     fn list(&self, status: Option<RunStatus>, after: Option<&RunId>, limit: usize) -> Result<Vec<RunHead>, StoreError> {
@@ -124,6 +134,20 @@ impl Runs {
 
     pub(crate) fn read(&self, run: &RunId) -> Option<StoredRun> {
         self.0.get(run).map(|known| StoredRun { head: known.head(run), frames: known.frames.clone() })
+    }
+
+    fn ends(&self, run: &RunId) -> Option<RunEnds> {
+        let known = self.0.get(run)?;
+        let (first, last) = (known.frames.first()?.clone(), known.frames.last()?.clone());
+        Some(RunEnds { head: known.head(run), first, last })
+    }
+
+    pub(crate) fn read_part(&self, run: &RunId, from: Position, bytes_max: usize) -> Option<StoredPart> {
+        let known = self.0.get(run)?;
+        let from = usize::try_from(from.0).unwrap_or(usize::MAX).min(known.frames.len());
+        let frames = &known.frames[from..];
+        let count = count_that_fits(frames.iter().map(Vec::len), bytes_max);
+        Some(StoredPart { head: known.head(run), frames: frames[..count].to_vec() })
     }
 
     pub(crate) fn list(&self, status: Option<RunStatus>, after: Option<&RunId>, limit: usize) -> Vec<RunHead> {

@@ -33,8 +33,8 @@ use crate::id::{Fence, Position, RunId};
 pub enum RunStatus {
     /// Has work to do; continued when the store is opened.
     Running,
-    /// Waits for a time, or for something from outside, and for nothing else. It is in the store only, and is loaded
-    /// when that comes.
+    /// Waits for a time, which may be that at which it begins, or for something from outside, and for nothing else. It is in
+    /// the store only, and is loaded when that comes.
     Suspended,
     /// Stopped by the machinery (a divergence, a panic, a corrupt record …) and waits for `resume`.
     Halted,
@@ -165,6 +165,26 @@ pub struct StoredRun {
     pub frames: Vec<Vec<u8>>,
 }
 
+/// A run's head, and the frames at its two ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunEnds {
+    /// The head.
+    pub head: RunHead,
+    /// The frame at position 0.
+    pub first: Vec<u8>,
+    /// The newest frame; of a run with one record, the first one.
+    pub last: Vec<u8>,
+}
+
+/// A run's head and some of its frames, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredPart {
+    /// The head.
+    pub head: RunHead,
+    /// One frame per position, from the one that was asked for.
+    pub frames: Vec<Vec<u8>>,
+}
+
 /// A record whose time has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueTimer {
@@ -206,6 +226,35 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// A [`StoreError`]; [`StoreError::Corrupt`] names the run (S11).
     fn read(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError>;
 
+    /// A run's first and last frame, `None` if there is no such run: what lists show of it, at less cost than all its
+    /// frames where a store can. Sees every acknowledged commit (S5). What is between the two is not looked at, and may be
+    /// damaged.
+    ///
+    /// # Errors
+    /// A [`StoreError`]; [`StoreError::Corrupt`] names the run (S11).
+    fn ends(&self, run: &RunId) -> Result<Option<RunEnds>, StoreError> {
+        let Some(StoredRun { head, mut frames }) = self.read(run)? else { return Ok(None) };
+        let first = frames.first().cloned().unwrap_or_default();
+        Ok(Some(RunEnds { head, first, last: frames.pop().unwrap_or_default() }))
+    }
+
+    /// A run's head and some of its frames, from position `from` on, in order (S4): at least one, if there is one, and
+    /// several only if they have at most `bytes_max` bytes together. `None` if there is no such run. Sees every
+    /// acknowledged commit (S5).
+    ///
+    /// For whoever reads a long journal bit by bit: that should take no longer than reading it at once, as it does with
+    /// this default.
+    ///
+    /// # Errors
+    /// A [`StoreError`]; [`StoreError::Corrupt`] names the run (S11).
+    fn read_part(&self, run: &RunId, from: Position, bytes_max: usize) -> Result<Option<StoredPart>, StoreError> {
+        let Some(StoredRun { head, mut frames }) = self.read(run)? else { return Ok(None) };
+        let from = usize::try_from(from.0).unwrap_or(usize::MAX).min(frames.len());
+        let mut frames = frames.split_off(from);
+        frames.truncate(count_that_fits(frames.iter().map(Vec::len), bytes_max));
+        Ok(Some(StoredPart { head, frames }))
+    }
+
     /// Heads of runs in the byte order of their ids, from the first id greater than `after`, only those with `status`
     /// if given, `limit` at most. Calling again with the last id seen returns each run once (S9 with
     /// [`RunStatus::Running`]), whatever is appended in between.
@@ -242,6 +291,16 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// A [`StoreError`]; the old state stays in use.
     fn compact(&self) -> Result<(), StoreError>;
+}
+
+/// How many frames of these lengths, from the first on, have so many bytes together; at least one, if there is one.
+fn count_that_fits(lengths: impl Iterator<Item = usize>, bytes_max: usize) -> usize {
+    let mut bytes = 0_usize;
+    let fits = lengths.enumerate().take_while(|(index, length)| {
+        bytes = bytes.saturating_add(*length);
+        *index == 0 || bytes <= bytes_max
+    });
+    fits.count()
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::clock::Timestamp;
-use crate::id::RunId;
-use crate::store::{Append, DueTimer, Refused, RunHead, RunStatus, Runs, Store, StoreError, StoredRun};
+use crate::id::{Position, RunId};
+use crate::store::{Append, DueTimer, Refused, RunHead, RunStatus, Runs, Store, StoreError, StoredPart, StoredRun};
 
 /// A method of [`Store`] that can fail: what a [`LossyStore`] counts, lets fail and lets wait.
 ///
@@ -182,7 +182,7 @@ impl LossyStore {
     /// let store = LossyStore::default();
     /// let runtime = Runtime::builder().open_store(Arc::new(store.clone())).await?;
     /// let gate = store.hold(Call::Commit);
-    /// let mut starting = Box::pin(runtime.start("r", held_up, ()));
+    /// let mut starting = runtime.start("r", held_up, ()).into_future();
     /// tokio::select! {
     ///     _ = &mut starting => unreachable!("it is acknowledged when it is durable"),
     ///     () = gate.arrived() => {}
@@ -376,6 +376,10 @@ impl Store for LossyStore {
 
     fn read(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
         self.call(Call::Read, |state, _| Ok(state.written.read(run)))
+    }
+
+    fn read_part(&self, run: &RunId, from: Position, bytes_max: usize) -> Result<Option<StoredPart>, StoreError> {
+        self.call(Call::Read, |state, _| Ok(state.written.read_part(run, from, bytes_max)))
     }
 
     fn list(&self, status: Option<RunStatus>, after: Option<&RunId>, limit: usize) -> Result<Vec<RunHead>, StoreError> {

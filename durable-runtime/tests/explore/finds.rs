@@ -42,6 +42,29 @@ fn a_step_whose_effect_is_repeated() {
     );
 }
 
+/// How often somebody was called.
+#[derive(Default)]
+struct Calls(AtomicU32);
+
+/// What is published depends on whether a step was executed again; what is returned does not.
+#[durable]
+async fn tells_how_often_it_called(ctx: Context) {
+    let calls =
+        ctx.run("call", async |step: StepContext| step.dependency::<Calls>().0.fetch_add(1, Ordering::Relaxed) + 1);
+    let calls = calls.await;
+    ctx.publish("calls", &calls);
+}
+
+#[test]
+fn a_value_that_is_published_after_a_crash_only() {
+    let told = failure(|| {
+        testing::explore(tells_how_often_it_called, ()).dependency_with(Calls::default).check(|_| {});
+    });
+    let published = ["published what it does not publish", "published: calls 2", "expected:  calls 1"];
+    assert_finds(&told, &published);
+    assert_finds(&told, &["what goes wrong: 1.2:after-effect"]);
+}
+
 /// Ten random mishaps are told as the one that matters.
 #[test]
 fn what_a_random_world_shows_is_shortened() {

@@ -243,3 +243,35 @@ fn waits_are_those_of_the_body() {
     // Two commits at least, and of each step two ends and three waits.
     assert!((2 + 3 * 5..=5 + 3 * 5).contains(&explored.boundaries), "{explored}");
 }
+
+/// Publishes in branches that are joined, in one that loses, and behind an attempt that failed.
+#[durable]
+async fn publishes_everywhere(ctx: Context) -> u32 {
+    ctx.publish("stage", "begun");
+    let branch = |name: &'static str, value: u32| {
+        let ctx = &ctx;
+        async move {
+            ctx.publish("branches", &format!("{name} begins"));
+            let value = ctx.run("value", async || value).named(name).await;
+            ctx.publish("branches", &format!("{name} has {value}"));
+            value
+        }
+    };
+    let (left, right) = tokio::join!(branch("left", 1), branch("right", 2));
+    let raced = tokio::select! {
+        value = branch("raced", 4) => value,
+        value = branch("other", 8) => value,
+    };
+    ctx.publish("stage", &(left + right));
+    left + right + u32::from(raced > 0)
+}
+
+#[test]
+fn what_is_published_is_the_same_in_every_world() {
+    testing::explore(publishes_everywhere, ()).depth(1).seeds(0..100).check(|world| {
+        let branches = world.published::<String>("branches");
+        assert_eq!(branches[..2], ["left begins", "right begins"]);
+        assert_eq!(branches.iter().filter(|told| told.starts_with("raced begins")).count(), 1);
+        assert_eq!(world.published::<serde_json::Value>("stage"), [serde_json::json!("begun"), serde_json::json!(3)]);
+    });
+}

@@ -1,14 +1,19 @@
-use durable_runtime::{durable, Context};
+use durable_runtime::{durable, ChildCancelled, Context};
 
 #[durable]
-async fn process(ctx: Context) -> u32 {
-    ctx.run(other, 3).await
+async fn process(ctx: Context, order: String) -> Result<usize, ChildCancelled> {
+    ctx.run(other, &order).await
 }
 
 #[durable]
-async fn other(ctx: Context, order: u32) -> u32 {
+async fn ignores_that_it_may_be_cancelled(ctx: Context) -> usize {
+    ctx.run(other, String::new()).await
+}
+
+#[durable]
+async fn other(ctx: Context, order: String) -> usize {
     let _ = ctx;
-    order
+    order.len()
 }
 
 fn main() {}

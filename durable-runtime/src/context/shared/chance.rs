@@ -9,17 +9,12 @@ use crate::replay::ClaimNumber;
 use crate::retry::Tried;
 
 impl RunShared {
-    /// The code asks for chance: the run's seed, and how often it has asked before.
+    /// The code asks for chance: the seed of the run that it is told to be, and how often it has asked before.
     pub(crate) fn draw(&self) -> (u128, u64) {
         let mut state = self.state.lock();
         let call = state.draws;
         state.draws += 1;
-        (state.replay.seed(), call)
-    }
-
-    /// What the run's chance is made of.
-    pub(crate) fn seed(&self) -> u128 {
-        self.state.lock().replay.seed()
+        (state.replay.told().seed, call)
     }
 
     /// What a retry policy is asked about: the attempt of the claim's step that fails now.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::{Environment, RunShared, State};
+use super::{RunShared, State};
 use crate::clock::Timestamp;
 use crate::id::Position;
 use crate::journal::{Event, Operation, PromiseTaken, SignalTaken};
@@ -93,9 +93,12 @@ impl RunShared {
         match &incoming {
             Incoming::Promise { settled, .. } => promise = Some(settled.key.clone()),
             Incoming::Cancel(cancel) => cancelled = Some(Arc::from(&*cancel.reason)),
-            Incoming::Signal(_) => {}
+            Incoming::Signal(_) | Incoming::Child(_) => {}
         }
-        let Some(position) = state.append(incoming.into_event()) else { return Received::Refused };
+        let Some(event) = state.replay.event_of(incoming) else { return Received::Refused };
+        #[cfg(feature = "testing")]
+        crate::context::director::recorded(&self.environment, &self.id, &event);
+        let Some(position) = state.append(event) else { return Received::Refused };
         // The run is in memory, and need not be woken.
         state.outbox.clears.push(position);
         state.cancelled = cancelled;
@@ -128,7 +131,7 @@ impl State {
 
     /// The code rests: gives the first wait for which there is something the next thing, unless a timer was due before
     /// that came. Whether something was given.
-    pub(super) fn give_next(&mut self, environment: &Environment, now: Timestamp) -> bool {
+    pub(super) fn give_next(&mut self, shared: &RunShared, now: Timestamp) -> bool {
         if self.stopping || self.required > self.durable {
             return false;
         }
@@ -137,20 +140,20 @@ impl State {
             Some((at, *claim, position))
         });
         #[cfg(feature = "testing")]
-        let ready = ready.filter(|(_, claim, _)| self.is_its_turn(environment, *claim));
+        let ready = ready.filter(|(_, claim, _)| self.is_its_turn(shared, *claim));
         let Some((at, claim, received)) = ready.min() else { return false };
         if self.timers.next().is_some_and(|due| due <= now && due < at) {
             return false;
         }
         let Some(operation) = self.replay.operation(claim) else { return false };
         let operation = Operation { arguments: None, ..operation.clone() };
-        let at = environment.clock.now().max(at).0;
+        let at = shared.environment.clock.now().max(at).0;
         let event = match self.receivers.remove(&claim) {
             Some(WaitsFor::Promise(_)) => Event::PromiseTaken(PromiseTaken { operation, at }),
             Some(WaitsFor::Signal(_)) | None => Event::SignalTaken(SignalTaken { operation, received: received.0, at }),
         };
         #[cfg(feature = "testing")]
-        crate::context::director::recorded(environment, &event);
+        crate::context::director::recorded(&shared.environment, &shared.id, &event);
         let timer = self.replay.timer(claim);
         let is_given = self.append(event).is_some();
         self.outbox.clears.extend(timer.filter(|_| is_given));
@@ -159,8 +162,8 @@ impl State {
 
     /// In a simulated process: whether the wait may be given a signal now.
     #[cfg(feature = "testing")]
-    fn is_its_turn(&self, environment: &Environment, claim: ClaimNumber) -> bool {
+    fn is_its_turn(&self, shared: &RunShared, claim: ClaimNumber) -> bool {
         let key = self.replay.key(claim).unwrap_or_default();
-        environment.director.as_ref().is_none_or(|director| director.may_fire(&key))
+        shared.environment.director.as_ref().is_none_or(|director| director.may_fire(&shared.id, &key))
     }
 }

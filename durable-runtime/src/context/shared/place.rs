@@ -42,7 +42,7 @@ impl RunShared {
                 Scope::misused(message.clone());
                 message
             }
-            Place::Outside => format!(
+            Place::Outside | Place::Leaving(_) => format!(
                 "{what} belongs to run {}, but is used outside its code (in a spawned task, or after the run ended), where it can't be recorded in order: use join!, select! or FuturesUnordered inside the durable function instead of spawning",
                 self.id
             ),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::task::Waker;
 
-use super::{Environment, RunShared, State};
+use super::{RunShared, State};
 use crate::clock::Timestamp;
 use crate::journal::{Arguments, Event, Operation, TimerFired, TimerSet};
 use crate::replay::ClaimNumber;
@@ -88,7 +88,7 @@ impl RunShared {
     /// The driver: when the run is to be looked at again because of its timers.
     pub(crate) fn alarm(&self) -> Option<Timestamp> {
         let state = self.state.lock();
-        state.timers.next().filter(|_| state.may_fire(&self.environment))
+        state.timers.next().filter(|_| state.may_fire(self))
     }
 }
 
@@ -103,7 +103,7 @@ impl State {
 
     /// The code rests: sets the timers that it has come to since, and lets the first one fire that is due. Whether one
     /// has.
-    pub(super) fn tend_timers(&mut self, environment: &Environment, now: Timestamp) -> bool {
+    pub(super) fn tend_timers(&mut self, shared: &RunShared, now: Timestamp) -> bool {
         if self.stopping {
             return false;
         }
@@ -114,7 +114,7 @@ impl State {
             }
         }
         let Some(due) = self.timers.next().filter(|due| *due <= now) else { return false };
-        if !self.may_fire(environment) {
+        if !self.may_fire(shared) {
             return false;
         }
         let Some(claim) = self.timers.first() else { return false };
@@ -123,26 +123,26 @@ impl State {
         let timer = self.replay.timer(claim);
         self.timers.remove(claim);
         // The clock may have been set meanwhile.
-        let at = environment.clock.now().max(due).0;
+        let at = shared.environment.clock.now().max(due).0;
         let event = Event::TimerFired(TimerFired { operation, at });
         #[cfg(feature = "testing")]
-        crate::context::director::recorded(environment, &event);
+        crate::context::director::recorded(&shared.environment, &shared.id, &event);
         let fired = self.append(event);
         self.outbox.clears.extend(timer.filter(|_| fired.is_some()));
         fired.is_some()
     }
 
     /// Whether the first timer may fire once it is due. If it waits for the disk, the driver is told of that.
-    fn may_fire(&self, environment: &Environment) -> bool {
+    fn may_fire(&self, shared: &RunShared) -> bool {
         let is_held = self.stopping || self.required > self.durable;
         #[cfg(feature = "testing")]
         let is_held = is_held
-            || environment.director.as_ref().is_some_and(|director| {
+            || shared.environment.director.as_ref().is_some_and(|director| {
                 let operation = self.timers.first().and_then(|claim| self.replay.operation(claim));
-                operation.is_some_and(|operation| !director.may_fire(&operation.key))
+                operation.is_some_and(|operation| !director.may_fire(&shared.id, &operation.key))
             });
         #[cfg(not(feature = "testing"))]
-        let _ = environment;
+        let _ = shared;
         !is_held
     }
 }

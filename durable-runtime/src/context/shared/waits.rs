@@ -22,7 +22,7 @@ impl RunShared {
 
 impl State {
     fn waits(&self) -> Option<Waits> {
-        if !self.bodies.is_empty() || self.halt.is_some() || !self.replay.is_at_rest() {
+        if !self.bodies.is_empty() || !self.children.are_started() || self.halt.is_some() || !self.replay.is_at_rest() {
             return None;
         }
         let (mut first, mut for_signals) = (None, false);
@@ -40,6 +40,10 @@ impl State {
             }
             if self.replay.is_completed(*claim) {
                 return None;
+            }
+            if self.children.is_open(*claim) {
+                for_signals = true;
+                continue;
             }
             // That of a timer, or of a step's next attempt; any other step is about to begin.
             let due = self.replay.due(*claim)?;

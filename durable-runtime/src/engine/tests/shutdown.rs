@@ -275,6 +275,23 @@ fn a_run_that_is_deleted_while_others_start_it_is_one_run_or_the_next() {
 }
 
 #[test]
+fn a_run_that_is_seen_to_have_ended_can_be_deleted() {
+    interleave(|| {
+        block_on(async {
+            let (runs, world, clock) = (MemoryStore::default(), Arc::<World>::default(), HandClock::new());
+            let runtime = open(&runs, &world, &clock).await;
+            let starter = spawn(start(runtime.clone(), "a"));
+            while status(&runs, "a") != Some(RunStatus::Completed) {
+                yield_now().await;
+            }
+            assert!(runtime.delete("a").await.expect("it has ended"));
+            assert_eq!(starter.await.expect("a starter"), (true, Some(42)));
+            shut_down(runtime, &world).await;
+        });
+    });
+}
+
+#[test]
 fn dropping_the_last_runtime_stops_its_runs_and_wakes_who_waits_for_them() {
     interleave(|| {
         block_on(async {

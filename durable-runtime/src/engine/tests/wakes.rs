@@ -5,9 +5,9 @@
 //! then the wake-up itself, as [`Waker`] promises.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
 use futures::future::{Either, poll_fn, select};
@@ -15,10 +15,12 @@ use loom::future::block_on;
 use loom::sync::atomic::{AtomicBool, Ordering};
 
 use crate::clock::SystemClock;
-use crate::context::{Context, Dependencies, Environment, Origin};
+use crate::context::callee::called;
+use crate::context::{Context, Dependencies, Environment, Origin, Step};
 use crate::engine::committer::{CommitError, Commits as _, Committer, Link};
 use crate::engine::driver::{Control, Driven, Driver};
 use crate::engine::execution::Execution;
+use crate::engine::nursery::Nursery;
 use crate::engine::registry::{Registration, Returned};
 use crate::engine::{Counters, Limits, Outcome};
 use crate::entropy::SystemEntropy;
@@ -100,14 +102,29 @@ fn run_of(code: impl FnOnce(Context) -> Written + 'static) -> (Driver, Arc<Contr
         at: 0,
         patches: Vec::new(),
         seed: 0,
+        tags: BTreeMap::new(),
+        correlation: None,
+        forks: Vec::new(),
+        not_before: None,
+        parent: None,
     };
     let control = Arc::<Control>::default();
     let id = RunId::new("run").expect("a valid id");
     let (events, waker) = (vec![Event::Started(started)], Arc::clone(&control.waker));
     let execution = Execution::of_journal(id, events, &REGISTRATION, &Arc::new(environment), &Origin::New, waker);
     let execution = execution.expect("a run that can begin");
-    let sleepers = Arc::default();
-    (Driver::new(execution, Arc::clone(&control), Arc::new(closed_committer()), Fence(1), sleepers), control)
+    let (committer, sleepers, followers) = (Arc::new(closed_committer()), Arc::default(), Arc::default());
+    let nursery = Nursery::new(Weak::new());
+    (Driver::new(execution, Arc::clone(&control), committer, Fence(1), sleepers, followers, nursery), control)
+}
+
+/// A step as the macro writes it.
+fn step<F: Future<Output = ()> + Send + 'static>(
+    context: &Context,
+    name: &'static str,
+    body: impl Fn() -> F + Send + 'static,
+) -> Step<'static, ()> {
+    context.__step(name, (), move |_, ()| called(body()))
 }
 
 /// Drives the code to its end: if a wake-up gets lost, that is a deadlock, which loom reports.
@@ -143,7 +160,7 @@ fn raised(count: usize) -> impl Future<Output = ()> + Send + Unpin {
 #[test]
 fn a_body_is_polled_after_every_wake_up() {
     model(|| {
-        drive(|context| Box::pin(async move { context.__step("body", (), |_, ()| raised(2)).await }));
+        drive(|context| Box::pin(async move { step(&context, "body", || raised(2)).await }));
     });
 }
 
@@ -152,7 +169,7 @@ fn the_code_is_polled_after_every_wake_up() {
     model(|| {
         drive(|context| {
             Box::pin(async move {
-                let step = context.__step("body", (), |_, ()| std::future::pending::<()>());
+                let step = step(&context, "body", || std::future::pending::<()>());
                 assert!(matches!(select(step, raised(2)).await, Either::Right(_)));
             })
         });
@@ -167,7 +184,7 @@ fn wake_ups_of_the_code_and_of_a_body_do_not_swallow_each_other() {
                 // Both are polled in the driver's thread.
                 let body_saw = Arc::new(std::sync::atomic::AtomicBool::new(false));
                 let saw = Arc::clone(&body_saw);
-                let step = context.__step("body", (), move |_, ()| {
+                let step = step(&context, "body", move || {
                     let saw = Arc::clone(&saw);
                     async move {
                         raised(1).await;
@@ -245,7 +262,7 @@ fn a_combinator_is_told_which_body_was_woken() {
     model(|| {
         drive(|context| {
             Box::pin(async move {
-                let step = context.__step("body", (), |_, ()| raised(1));
+                let step = step(&context, "body", || raised(1));
                 let mut branches = Branches::new(vec![Box::pin(step)]);
                 poll_fn(|task| branches.poll(task)).await;
             })
@@ -259,14 +276,14 @@ fn a_body_that_is_woken_late_does_not_hold_back_its_delivery() {
         drive(|context| {
             Box::pin(async move {
                 // The first body returns at once, and yet is woken by another thread.
-                let first = context.__step("first", (), |_, ()| {
+                let first = step(&context, "first", || {
                     poll_fn(|task| {
                         let waker = task.waker().clone();
                         loom::thread::spawn(move || waker.wake());
                         Poll::Ready(())
                     })
                 });
-                let second = context.__step("second", (), |_, ()| std::future::ready(()));
+                let second = step(&context, "second", || std::future::ready(()));
                 let mut branches = Branches::new(vec![Box::pin(first), Box::pin(second)]);
                 let mut order = Vec::new();
                 poll_fn(|task| {
@@ -285,9 +302,8 @@ fn a_body_that_is_woken_late_does_not_hold_back_its_delivery() {
 #[test]
 fn a_run_that_is_told_to_stop_at_any_moment_stops() {
     model(|| {
-        let (driver, control) = run_of(|context| {
-            Box::pin(async move { context.__step("body", (), |_, ()| std::future::pending::<()>()).await })
-        });
+        let (driver, control) =
+            run_of(|context| Box::pin(async move { step(&context, "body", || std::future::pending::<()>()).await }));
         loom::thread::spawn(move || control.stop());
         assert!(matches!(block_on(driver.drive("checked")), Driven::Over(Outcome::Stopped)));
     });
@@ -298,7 +314,7 @@ fn a_run_that_is_told_to_stop_while_a_body_is_woken_stops() {
     model(|| {
         let (driver, control) = run_of(|context| {
             Box::pin(async move {
-                let step = context.__step("body", (), |_, ()| std::future::pending::<()>());
+                let step = step(&context, "body", || std::future::pending::<()>());
                 let woken = async move {
                     raised(1).await;
                     std::future::pending::<()>().await;

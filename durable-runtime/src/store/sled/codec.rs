@@ -3,6 +3,8 @@
 //! Reading never trusts a length: [`Reader`] gives only what is there, and nothing is allocated for a count before
 //! as many bytes were seen.
 
+use std::ops::Range;
+
 use crate::clock::Timestamp;
 use crate::id::{Fence, Position, RunId};
 use crate::store::{Append, RunStatus};
@@ -315,6 +317,36 @@ pub(super) fn read_settled(bytes: &[u8]) -> Option<Settled> {
 pub(super) fn read_settled_dues(bytes: &[u8]) -> Option<Vec<(Position, Timestamp)>> {
     let (_, directory, _) = split_settled(bytes)?;
     Reader(directory).many(read_due)
+}
+
+/// Where the first and the last frame of a settled run are, counted from its beginning, by what it has up to the frames;
+/// `None` when a checksum is wrong, there is not enough of it, or it has no frames.
+pub(super) fn read_settled_ends(bytes: &[u8]) -> Option<[Range<u64>; 2]> {
+    let (header, directory, _) = split_settled(bytes)?;
+    let mut reader = Reader(directory);
+    reader.many(read_due)?;
+    let start = header.frames_start();
+    let (mut first, mut last) = (None, start..start);
+    while !reader.0.is_empty() {
+        last = last.end..last.end.checked_add(reader.varint()?)?;
+        first.get_or_insert_with(|| last.clone());
+    }
+    (last.end == header.bytes()).then_some([first?, last])
+}
+
+/// The lengths of a settled run's frames, from its beginning up to the frames; `None` when a checksum is wrong, there is not
+/// enough of it, or they do not add up.
+pub(super) fn read_settled_lengths(bytes: &[u8]) -> Option<Vec<u64>> {
+    let (header, directory, _) = split_settled(bytes)?;
+    let mut reader = Reader(directory);
+    reader.many(read_due)?;
+    let (mut lengths, mut sum) = (Vec::new(), 0_u64);
+    while !reader.0.is_empty() {
+        let length = reader.varint()?;
+        sum = sum.checked_add(length)?;
+        lengths.push(length);
+    }
+    (lengths.len() as u64 == header.length.0 && sum == header.frames_bytes).then_some(lengths)
 }
 
 /// Header, directory, and as much of the frames as there is.

@@ -1,8 +1,10 @@
 //! A target for fuzzing: what lies on disk is what was written, or nothing.
 
+use std::ops::Range;
+
 use super::codec::{
     COMMIT_HEADER_BYTES, Change, Entry, Moved, SETTLED_HEADER_BYTES, put_commit, put_settled, read_commit_header,
-    read_directory, read_settled, read_settled_dues, read_settled_header, seal_commit,
+    read_directory, read_settled, read_settled_dues, read_settled_ends, read_settled_header, seal_commit,
 };
 use super::layout::{
     LOG, due_key, log_key, parse_due_key, parse_log_key, parse_settled_key, settled_key, settled_more_key,
@@ -58,12 +60,21 @@ fn reads_settled(bytes: &[u8]) {
     let header = settled.header;
     assert_eq!(read_settled_header(bytes), Some(header));
     assert_eq!(settled.frames.len() as u64, header.length.0);
+    has_the_ends_of_its_frames(bytes, &settled.frames);
     let place = (header.through, header.ordinal);
     let again = put_settled(header.status, header.fence, place, &settled.dues, &settled.frames);
     let again = again.expect("what was read is not too long");
     assert!(again.len() <= bytes.len(), "the shortest form is written");
     let read = read_settled(&again).expect("what was written can be read");
     assert_eq!((read.dues, read.frames), (settled.dues, settled.frames));
+}
+
+/// The first and the last frame of a settled run are found without the others.
+fn has_the_ends_of_its_frames(bytes: &[u8], frames: &[Vec<u8>]) {
+    let place = |place: u64| usize::try_from(place).expect("it is within the bytes");
+    let at = |range: Range<u64>| bytes[place(range.start)..place(range.end)].to_vec();
+    let found = read_settled_ends(bytes).map(|[first, last]| (at(first), at(last)));
+    assert_eq!(found, frames.first().cloned().zip(frames.last().cloned()));
 }
 
 /// A settled run with these bytes as its parts, and right checksums.
@@ -223,6 +234,7 @@ fn settles(choices: &mut Choices<'_>) {
     assert_eq!((header.frames_start(), header.bytes()), (checked as u64, bytes.len() as u64));
     assert_eq!(read_settled_dues(&bytes[..checked]).as_ref(), Some(&dues), "the frames may be missing");
     assert_eq!(read_settled_dues(&bytes[..checked - 1]), None);
+    has_the_ends_of_its_frames(&bytes, &frames);
 
     let whole = bytes.clone();
     let (head, directory) = bytes[..checked].split_at_mut(SETTLED_HEADER_BYTES);

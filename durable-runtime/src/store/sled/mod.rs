@@ -39,14 +39,18 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use self::disk::Disk;
 use self::folder::{FORMAT_VERSION, Folder};
-use self::index::Index;
+use self::index::{Index, Place};
 use self::layout::{META, SETTLED, parse_settled_key, settled_key};
 use self::load::{Loaded, load};
+use self::read::SettledEnds;
 use self::tidy::Limits;
 use self::write::Writer;
-use super::{Append, DueTimer, Durability, Refused, RunHead, RunStatus, Store, StoreError, StoredRun};
+use super::{
+    Append, DueTimer, Durability, Refused, RunEnds, RunHead, RunStatus, Store, StoreError, StoredPart, StoredRun,
+    count_that_fits,
+};
 use crate::clock::Timestamp;
-use crate::id::RunId;
+use crate::id::{Position, RunId};
 
 /// Keeps journals in a folder, in an embedded sled database. Nothing else needs to run.
 ///
@@ -198,9 +202,58 @@ impl State {
                 return self.noted(Err(read::corrupt(run, None, "its settled part is missing")));
             }
         }
-        let first = crate::id::Position(live.settled);
+        let first = Position(live.settled);
         frames.extend(self.noted(read::log_frames(&self.disk, run, first, &live.places))?);
         Ok(Some(StoredRun { head: live.head(run), frames }))
+    }
+
+    fn ends(&self, run: &RunId) -> Result<Option<RunEnds>, StoreError> {
+        self.fail_if_corrupt(run)?;
+        let live = self.index.get(run);
+        let settled = match live {
+            Some(live) if live.settled == 0 => None,
+            _ => self.noted(read::settled_ends(&self.disk, run))?,
+        };
+        let Some(live) = live else {
+            let of_settled = |SettledEnds { header, first, last }| {
+                let head = settled_head(run, header);
+                RunEnds { head, first, last }
+            };
+            return Ok(settled.map(of_settled));
+        };
+        if settled.as_ref().map_or(0, |ends| ends.header.length.0) != live.settled {
+            return self.noted(Err(read::corrupt(run, None, "its settled part is missing")));
+        }
+        let in_log = |position: u64, place: Option<&Place>| -> Result<Option<Vec<u8>>, StoreError> {
+            let Some(place) = place else { return Ok(None) };
+            let frames = read::log_frames(&self.disk, run, Position(position), std::slice::from_ref(place));
+            Ok(self.noted(frames)?.pop())
+        };
+        let newest = in_log(live.length().0.saturating_sub(1), live.places.last())?;
+        let (first, last) = match settled {
+            Some(SettledEnds { first, last, .. }) => (Some(first), newest.or(Some(last))),
+            None => (in_log(0, live.places.first())?, newest),
+        };
+        Ok(Some(RunEnds { head: live.head(run), first: first.unwrap_or_default(), last: last.unwrap_or_default() }))
+    }
+
+    fn read_part(&self, run: &RunId, from: Position, bytes_max: usize) -> Result<Option<StoredPart>, StoreError> {
+        self.fail_if_corrupt(run)?;
+        let settled = || self.noted(read::settled_part(&self.disk, run, from, bytes_max));
+        let Some(live) = self.index.get(run) else { return settled() };
+        let head = live.head(run);
+        let Some(from) = from.0.checked_sub(live.settled) else {
+            let part = settled()?.filter(|part| part.head.length.0 == live.settled);
+            let Some(StoredPart { frames, .. }) = part else {
+                return self.noted(Err(read::corrupt(run, None, "its settled part is missing")));
+            };
+            return Ok(Some(StoredPart { head, frames }));
+        };
+        let places = usize::try_from(from).ok().and_then(|from| live.places.get(from..)).unwrap_or_default();
+        let count = count_that_fits(places.iter().map(|place| place.bytes as usize), bytes_max);
+        let first = Position(live.settled + from);
+        let frames = self.noted(read::log_frames(&self.disk, run, first, &places[..count]))?;
+        Ok(Some(StoredPart { head, frames }))
     }
 
     /// Heads of settled runs after `after`, in the order of their ids. Those that can't be read are noted and left out.
@@ -248,6 +301,14 @@ impl Store for SledStore {
 
     fn read(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
         self.readable()?.read(run)
+    }
+
+    fn ends(&self, run: &RunId) -> Result<Option<RunEnds>, StoreError> {
+        self.readable()?.ends(run)
+    }
+
+    fn read_part(&self, run: &RunId, from: Position, bytes_max: usize) -> Result<Option<StoredPart>, StoreError> {
+        self.readable()?.read_part(run, from, bytes_max)
     }
 
     fn list(&self, status: Option<RunStatus>, after: Option<&RunId>, limit: usize) -> Result<Vec<RunHead>, StoreError> {

@@ -1,5 +1,6 @@
 //! Reading runs back: frames from the log, settled runs, and the taking and removing of the latter's chunks.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use ::sled::{Batch, IVec};
@@ -8,8 +9,9 @@ use super::codec::{self, Settled, SettledHeader};
 use super::disk::Disk;
 use super::index::{Base, Place};
 use super::layout::{CHUNK_BYTES, due_key, log_key, settled_key, settled_more_key};
+use super::settled_head;
 use crate::id::{Position, RunId};
-use crate::store::{RunStatus, StoreError};
+use crate::store::{RunStatus, StoreError, StoredPart, count_that_fits};
 
 pub(super) fn corrupt(run: &RunId, position: Option<Position>, detail: impl Into<String>) -> StoreError {
     StoreError::Corrupt { run: run.clone(), position, detail: detail.into() }
@@ -82,12 +84,86 @@ pub(super) fn settled(disk: &Disk, run: &RunId) -> Result<Option<Settled>, Store
     settled.map(Some).ok_or_else(|| corrupt(run, None, "its settled part can't be read"))
 }
 
+/// The head of a settled run, and frames of it from position `from` on, as [`Store::read_part`](crate::store::Store)
+/// gives them. `None` if there is no settled run of this id.
+pub(super) fn settled_part(
+    disk: &Disk,
+    run: &RunId,
+    from: Position,
+    bytes_max: usize,
+) -> Result<Option<StoredPart>, StoreError> {
+    let Some((header, bytes)) = settled_bytes(disk, run, SettledHeader::frames_start)? else { return Ok(None) };
+    let unreadable = || corrupt(run, None, "its settled part can't be read");
+    let lengths = codec::read_settled_lengths(&bytes).ok_or_else(unreadable)?;
+    let from = usize::try_from(from.0).unwrap_or(usize::MAX).min(lengths.len());
+    let (before, lengths) = lengths.split_at(from);
+    let as_usize = |length: &u64| usize::try_from(*length).unwrap_or(usize::MAX);
+    let lengths = &lengths[..count_that_fits(lengths.iter().map(as_usize), bytes_max)];
+    let start = header.frames_start() + before.iter().sum::<u64>();
+    let end = start + lengths.iter().sum::<u64>();
+    let bytes = settled_range(disk, run, header, &bytes, start..end)?;
+    let mut rest = &*bytes;
+    let mut frames = Vec::with_capacity(lengths.len());
+    for length in lengths {
+        let (frame, after) = rest.split_at_checked(as_usize(length)).ok_or_else(unreadable)?;
+        frames.push(frame.to_vec());
+        rest = after;
+    }
+    Ok(Some(StoredPart { head: settled_head(run, header), frames }))
+}
+
 /// A settled run as it stands, without reading its frames; `None` if there is no settled run of this id.
 pub(super) fn settled_base(disk: &Disk, run: &RunId) -> Result<Option<Base>, StoreError> {
     let Some((header, bytes)) = settled_bytes(disk, run, SettledHeader::frames_start)? else { return Ok(None) };
     let dues = codec::read_settled_dues(&bytes);
     let dues = dues.ok_or_else(|| corrupt(run, None, "the timers of its settled part can't be read"))?;
     Ok(Some(Base { status: header.status, fence: header.fence, records: header.length.0, dues }))
+}
+
+/// A settled run without the frames in between.
+pub(super) struct SettledEnds {
+    pub(super) header: SettledHeader,
+    pub(super) first: Vec<u8>,
+    pub(super) last: Vec<u8>,
+}
+
+/// The first and the last frame of a settled run, with no more of it than that needs; `None` if there is no settled run
+/// of this id.
+pub(super) fn settled_ends(disk: &Disk, run: &RunId) -> Result<Option<SettledEnds>, StoreError> {
+    let Some((header, bytes)) = settled_bytes(disk, run, SettledHeader::frames_start)? else { return Ok(None) };
+    let ends = codec::read_settled_ends(&bytes);
+    let [first, last] = ends.ok_or_else(|| corrupt(run, None, "the directory of its settled part can't be read"))?;
+    let (first, last) =
+        (settled_range(disk, run, header, &bytes, first)?, settled_range(disk, run, header, &bytes, last)?);
+    Ok(Some(SettledEnds { header, first, last }))
+}
+
+/// Some bytes of a settled run, of which the beginning is there already; of its chunks only those that are needed are read.
+fn settled_range(
+    disk: &Disk,
+    run: &RunId,
+    header: SettledHeader,
+    beginning: &[u8],
+    part: Range<u64>,
+) -> Result<Vec<u8>, StoreError> {
+    let lost = || corrupt(run, None, "a part of its settled part is missing");
+    let within = |range: Range<u64>| Some(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?);
+    if let Some(found) = within(part.clone()).and_then(|range| beginning.get(range)) {
+        return Ok(found.to_vec());
+    }
+    let chunk_bytes = CHUNK_BYTES as u64;
+    let mut found = Vec::new();
+    for chunk in part.start / chunk_bytes..part.end.div_ceil(chunk_bytes) {
+        let key = match u32::try_from(chunk).map_err(|_| lost())? {
+            0 => settled_key(run),
+            chunk => settled_more_key(header.through, header.ordinal, chunk),
+        };
+        let bytes = disk.get(&key)?.ok_or_else(lost)?;
+        let start = chunk * chunk_bytes;
+        let wanted = part.start.max(start) - start..part.end.min(start + chunk_bytes) - start;
+        found.extend_from_slice(within(wanted).and_then(|range| bytes.get(range)).ok_or_else(lost)?);
+    }
+    Ok(found)
 }
 
 /// The header of a settled run, and its first chunks, with as many bytes as `needed` says, or more.

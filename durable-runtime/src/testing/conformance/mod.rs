@@ -45,7 +45,7 @@ pub use survival::{
 
 use crate::clock::Timestamp;
 use crate::id::{Fence, Position, RunId};
-use crate::store::{Append, DueTimer, Record, Refused, RunHead, RunStatus, Store, StoredRun};
+use crate::store::{Append, DueTimer, Record, Refused, RunHead, RunStatus, Store, StoredPart, StoredRun};
 
 /// How the suite gets at one store. Each test is given a harness of its own, which starts empty.
 pub trait StoreHarness {
@@ -182,12 +182,39 @@ fn look(store: &dyn Store) -> Seen {
         assert_eq!(head, &run.head, "list and read disagree");
         assert_eq!(store.head(&head.run).expect("head").as_ref(), Some(head), "list and head disagree");
         assert_eq!(run.frames.len() as u64, head.length.0, "one frame per position");
+        let ends = store.ends(&head.run).expect("ends").expect("a listed run has ends");
+        assert!(ends.head == *head, "list and ends disagree: {head:?} and {:?}", ends.head);
+        let found = (Some(&ends.first), Some(&ends.last));
+        assert!(found == (run.frames.first(), run.frames.last()), "{}: ends and read disagree", head.run);
+        for bytes_max in [0, 10_000] {
+            assert!(parts(store, &head.run, bytes_max) == run.frames, "read and read_part disagree about {}", head.run);
+        }
     }
     Seen {
         heads,
         unfinished: store.list(Some(RunStatus::Running), None, usize::MAX).expect("list"),
         runs,
         dues: store.due(END_OF_TIME, usize::MAX).expect("due"),
+    }
+}
+
+/// The frames of a run, read bit by bit.
+fn parts(store: &dyn Store, run: &RunId, bytes_max: usize) -> Vec<Vec<u8>> {
+    let mut frames: Vec<Vec<u8>> = Vec::new();
+    loop {
+        let part = store.read_part(run, Position(frames.len() as u64), bytes_max);
+        let StoredPart { head, frames: part } = part.expect("read_part").expect("a listed run can be read");
+        assert_eq!(store.head(run).expect("head"), Some(head), "read_part and head disagree");
+        let bytes = part.iter().map(Vec::len).sum::<usize>();
+        assert!(
+            part.len() <= 1 || bytes <= bytes_max,
+            "{} frames of {bytes} bytes are more than {bytes_max}",
+            part.len()
+        );
+        if part.is_empty() {
+            return frames;
+        }
+        frames.extend(part);
     }
 }
 

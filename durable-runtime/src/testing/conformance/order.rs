@@ -59,6 +59,7 @@ pub fn s04_frames_of_any_size_are_kept_exactly(harness: &dyn StoreHarness) {
             for (found, bytes) in stored.frames.iter().zip(SIZES) {
                 assert!(found == &frame(bytes), "{when}, {id}: a frame of {bytes} bytes came back differently");
             }
+            check_ends(store, id, when);
         }
         assert_eq!(frames(store, &empty), ["", "", ""], "{when}");
     };
@@ -82,7 +83,16 @@ pub fn s04_frames_of_any_size_are_kept_exactly(harness: &dyn StoreHarness) {
         assert!(stored.frames.iter().map(Vec::len).eq(sizes.iter().copied()), "{id}: other sizes");
         let equal = stored.frames.iter().zip(&sizes).all(|(found, bytes)| found == &frame(*bytes));
         assert!(equal, "{id}: halted, tidied, compacted and reopened, a frame came back differently");
+        check_ends(&*store, id, "at the end");
     }
+}
+
+/// The ends of a run are those of all its frames.
+fn check_ends(store: &dyn Store, id: &RunId, when: &str) {
+    let stored = store.read(id).expect("read").expect("the run exists");
+    let ends = store.ends(id).expect("ends").expect("the run exists");
+    let equal = (Some(&ends.first), Some(&ends.last)) == (stored.frames.first(), stored.frames.last());
+    assert!(equal && ends.head == stored.head, "{when}, {id}: its ends are others than its frames have");
 }
 
 /// S5: what was acknowledged is seen by the next read, from any thread.
@@ -118,6 +128,7 @@ pub fn s05_reads_see_own_writes(harness: &dyn StoreHarness) {
     assert!(store.delete(&id).expect("delete"));
     assert_eq!(store.head(&id).expect("head"), None);
     assert_eq!(store.read(&id).expect("read"), None);
+    assert_eq!(store.ends(&id).expect("ends"), None);
     assert!(look(&*store).heads.iter().all(|head| head.run != id));
     assert!(!store.delete(&id).expect("delete"), "deleted twice");
 }

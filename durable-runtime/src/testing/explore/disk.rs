@@ -53,6 +53,7 @@ impl fmt::Debug for Disk {
 }
 
 async fn write(stage: Arc<Stage>, store: LossyStore, mut queue: UnboundedReceiver<Submission>) {
+    let mut has_failed = false;
     while let Some(first) = queue.recv().await {
         let mut batch = vec![first];
         while let Ok(next) = queue.try_recv() {
@@ -78,9 +79,16 @@ async fn write(stage: Arc<Stage>, store: LossyStore, mut queue: UnboundedReceive
             store.on(Call::Commit, store.calls(Call::Commit) + 1, fault);
         }
         let committed = store.commit(&appends);
-        if fault.is_none_or(|fault| fault == Fault::FailAfter) {
-            stage.committed(&appends);
+        match &committed {
+            Ok(_) if fault == Some(Fault::SkipSync) => {}
+            Ok(answers) => {
+                let there = appends.iter().zip(answers).filter(|(_, answer)| answer.is_ok());
+                stage.committed(&there.map(|(append, _)| append.clone()).collect::<Vec<_>>());
+            }
+            Err(_) if fault == Some(Fault::FailAfter) && !has_failed => stage.committed(&appends),
+            Err(_) => {}
         }
+        has_failed |= committed.is_err();
         if let Some(crash) = crash.filter(|crash| *crash != Crash::Acknowledged) {
             stage.die_writing(crash, &appends);
             return std::future::pending().await;
@@ -94,6 +102,7 @@ async fn write(stage: Arc<Stage>, store: LossyStore, mut queue: UnboundedReceive
             }
             Err(error) => {
                 stage.note(format_args!("the store fails: {error}"));
+                stage.store_has_failed();
                 for link in links {
                     link.answer(Err(CommitError::Store(error.clone())));
                 }

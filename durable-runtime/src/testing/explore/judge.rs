@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::order::orders;
@@ -11,18 +12,45 @@ use super::schedule::Schedule;
 use super::{Exploration, World};
 use crate::engine::{Registration, Verification};
 use crate::function::DurableFunction;
-use crate::journal::{self, Event, Journal};
+use crate::journal::{self, Event, Journal, Published};
 use crate::testing::replay::replay_with;
 use crate::{Digest, value};
 
 /// The most prefixes of one journal that are replayed; of a longer one, as many at equal distances.
 const PREFIXES_MAX: usize = 200;
 
+/// What is seen of a run from outside, whenever one looks.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Outcome {
+    /// What it returned.
+    returned: Digest,
+    /// What it published, by name, in order.
+    published: BTreeMap<String, Vec<u64>>,
+}
+
+impl Outcome {
+    fn of<O: Serialize>(output: &O, journal: &Journal) -> Result<Self, String> {
+        let returned = value::digest(output).map_err(|error| error.to_string())?;
+        let mut published: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for Published { operation, .. } in publications(journal) {
+            published.entry(operation.name().to_owned()).or_default().push(operation.digest);
+        }
+        Ok(Self { returned, published })
+    }
+}
+
+fn publications(journal: &Journal) -> impl Iterator<Item = &Published> {
+    journal.events.iter().filter_map(|event| match event {
+        Event::Published(published) => Some(published),
+        _ => None,
+    })
+}
+
 /// What is known of the worlds that were judged.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// What the function returns in worlds in which nothing goes wrong.
-    outcomes: BTreeSet<Digest>,
+    outcomes: BTreeSet<Outcome>,
     /// By the hash of what is recorded, which operations come next.
     next: BTreeMap<u64, Vec<String>>,
     /// The journals whose prefixes were replayed.
@@ -60,36 +88,43 @@ impl<F: DurableFunction> Exploration<F> {
 
     /// The outcome is that of a world in which the process does not die, and the steps act and end in the same order.
     fn judge_outcome(&self, known: &mut Known, played: &Played<F::Output>, output: &F::Output) -> Result<(), String> {
-        let digest = value::digest(output).map_err(|error| error.to_string())?;
-        if known.outcomes.contains(&digest) {
+        let outcome = Outcome::of(output, &played.journal)?;
+        if known.outcomes.contains(&outcome) {
             return Ok(());
         }
         if played.seen.mishaps.is_empty() && played.lives == 1 {
-            known.outcomes.insert(digest);
+            known.outcomes.insert(outcome);
             return Ok(());
         }
         let mut ends = Vec::new();
-        for order in orders(&played.seen, &played.journal) {
+        for order in orders(&played.seen, &played.journal, &played.children) {
             let is_faultless = order.fails.is_empty();
-            let end = self.play_quietly(Schedule { order: Some(order), ..Schedule::default() })?.end;
-            if let End::Returned(expected) = &end {
-                let expected = value::digest(expected).map_err(|error| error.to_string())?;
+            let other = self.play_quietly(Schedule { order: Some(order), ..Schedule::default() })?;
+            if let End::Returned(output) = &other.end {
+                let expected = Outcome::of(output, &other.journal)?;
+                let is_same = expected == outcome;
                 if is_faultless {
                     known.outcomes.insert(expected);
                 }
-                if expected == digest {
+                if is_same {
                     return Ok(());
                 }
             }
-            ends.push(end);
+            ends.push((other.end, other.journal));
         }
         let returned = self.text(output);
-        let expected = ends.iter().find_map(|end| match end {
-            End::Returned(expected) => Some(expected),
+        let expected = ends.iter().find_map(|(end, journal)| match end {
+            End::Returned(expected) => Some((expected, journal)),
             End::Halted(_) | End::Stuck(_) => None,
         });
-        Err(match (expected, ends.first()) {
-            (Some(expected), _) => {
+        Err(match (expected, ends.first().map(|(end, _)| end)) {
+            (Some((expected, journal)), _) if value::digest(expected).ok() == Some(outcome.returned) => {
+                let (published, expected) = (list(&played.journal), list(journal));
+                format!(
+                    "the run published what it does not publish when nothing goes wrong and its steps act and end in the same order\n  published: {published}\n  expected:  {expected}"
+                )
+            }
+            (Some((expected, _)), _) => {
                 let expected = self.text(expected);
                 format!(
                     "the run returned what it does not return when nothing goes wrong and its steps act and end in the same order\n  returned: {returned}\n  expected: {expected}"
@@ -113,16 +148,18 @@ impl<F: DurableFunction> Exploration<F> {
     }
 }
 
+/// What a run has published, for people.
+fn list(journal: &Journal) -> String {
+    let told = publications(journal).map(|one| format!("{} {}", one.operation.key, one.value.excerpt()));
+    told.collect::<Vec<_>>().join(", ")
+}
+
 /// One outcome for each operation, and every prefix replays: to the same next operations as it did before.
 fn judge_journal<F: DurableFunction>(known: &mut Known, world: &World<F::Output>) -> Result<(), String> {
     let journal = &world.journal;
     let mut outcomes = BTreeSet::new();
     for event in &journal.events {
-        let is_outcome = matches!(
-            event,
-            Event::StepCompleted(_) | Event::TimerFired(_) | Event::SignalTaken(_) | Event::PromiseTaken(_)
-        );
-        if let (true, Some(operation)) = (is_outcome, event.operation())
+        if let (true, Some(operation)) = (event.is_outcome() || matches!(event, Event::Published(_)), event.operation())
             && !outcomes.insert(&operation.key)
         {
             return Err(format!("{} has two recorded outcomes (R6)", operation.key));

@@ -12,6 +12,7 @@ mod schedule;
 mod script;
 mod search;
 mod stage;
+mod telling;
 mod timeline;
 mod world;
 
@@ -110,7 +111,7 @@ pub fn explore<F: DurableFunction>(function: F, input: F::Input) -> Exploration<
 ///
 /// What must hold in each of them:
 ///
-/// * the run returns, and what it returns it also returns in a world in which the process does not die: with these or
+/// * the run returns, and what it returns and [publishes](crate::Context::publish) it also returns and publishes in a world in which the process does not die: with these or
 ///   other latencies, and if need be with its steps acting and ending in the same order, and the same attempts failing.
 ///   Where that order can't be had without a crash, the result is counted as [`unconfirmed`](Explored::unconfirmed).
 ///   Asked again, the run gives the same, and runs nothing;

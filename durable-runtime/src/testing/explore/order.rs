@@ -103,17 +103,18 @@ impl Order {
 /// In which order concurrent steps end is recorded. In which order they had their effects is not: a step that was executed
 /// twice may have had its effect the first time or the last time, when its body was called or when it returned. Each is
 /// tried, for one step at a time.
-pub(super) fn orders(seen: &Seen, journal: &Journal) -> Vec<Order> {
-    let ends = ends(seen, journal);
+pub(super) fn orders(seen: &Seen, journal: &Journal, children: &[Journal]) -> Vec<Order> {
+    let recorded = &Recorded::of(journal, children);
+    let ends = ends(seen, recorded);
     let began = Timestamp(journal.events.first().map_or(0, Event::at));
-    let failed: BTreeMap<_, _> = injected(seen, journal);
+    let failed: BTreeMap<_, _> = injected(seen, recorded);
     let mut fails = vec![Arc::default()];
     if !failed.is_empty() {
         fails.push(Arc::new(failed));
     }
     let acts: Vec<Option<Arc<[Turn]>>> =
         std::iter::once(None).chain(acts(&seen.points).into_iter().map(Some)).collect();
-    let (interrupted, attempts) = (Arc::new(interrupted(journal)), Arc::new(attempts(journal)));
+    let (interrupted, attempts) = (Arc::new(interrupted(recorded)), Arc::new(attempts(recorded)));
     let have_acted = |(key, _): &(String, u32)| seen.points.iter().any(|point| point.key == *key);
     let interrupted_act: &[bool] = if interrupted.keys().any(have_acted) { &[false, true] } else { &[false] };
     let limits: &[bool] = if seen.has_limits { &[true, false] } else { &[true] };
@@ -132,17 +133,37 @@ pub(super) fn orders(seen: &Seen, journal: &Journal) -> Vec<Order> {
     orders
 }
 
+/// What is recorded of operations, by how they are called, in the order of time.
+struct Recorded<'a>(Vec<(String, &'a Event)>);
+
+impl<'a> Recorded<'a> {
+    fn of(journal: &'a Journal, children: &'a [Journal]) -> Self {
+        let labelled = |of: &'a Journal| {
+            let path = of.run.as_str().strip_prefix(journal.run.as_str()).and_then(|path| path.strip_prefix(':'));
+            of.events.iter().filter_map(move |event| {
+                let key = &*event.operation()?.key;
+                Some((path.map_or_else(|| key.to_owned(), |path| format!("{path}:{key}")), event))
+            })
+        };
+        // A child's, before that it has ended.
+        let mut recorded: Vec<_> = children.iter().rev().chain([journal]).flat_map(labelled).collect();
+        if !children.is_empty() {
+            recorded.sort_by_key(|(_, event)| event.at());
+        }
+        Self(recorded)
+    }
+}
+
 /// The steps whose last attempt returned, and the timers that fired, in the order in which they did.
-fn ends(seen: &Seen, journal: &Journal) -> Arc<[End]> {
-    let ended = journal.events.iter().filter_map(|event| {
-        let key = event.operation()?.key.to_string();
+fn ends(seen: &Seen, recorded: &Recorded<'_>) -> Arc<[End]> {
+    let ended = recorded.0.iter().filter_map(|(key, event)| {
+        let key = key.clone();
         let is_end = match event {
             Event::StepCompleted(completed) => {
                 matches!(completed.outcome, Outcome::Interrupted(_))
                     || seen.returned.contains(&(key.clone(), completed.attempts))
             }
-            Event::TimerFired(_) | Event::SignalTaken(_) | Event::PromiseTaken(_) => true,
-            _ => false,
+            other => other.is_outcome(),
         };
         let is_time = matches!(event, Event::TimerFired(_));
         is_end.then(|| End { key, at: Timestamp(event.at()), is_time })
@@ -151,27 +172,27 @@ fn ends(seen: &Seen, journal: &Journal) -> Arc<[End]> {
 }
 
 /// The attempts that were made to fail, and whose failure is recorded.
-fn injected(seen: &Seen, journal: &Journal) -> BTreeMap<(String, u32), FailsAt> {
-    let failed = journal.events.iter().filter_map(|event| match event {
-        Event::AttemptFailed(failed) => Some((failed.operation.key.to_string(), failed.attempt)),
+fn injected(seen: &Seen, recorded: &Recorded<'_>) -> BTreeMap<(String, u32), FailsAt> {
+    let failed = recorded.0.iter().filter_map(|(key, event)| match event {
+        Event::AttemptFailed(failed) => Some((key.clone(), failed.attempt)),
         _ => None,
     });
     failed.filter_map(|attempt| seen.made_to_fail.get(&attempt).map(|at| (attempt, *at))).collect()
 }
 
-fn attempts(journal: &Journal) -> BTreeMap<String, u32> {
-    let attempts = journal.events.iter().filter_map(|event| match event {
-        Event::StepCompleted(completed) => Some((completed.operation.key.to_string(), completed.attempts)),
+fn attempts(recorded: &Recorded<'_>) -> BTreeMap<String, u32> {
+    let attempts = recorded.0.iter().filter_map(|(key, event)| match event {
+        Event::StepCompleted(completed) => Some((key.clone(), completed.attempts)),
         _ => None,
     });
     attempts.collect()
 }
 
 /// The attempts that were interrupted, and what the code was told.
-fn interrupted(journal: &Journal) -> BTreeMap<(String, u32), Payload> {
-    let interrupted = journal.events.iter().filter_map(|event| match event {
-        Event::StepCompleted(StepCompleted { operation, attempts, outcome: Outcome::Interrupted(told), .. }) => {
-            Some(((operation.key.to_string(), *attempts), told.clone()))
+fn interrupted(recorded: &Recorded<'_>) -> BTreeMap<(String, u32), Payload> {
+    let interrupted = recorded.0.iter().filter_map(|(key, event)| match event {
+        Event::StepCompleted(StepCompleted { attempts, outcome: Outcome::Interrupted(told), .. }) => {
+            Some(((key.clone(), *attempts), told.clone()))
         }
         _ => None,
     });

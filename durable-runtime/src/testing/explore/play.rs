@@ -38,6 +38,8 @@ const LIVES_MAX: u32 = 200;
 pub(super) struct Played<O> {
     pub(super) seen: Seen,
     pub(super) journal: Journal,
+    /// Of the runs that it has started, and of theirs.
+    pub(super) children: Vec<Journal>,
     /// What became of the run.
     pub(super) end: End<O>,
     pub(super) dependencies: Arc<Dependencies>,
@@ -62,7 +64,7 @@ enum LifeEnd<O> {
 impl<F: DurableFunction> Exploration<F> {
     /// Plays one world.
     pub(super) fn play(&self, schedule: Schedule) -> Played<F::Output> {
-        let stage = Stage::new(schedule, Arc::clone(&self.script), self.codec);
+        let stage = Stage::new(self.id.clone(), schedule, Arc::clone(&self.script), self.codec);
         let mut store = LossyStore::default();
         let dependencies = Arc::new(self.dependencies());
         let end = loop {
@@ -80,7 +82,8 @@ impl<F: DurableFunction> Exploration<F> {
             }
         };
         let journal = journal(&store, &self.id);
-        Played { seen: stage.seen(), journal, end, dependencies, lives: stage.life() }
+        let children = children(&store, &self.id);
+        Played { seen: stage.seen(), journal, children, end, dependencies, lives: stage.life() }
     }
 
     /// One process, from opening the store to its death or the end of the run.
@@ -93,11 +96,12 @@ impl<F: DurableFunction> Exploration<F> {
             let ended = {
                 let over = Box::pin(self.process(clock, stage, store, dependencies));
                 let death = Box::pin(stage.death());
-                let time_is_up = clock::sleep(PATIENCE);
+                let time_is_up = Box::pin(select(clock::sleep(PATIENCE), Box::pin(stage.operator())));
                 match select(death, select(over, time_is_up)).await {
                     Either::Left((death, _)) => LifeEnd::Died(death),
                     Either::Right((Either::Left((over, _)), _)) => over,
-                    Either::Right((Either::Right(_), _)) => {
+                    Either::Right((Either::Right((Either::Right(_), _)), _)) => LifeEnd::StoreFailed,
+                    Either::Right((Either::Right((Either::Left(_), _)), _)) => {
                         LifeEnd::Over(End::Stuck("the run waits for something that never comes".to_owned()))
                     }
                 }
@@ -227,6 +231,14 @@ fn journal(store: &LossyStore, run: &RunId) -> Journal {
     // The handle of the last life: that one was not ended.
     let loaded = load(store, run).unwrap_or_else(|error| panic!("the journal can't be read: {error}"));
     Journal { run: run.clone(), events: loaded.map(|loaded| loaded.events).unwrap_or_default() }
+}
+
+fn children(store: &LossyStore, run: &RunId) -> Vec<Journal> {
+    let prefix = format!("{}:", run.as_str());
+    let heads = store.list(None, Some(run), usize::MAX);
+    let heads = heads.unwrap_or_else(|error| panic!("the runs can't be listed: {error}"));
+    let children = heads.into_iter().filter(|head| head.run.as_str().starts_with(&prefix));
+    children.map(|head| journal(store, &head.run)).collect()
 }
 
 impl<O> Played<O> {

@@ -115,10 +115,11 @@ async fn promise_id(runtime: &Runtime, run: RunId, key: String) -> Result<Promis
 }
 
 impl Script {
-    pub(super) fn fake(&self, call: &FakeCall<'_>, codec: Codec) -> Option<Payload> {
+    /// What the step that is called so is to return, if it has a fake.
+    pub(super) fn fake(&self, label: &str, call: &FakeCall<'_>, codec: Codec) -> Option<Payload> {
         let name = call.key().split('#').next().unwrap_or_default();
-        // A key is that of one call, a name that of all.
-        let fake = self.fakes.get(call.key()).or_else(|| self.fakes.get(name))?;
+        // A key, behind those of the runs that lead to it, is that of one call, a name that of all.
+        let fake = self.fakes.get(label).or_else(|| self.fakes.get(name))?;
         fake(call, codec)
     }
 

@@ -18,10 +18,13 @@ use crate::context::{Attempt, Cue, Director};
 use crate::id::RunId;
 use crate::journal::{self, Event};
 use crate::payload::{Codec, Payload};
-use crate::store::{Append, RunStatus};
+use crate::store::Append;
 
 /// The most boundaries of one life; a run that has more never ends.
 const BOUNDARIES_MAX: u32 = 100_000;
+
+/// How long after its store has failed a process is restarted in which a run waits for another one that is halted.
+const RESTARTED_AFTER: Duration = Duration::from_secs(3);
 
 /// How long anything takes at the most, unless the script says otherwise.
 const LONGEST: Duration = Duration::from_millis(60);
@@ -29,12 +32,16 @@ const LONGEST: Duration = Duration::from_millis(60);
 /// A world while it is played.
 #[derive(Debug)]
 pub(super) struct Stage {
+    /// The run that is explored. What it starts has ids that begin with this one.
+    pub(super) run: RunId,
     schedule: Schedule,
     script: Arc<Script>,
     codec: Codec,
     state: Mutex<State>,
     /// Set when the process dies.
     death: watch::Sender<Option<Death>>,
+    /// Whether the store has failed in this life.
+    failed: watch::Sender<bool>,
     /// How many of the steps that act in a given order have.
     acted: watch::Sender<usize>,
     /// How many of the steps that end in a given order have.
@@ -99,13 +106,15 @@ pub(super) struct Seen {
 }
 
 impl Stage {
-    pub(super) fn new(schedule: Schedule, script: Arc<Script>, codec: Codec) -> Arc<Self> {
+    pub(super) fn new(run: RunId, schedule: Schedule, script: Arc<Script>, codec: Codec) -> Arc<Self> {
         Arc::new(Self {
+            run,
             schedule,
             script,
             codec,
             state: Mutex::default(),
             death: watch::Sender::default(),
+            failed: watch::Sender::default(),
             acted: watch::Sender::default(),
             ended: watch::Sender::default(),
         })
@@ -120,6 +129,7 @@ impl Stage {
         state.life += 1;
         state.boundary = 0;
         self.death.send_replace(None);
+        self.failed.send_replace(false);
         clock
     }
 
@@ -139,6 +149,19 @@ impl Stage {
             // The stage holds the sender.
             Ok(None) | Err(_) => std::future::pending().await,
         }
+    }
+
+    /// The store fails, and accepts nothing more in this life.
+    pub(super) fn store_has_failed(&self) {
+        self.failed.send_replace(true);
+    }
+
+    /// Waits until somebody would restart a process whose store has failed.
+    pub(super) async fn operator(&self) {
+        let mut failed = self.failed.subscribe();
+        // The stage holds the sender.
+        let _ = failed.wait_for(|failed| *failed).await;
+        tokio::time::sleep(RESTARTED_AFTER).await;
     }
 
     fn die(&self, state: &mut State, death: Death, what: &str) {
@@ -236,20 +259,21 @@ impl Stage {
                 }
             }
         }
-        state.note(format_args!("recorded: {}", list(appends)));
+        state.note(format_args!("recorded: {}", self.list(appends)));
     }
 
     /// The writer is about to write this: what goes wrong?
     pub(super) fn writes(&self, appends: &[Append]) -> Option<Mishap> {
         let mut state = self.state.lock();
-        let scripted = self
-            .scripted(&state, |crash, key| Boundary::Commit.crashes().contains(&crash) && has_outcome(appends, key));
+        let scripted = self.scripted(&state, |crash, key| {
+            Boundary::Commit.crashes().contains(&crash) && self.has_outcome(appends, key)
+        });
         self.reach(&mut state, Boundary::Commit, scripted)
     }
 
     /// The process dies during a commit.
     pub(super) fn die_writing(&self, crash: Crash, appends: &[Append]) {
-        self.die(&mut self.state.lock(), Death::Crash(crash), &list(appends));
+        self.die(&mut self.state.lock(), Death::Crash(crash), &self.list(appends));
     }
 
     /// How long the writer takes for its next commit.
@@ -296,19 +320,19 @@ impl Stage {
     /// What becomes of the attempt at a boundary.
     fn cue(&self, attempt: &Attempt, boundary: Boundary) -> Cue {
         let mut state = self.state.lock();
-        let step = attempt.step.key();
+        let step = &*self.step(attempt);
         let scripted = self.scripted(&state, |crash, key| boundary.crashes().contains(&crash) && key == step);
         match self.reach(&mut state, boundary, scripted) {
             Some(Mishap::Crash(crash)) => {
                 self.die(&mut state, Death::Crash(crash), step);
                 Cue::Die
             }
-            Some(Mishap::AttemptFails) => state.make_to_fail(attempt, boundary),
+            Some(Mishap::AttemptFails) => state.make_to_fail(step, attempt, boundary),
             Some(Mishap::StoreFails(StoreFailure::Before | StoreFailure::After) | Mishap::ClockJumps(_)) | None => {
                 if self.is_over() {
                     Cue::Die
                 } else if self.fails_as_ordered(attempt, boundary) {
-                    state.make_to_fail(attempt, boundary)
+                    state.make_to_fail(step, attempt, boundary)
                 } else {
                     Cue::Go
                 }
@@ -319,7 +343,7 @@ impl Stage {
     /// Whether the attempt failed here in the world whose order this one has.
     fn fails_as_ordered(&self, attempt: &Attempt, boundary: Boundary) -> bool {
         let Some(order) = &self.schedule.order else { return false };
-        let attempt = (attempt.step.key().to_owned(), attempt.step.attempt());
+        let attempt = (self.step(attempt), attempt.step.attempt());
         order.fails.get(&attempt).is_some_and(|at| Some(*at) == FailsAt::of(boundary))
     }
 
@@ -327,7 +351,7 @@ impl Stage {
     /// told here, where the body `was_called` or not.
     fn interrupted_as_ordered(&self, attempt: &Attempt, was_called: bool) -> Option<Payload> {
         let order = self.schedule.order.as_ref().filter(|order| order.interrupted_act == was_called)?;
-        order.interrupted.get(&(attempt.step.key().to_owned(), attempt.step.attempt())).cloned()
+        order.interrupted.get(&(self.step(attempt), attempt.step.attempt())).cloned()
     }
 
     /// A step may have had its effect.
@@ -360,8 +384,8 @@ impl State {
         self.seen.broken.get_or_insert(what);
     }
 
-    fn make_to_fail(&mut self, attempt: &Attempt, boundary: Boundary) -> Cue {
-        let (step, number) = (attempt.step.key(), attempt.step.attempt());
+    fn make_to_fail(&mut self, step: &str, attempt: &Attempt, boundary: Boundary) -> Cue {
+        let number = attempt.step.attempt();
         self.note(format_args!("{step} is made to fail (attempt {number})"));
         self.seen.returned.remove(&(step.to_owned(), number));
         if let Some(at) = FailsAt::of(boundary) {
@@ -371,9 +395,9 @@ impl State {
     }
 
     /// The body of a step is called: it may not be recorded, and must be the same step as before.
-    fn acts(&mut self, attempt: &Attempt) {
+    fn acts(&mut self, label: &str, attempt: &Attempt) {
         let step = &attempt.step;
-        let (key, number) = (step.key().to_owned(), step.attempt());
+        let (key, number) = (label.to_owned(), step.attempt());
         *self.seen.executions.entry(key.clone()).or_default() += 1;
         self.seen.returned.remove(&(key.clone(), number));
         self.seen.made_to_fail.remove(&(key.clone(), number));
@@ -381,7 +405,7 @@ impl State {
             "{key} acts{}",
             if number > 1 { format!(" (attempt {number})") } else { String::new() }
         ));
-        let id = (step.run_id().clone(), key.clone());
+        let id = (step.run_id().clone(), step.key().to_owned());
         let (completed, failed) =
             self.operations.get(&id).map_or((false, 0), |durable| (durable.completed, durable.failed_attempts));
         if completed {
@@ -416,7 +440,7 @@ impl State {
 impl Director for Stage {
     fn asked(&self, attempt: &Attempt) -> Sleep {
         let longest = attempt.limit.map_or(LONGEST, |limit| LONGEST.min(limit / 4));
-        let key = attempt.step.key().to_owned();
+        let key = self.step(attempt);
         self.state.lock().seen.has_limits |= attempt.limit.is_some();
         if let Some(order) = &self.schedule.order {
             let (order, mut acted) = (order.clone(), self.acted.subscribe());
@@ -437,9 +461,10 @@ impl Director for Stage {
         if let Some(told) = self.interrupted_as_ordered(attempt, false) {
             return Cue::Return(told);
         }
-        self.state.lock().acts(attempt);
-        self.point(attempt.step.key(), false);
-        match self.script.fake(&FakeCall::of(attempt), self.codec) {
+        let label = self.step(attempt);
+        self.state.lock().acts(&label, attempt);
+        self.point(&label, false);
+        match self.script.fake(&label, &FakeCall::of(attempt), self.codec) {
             None => Cue::Go,
             Some(payload) => Cue::Return(payload),
         }
@@ -451,11 +476,12 @@ impl Director for Stage {
     }
 
     fn returned(&self, attempt: &Attempt, output: &Payload) -> Cue {
-        self.note(format_args!("{} returned {}", attempt.step.key(), output.excerpt()));
-        self.point(attempt.step.key(), true);
+        let label = self.step(attempt);
+        self.note(format_args!("{label} returned {}", output.excerpt()));
+        self.point(&label, true);
         let cue = self.cue(attempt, Boundary::Returned { may_fail: attempt.may_fail });
         if matches!(cue, Cue::Go) {
-            self.state.lock().seen.returned.insert((attempt.step.key().to_owned(), attempt.step.attempt()));
+            self.state.lock().seen.returned.insert((label, attempt.step.attempt()));
             if let Some(told) = self.interrupted_as_ordered(attempt, true) {
                 return Cue::Return(told);
             }
@@ -464,7 +490,7 @@ impl Director for Stage {
     }
 
     fn answers(&self, attempt: &Attempt) -> Sleep {
-        let key = attempt.step.key().to_owned();
+        let key = self.step(attempt);
         if let Some(order) = &self.schedule.order {
             let (ends, mut ended) = (Arc::clone(&order.ends), self.ended.subscribe());
             let clock = self.state.lock().clock.clone();
@@ -485,8 +511,9 @@ impl Director for Stage {
         sleep(self.schedule.delay(&format_args!("{key} {} answers", attempt.step.attempt()), longest))
     }
 
-    fn ended(&self, key: &str) {
+    fn ended(&self, run: &RunId, key: &str) {
         if let Some(order) = &self.schedule.order {
+            let key = self.label(run, key);
             self.ended.send_if_modified(|ended| {
                 let is_next = order.ends.get(*ended).is_some_and(|next| next.key == key);
                 *ended += usize::from(is_next);
@@ -495,8 +522,9 @@ impl Director for Stage {
         }
     }
 
-    fn may_fire(&self, key: &str) -> bool {
+    fn may_fire(&self, run: &RunId, key: &str) -> bool {
         let Some(order) = &self.schedule.order else { return true };
+        let key = self.label(run, key);
         let Some(next) = order.ends.get(*self.ended.borrow()).filter(|next| next.key == key) else { return false };
         if let Some(clock) = &self.state.lock().clock {
             clock.set(next.at);
@@ -508,8 +536,27 @@ impl Director for Stage {
         limit.filter(|_| self.schedule.order.as_ref().is_none_or(|order| order.has_limits))
     }
 
-    fn attempts(&self, key: &str) -> Option<u32> {
-        self.schedule.order.as_ref().and_then(|order| order.attempts.get(key).copied())
+    fn may_end(&self, run: &RunId, key: &str) -> Sleep {
+        let (Some(order), mut ended) = (&self.schedule.order, self.ended.subscribe()) else {
+            return sleep(Duration::ZERO);
+        };
+        let (ends, clock, key) = (Arc::clone(&order.ends), self.state.lock().clock.clone(), self.label(run, key));
+        if !ends.iter().any(|end| end.key == key) {
+            return sleep(Duration::ZERO);
+        }
+        Box::pin(async move {
+            // The stage holds the sender.
+            let is_over = |ended: &usize| ends.iter().take(ended + 1).any(|end| end.key == key);
+            if let (Ok(ended), Some(clock)) = (ended.wait_for(is_over).await, clock)
+                && let Some(end) = ends.get(*ended).filter(|end| end.key == key)
+            {
+                clock.set(end.at);
+            }
+        })
+    }
+
+    fn attempts(&self, run: &RunId, key: &str) -> Option<u32> {
+        self.schedule.order.as_ref().and_then(|order| order.attempts.get(&self.label(run, key)).copied())
     }
 
     fn is_dead(&self) -> bool {
@@ -519,38 +566,4 @@ impl Director for Stage {
 
 fn sleep(duration: Duration) -> Sleep {
     if duration.is_zero() { Box::pin(std::future::ready(())) } else { Box::pin(tokio::time::sleep(duration)) }
-}
-
-fn has_outcome(appends: &[Append], key: &str) -> bool {
-    let records = appends.iter().flat_map(|append| &append.records);
-    let mut events = records.filter_map(|record| journal::decode(&record.frame).ok());
-    events.any(|event| match &event {
-        Event::StepCompleted(_) | Event::TimerFired(_) | Event::SignalTaken(_) | Event::PromiseTaken(_) => {
-            event.operation().is_some_and(|of| *of.key == *key)
-        }
-        other => other.name() == key,
-    })
-}
-
-/// What a commit records, for people.
-fn list(appends: &[Append]) -> String {
-    appends.iter().flat_map(told).collect::<Vec<_>>().join(", ")
-}
-
-fn told(append: &Append) -> impl Iterator<Item = String> {
-    let events = append.records.iter().filter_map(|record| journal::decode(&record.frame).ok());
-    let told = events.map(|event| match event.operation() {
-        Some(operation) => format!("{} {}", event.name(), operation.key),
-        None => match &event {
-            Event::SignalReceived(signal) => format!("{} {}", event.name(), signal.name),
-            Event::PromiseSettled(settled) => format!("{} {}", event.name(), settled.key),
-            _ => event.name().to_owned(),
-        },
-    });
-    let status = match append.status {
-        RunStatus::Suspended => Some("suspended"),
-        RunStatus::Running if append.records.is_empty() => Some("woken"),
-        _ => None,
-    };
-    told.chain(status.map(str::to_owned))
 }

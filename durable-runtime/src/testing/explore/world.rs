@@ -4,10 +4,13 @@ use std::any::type_name;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+
 use super::stage::Seen;
 use super::timeline::Timeline;
 use crate::context::Dependencies;
-use crate::journal::Journal;
+use crate::journal::{Event, Journal};
+use crate::payload::Payload;
 
 /// A simulated world after the run has returned: what is checked.
 ///
@@ -55,6 +58,36 @@ impl<O> World<O> {
     /// All that is recorded of the run.
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// What the run has published under this name, in order.
+    ///
+    /// ```
+    /// use durable_runtime::{Context, durable, testing};
+    ///
+    /// #[durable]
+    /// async fn told_twice(ctx: Context) {
+    ///     ctx.publish("stage", "begun");
+    ///     ctx.run("work", async || ()).await;
+    ///     ctx.publish("stage", "done");
+    /// }
+    ///
+    /// testing::explore(told_twice, ()).check(|world| {
+    ///     assert_eq!(world.published::<String>("stage"), ["begun", "done"]);
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    /// If one of the values is no `T`.
+    pub fn published<T: DeserializeOwned>(&self, name: &str) -> Vec<T> {
+        let published = self.journal.events.iter().filter_map(|event| match event {
+            Event::Published(published) if published.operation.name() == name => Some(&published.value),
+            _ => None,
+        });
+        let read = |value: &Payload| {
+            value.decode().unwrap_or_else(|error| panic!("what is published as `{name}` is of another type: {error}"))
+        };
+        published.map(read).collect()
     }
 
     /// How often the body of the step with this key was called, in all lives; fakes count.

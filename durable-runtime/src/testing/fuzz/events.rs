@@ -4,9 +4,9 @@ use super::Choices;
 use crate::halt::HaltReason;
 use crate::journal::event::{AttemptError, CodeId};
 use crate::journal::{
-    Arguments, AttemptFailed, Cancelled, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched,
-    PromiseSettled, PromiseTaken, Settlement, SignalReceived, SignalTaken, Site, Started, StepCompleted, StepStarted,
-    Text, TimerFired, TimerSet,
+    Arguments, AttemptFailed, Cancelled, ChildEnd, ChildEnded, ChildStarted, Event, Finished, Fork, Halted, Operation,
+    OperationKind, Outcome, Parent, Patched, PromiseSettled, PromiseTaken, Published, Settlement, SignalReceived,
+    SignalTaken, Site, Started, StepCompleted, StepStarted, Text, TimerFired, TimerSet,
 };
 use crate::payload::{Codec, Payload};
 
@@ -60,11 +60,42 @@ pub(super) fn operation(choices: &mut Choices<'_>, kind: OperationKind, claim: u
     }
 }
 
+fn fork(choices: &mut Choices<'_>) -> Fork {
+    let (run, from) = (text(choices).into(), text(choices).into());
+    let seed = u128::from(choices.number()) << choices.below(64);
+    Fork { run, from, records: choices.number(), seed, at: choices.number() }
+}
+
 fn any_operation(choices: &mut Choices<'_>) -> Operation {
     let claim = choices.number_u32();
     let key = text(choices);
-    let kind = choices.one(&[OperationKind::Step, OperationKind::Timer, OperationKind::Signal, OperationKind::Promise]);
+    let kind = choices.one(&[
+        OperationKind::Step,
+        OperationKind::Timer,
+        OperationKind::Signal,
+        OperationKind::Promise,
+        OperationKind::Child,
+        OperationKind::Publication,
+    ]);
     operation(choices, kind, claim, &key)
+}
+
+fn of_child(choices: &mut Choices<'_>, at: u64) -> Event {
+    let operation = any_operation(choices);
+    match choices.below(3) {
+        0 => Event::ChildStarted(ChildStarted {
+            operation,
+            child: text(choices).into(),
+            function: text(choices).into(),
+            attached: choices.flag(),
+            at,
+        }),
+        1 => {
+            let end = ChildEnd::Returned { result: payload(choices), failed: choices.flag() };
+            Event::ChildEnded(ChildEnded { operation, end, at })
+        }
+        _ => Event::ChildEnded(ChildEnded { operation, end: ChildEnd::Cancelled { reason: text(choices) }, at }),
+    }
 }
 
 /// Any event, whether it can follow another or not.
@@ -81,7 +112,7 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
         HaltReason::Unregistered,
     ];
     let at = choices.number();
-    match choices.below(16) {
+    match choices.below(20) {
         0 => Event::Started(Started {
             function: text(choices).into(),
             version: choices.number_u32(),
@@ -91,6 +122,16 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
             at,
             patches: (0..choices.below(4)).map(|_| Text::from(text(choices))).collect(),
             seed: u128::from(choices.number()) << choices.below(64),
+            tags: (0..choices.below(3)).map(|_| (text(choices).into(), text(choices).into())).collect(),
+            correlation: choices.flag().then(|| text(choices).into()),
+            forks: (0..choices.below(3)).map(|_| fork(choices)).collect(),
+            parent: choices.flag().then(|| Parent {
+                run: text(choices).into(),
+                key: text(choices).into(),
+                token: u128::from(choices.number()) << choices.below(64),
+                attached: choices.flag(),
+            }),
+            not_before: choices.flag().then(|| choices.number()),
         }),
         1 => Event::AttemptFailed(AttemptFailed {
             operation: any_operation(choices),
@@ -145,9 +186,12 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
             },
             at,
         }),
+        15 => Event::Published(Published { operation: any_operation(choices), value: payload(choices), at }),
         14 => Event::Cancelled(Cancelled { reason: text(choices), at }),
         13 => Event::StepStarted(StepStarted { operation: any_operation(choices), attempt: choices.number_u32(), at }),
+        16 => Event::Begun { at },
         12 => Event::PromiseTaken(PromiseTaken { operation: any_operation(choices), at }),
+        17 | 18 => of_child(choices, at),
         _ => Event::Patched(Patched { id: text(choices).into(), at }),
     }
 }

@@ -1,13 +1,15 @@
 //! The replay core: it answers what the [model](super::replay_model) answers, and the same from every prefix.
 
+use std::collections::BTreeMap;
+
 use super::replay_model::{Model, Next};
 use super::{Choices, events};
 use crate::halt::HaltReason;
 use crate::journal::event::AttemptError;
 use crate::journal::{
-    AttemptFailed, Cancelled, Event, Finished, Halted, Operation, OperationKind, Outcome, Patched, PromiseSettled,
-    PromiseTaken, Settlement, SignalReceived, SignalTaken, Site, Started, StepCompleted, StepStarted, TimerFired,
-    TimerSet,
+    AttemptFailed, Cancelled, ChildEnd, ChildEnded, ChildStarted, Event, Finished, Halted, Operation, OperationKind,
+    Outcome, Patched, PromiseSettled, PromiseTaken, Published, Settlement, SignalReceived, SignalTaken, Site, Started,
+    StepCompleted, StepStarted, TimerFired, TimerSet,
 };
 use crate::payload::{Codec, Payload};
 use crate::replay::{Answer, Begin, Begun, Delivery, Difference, Replay, Request};
@@ -48,6 +50,11 @@ fn started(patches: &[&'static str]) -> Event {
         at: 0,
         patches: patches.iter().map(|id| (*id).into()).collect(),
         seed: 0,
+        tags: BTreeMap::new(),
+        correlation: None,
+        forks: Vec::new(),
+        parent: None,
+        not_before: None,
     })
 }
 
@@ -96,6 +103,21 @@ fn promise_taken(operation: Operation) -> Event {
     Event::PromiseTaken(PromiseTaken { operation, at: 0 })
 }
 
+fn child_started(operation: Operation, attached: bool) -> Event {
+    let (child, function) = ("c".into(), "f".into());
+    Event::ChildStarted(ChildStarted { operation, child, function, attached, at: 0 })
+}
+
+fn child_ended(operation: Operation) -> Event {
+    // Which one is delivered can be told from what is in it.
+    let end = ChildEnd::Cancelled { reason: operation.key.to_string() };
+    Event::ChildEnded(ChildEnded { operation, end, at: 0 })
+}
+
+fn published(operation: Operation) -> Event {
+    Event::Published(Published { operation, value: number(), at: 0 })
+}
+
 fn kind(choices: &mut Choices<'_>) -> OperationKind {
     choices.one(&[
         OperationKind::Step,
@@ -103,6 +125,8 @@ fn kind(choices: &mut Choices<'_>) -> OperationKind {
         OperationKind::Timer,
         OperationKind::Signal,
         OperationKind::Promise,
+        OperationKind::Child,
+        OperationKind::Publication,
     ])
 }
 
@@ -138,6 +162,9 @@ fn event(choices: &mut Choices<'_>, of: impl FnOnce(&mut Choices<'_>) -> Operati
                 (OperationKind::Timer, 2..=4) | (OperationKind::Promise, 2) => timer_set(operation, choices.number()),
                 (OperationKind::Timer, _) | (OperationKind::Promise, 3) => timer_fired(operation),
                 (OperationKind::Promise, _) => promise_taken(operation),
+                (OperationKind::Child, 2..=4) => child_started(operation, choices.flag()),
+                (OperationKind::Child, _) => child_ended(operation),
+                (OperationKind::Publication, _) => published(operation),
                 // Mostly a position that there is.
                 (OperationKind::Signal, _) => signal_taken(operation, u64::from(choices.byte() % 16)),
             }
@@ -276,6 +303,7 @@ fn answer_of(events: &[Event], position: usize) -> Option<Answer> {
         }),
         Event::StepCompleted(completed) => Some(Answer::Step(completed.outcome.clone())),
         Event::TimerFired(_) => Some(Answer::Fired),
+        Event::ChildEnded(ended) => Some(Answer::Child(ended.end.clone())),
         _ => None,
     }
 }
@@ -405,6 +433,13 @@ fn lives(choices: &mut Choices<'_>, script: &Script) -> Life {
                         };
                         record(&mut replay, event);
                     }
+                    _ if operation.kind == OperationKind::Publication => record(&mut replay, published(operation)),
+                    _ if operation.kind == OperationKind::Child && replay.is_recorded(claim) => {
+                        record(&mut replay, child_ended(operation));
+                    }
+                    _ if operation.kind == OperationKind::Child => {
+                        record(&mut replay, child_started(operation, choices.flag()));
+                    }
                     4 if replay.begun(claim) == Begun::No => record(&mut replay, step_started(operation, attempt)),
                     2 | 3 => record(&mut replay, attempt_failed(operation, attempt, choices.number())),
                     _ => record(&mut replay, completed(operation, attempt)),
@@ -461,14 +496,22 @@ fn replays(journal: &[Event], live: &Life, script: &Script, by_key: bool) {
             _ => None,
         });
         let last = failed.max_by_key(|failed| failed.attempt);
-        let is_completed = told.iter().any(|(completed, _)| *completed == claim);
+        // Nobody is told of a publication, nor of the end of a child that is not attached.
+        let is_over = |event: &Event| match event {
+            Event::Published(published) => *published.operation.key == **key,
+            Event::ChildStarted(started) => !started.attached && *started.operation.key == **key,
+            _ => false,
+        };
+        let is_completed = journal.iter().any(is_over) || told.iter().any(|(completed, _)| *completed == claim);
         let attempt = last.map_or(1, |last| last.attempt + 1);
         let set = journal.iter().find_map(|event| match event {
             Event::TimerSet(event) if *event.operation.key == **key => Some(event.due),
             _ => None,
         });
-        let has_begun = journal.iter().any(|event| {
-            matches!(event, Event::StepStarted(event) if *event.operation.key == **key && event.attempt == attempt)
+        let has_begun = journal.iter().any(|event| match event {
+            Event::StepStarted(event) => *event.operation.key == **key && event.attempt == attempt,
+            Event::ChildStarted(event) => *event.operation.key == **key,
+            _ => false,
         });
         let due = set.or(last.map(|last| last.retry_at)).filter(|_| !has_begun);
         let begin = Begin::Attempt { attempt, not_before: due };

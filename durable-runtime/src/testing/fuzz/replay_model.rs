@@ -68,11 +68,21 @@ impl Model {
     pub(super) fn admits(&self, event: &Event) -> bool {
         let is_in_place = match self.stage() {
             Stage::Empty => matches!(event, Event::Started(_)),
-            Stage::Running => !matches!(event, Event::Started(_) | Event::Resumed { .. }),
+            Stage::Waiting => {
+                matches!(
+                    event,
+                    Event::Begun { .. } | Event::SignalReceived(_) | Event::PromiseSettled(_) | Event::Cancelled(_)
+                )
+            }
+            Stage::Running => !matches!(event, Event::Started(_) | Event::Resumed { .. } | Event::Begun { .. }),
             Stage::Halted => {
                 matches!(
                     event,
-                    Event::Resumed { .. } | Event::SignalReceived(_) | Event::PromiseSettled(_) | Event::Cancelled(_)
+                    Event::Resumed { .. }
+                        | Event::SignalReceived(_)
+                        | Event::PromiseSettled(_)
+                        | Event::ChildEnded(_)
+                        | Event::Cancelled(_)
                 )
             }
             Stage::Finished => false,
@@ -107,6 +117,18 @@ impl Model {
                 self.admits_operation(&new.operation, OperationKind::Promise)
                     && self.recorded(new.operation.claim).is_none_or(|recorded| !recorded.is_completed)
                     && self.is_settled(&new.operation.key)
+            }
+            Event::ChildStarted(new) => {
+                self.admits_operation(&new.operation, OperationKind::Child)
+                    && self.recorded(new.operation.claim).is_none()
+            }
+            Event::ChildEnded(new) => {
+                self.admits_operation(&new.operation, OperationKind::Child)
+                    && self.recorded(new.operation.claim).is_some_and(|recorded| !recorded.is_completed)
+            }
+            Event::Published(new) => {
+                self.admits_operation(&new.operation, OperationKind::Publication)
+                    && self.recorded(new.operation.claim).is_none()
             }
             Event::SignalReceived(new) => {
                 let same = |old: &Event| matches!(old, Event::SignalReceived(old) if old.id == new.id);
@@ -155,7 +177,8 @@ impl Model {
 
     pub(super) fn stage(&self) -> Stage {
         let mut stages = self.events.iter().rev().filter_map(|event| match event {
-            Event::Started(_) | Event::Resumed { .. } => Some(Stage::Running),
+            Event::Started(started) if started.not_before.is_some() => Some(Stage::Waiting),
+            Event::Started(_) | Event::Resumed { .. } | Event::Begun { .. } => Some(Stage::Running),
             Event::Halted(_) => Some(Stage::Halted),
             Event::Finished(_) | Event::Cancelled(_) => Some(Stage::Finished),
             _ => None,
@@ -167,7 +190,7 @@ impl Model {
     pub(super) fn recoveries(&self) -> usize {
         let is_none = |event: &&Event| match event {
             Event::StepStarted(_) => true,
-            Event::Resumed { .. } => false,
+            Event::Resumed { .. } | Event::Begun { .. } => false,
             other => other.operation().is_none(),
         };
         let since = self.events.iter().rev().take_while(is_none);
@@ -187,6 +210,7 @@ impl Model {
                     (known.due, known.timer) = (Some(event.retry_at), Some(position));
                 }
                 Event::StepStarted(_) => (known.begun, known.due, known.timer) = (Some(position), None, None),
+                Event::ChildStarted(event) => (known.begun, known.is_completed) = (Some(position), !event.attached),
                 Event::TimerSet(event) => (known.due, known.timer) = (Some(event.due), Some(position)),
                 _ => (known.is_completed, known.timer) = (true, None),
             }
@@ -277,12 +301,9 @@ impl Model {
 
     /// Completions that are to be delivered, or stand in the way.
     fn ahead(&self) -> impl Iterator<Item = (usize, &Operation)> {
-        let completions = self.operations().filter(|(position, _)| {
-            matches!(
-                self.events[*position],
-                Event::StepCompleted(_) | Event::TimerFired(_) | Event::SignalTaken(_) | Event::PromiseTaken(_)
-            ) && !self.delivered.contains(position)
-        });
+        let completions = self
+            .operations()
+            .filter(|(position, _)| self.events[*position].is_outcome() && !self.delivered.contains(position));
         // By key, what was recorded before and is not asked for is passed over.
         completions.filter(|(position, operation)| {
             self.free.is_none() || *position >= self.replayed || self.claim_of(operation.claim).is_some()
