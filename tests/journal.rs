@@ -46,6 +46,10 @@ pub enum Kind {
     Published,
     /// It begins, which was to begin later.
     Begun,
+    /// The code has said how to undo something.
+    UndoPlanned,
+    /// Somebody has ended the run, which has something to undo first.
+    CancelRequested,
 }
 
 /// A record of a journal.
@@ -83,6 +87,8 @@ impl Entry {
             17 => Kind::ChildEnded,
             18 => Kind::Published,
             19 => Kind::Begun,
+            20 => Kind::UndoPlanned,
+            21 => Kind::CancelRequested,
             other => panic!("there is no event {other}"),
         };
         let is_operation = matches!(
@@ -97,6 +103,7 @@ impl Entry {
                 | Kind::ChildStarted
                 | Kind::ChildEnded
                 | Kind::Published
+                | Kind::UndoPlanned
         );
         let key = is_operation.then(|| {
             let (_claim, body) = number(body);

@@ -271,6 +271,12 @@ impl Diagnostics {
         self.0.extend(others);
     }
 
+    /// The same of `ctx.undo(…)`, of which what is wrong is said as of `ctx.run(…)`.
+    pub(crate) fn of_undo(mut self) -> Self {
+        self.0.iter_mut().for_each(|diagnostic| diagnostic.message = diagnostic.message.replace(".run", ".undo"));
+        self
+    }
+
     /// True when nothing was refused.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -10,7 +10,7 @@ use crate::fingerprint::fingerprint;
 use crate::options::{Given, LAST, OnChange, Options};
 use crate::parse::{Function, parse};
 use crate::paths::{Runtime, generated_at, split_inner_attributes};
-use crate::rewrite::{Site, rewrite};
+use crate::rewrite::{Site, may_undo, rewrite};
 
 /// The whole macro: `#[durable(options)] item`.
 pub(crate) fn durable(given: &TokenStream, item: &TokenStream) -> TokenStream {
@@ -267,6 +267,9 @@ impl Expansion<'_> {
                 #runtime::CallSite { name: #step, file: ::core::file!(), line: #line }
             }
         });
+        // Only if it may: most functions can't.
+        let may_undo = may_undo(body.to_token_stream(), self.shape.context.as_ref())
+            .then(|| quote_spanned!(generated_at(name)=> const MAY_UNDO: bool = true;));
         let everywhere = self.attributes(is_on_every_item);
         quote_spanned! {generated_at(name)=>
             #(#everywhere)*
@@ -280,6 +283,7 @@ impl Expansion<'_> {
                 const MODULE: &'static str = ::core::module_path!();
                 const ON_CHANGE: #runtime::OnChange = #runtime::OnChange::#on_change;
                 const CALL_SITES: &'static [#runtime::CallSite] = &[#(#sites),*];
+                #may_undo
 
                 fn call(
                     #context: #runtime::Context,

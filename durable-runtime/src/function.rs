@@ -43,6 +43,9 @@ pub trait DurableFunction: Copy + Send + Sync + 'static {
     /// Each `ctx.run` that is written in the function's own body, in the order of the text; empty if that is not known.
     const CALL_SITES: &'static [CallSite] = &[];
 
+    /// Whether the function may plan to [undo](crate::Context#undoing) something: it calls `ctx.undo`, or gives its context away.
+    const MAY_UNDO: bool = false;
+
     /// Calls the function; the runtime does, with the recorded input.
     fn call(ctx: Context, input: Self::Input) -> Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 }

@@ -36,6 +36,8 @@ pub enum HaltReason {
     Storage,
     /// The function is not part of this program.
     Unregistered,
+    /// What a run has done could not be undone (`ctx.undo`).
+    NotUndone,
 }
 
 impl HaltReason {
@@ -51,6 +53,7 @@ impl HaltReason {
             Self::Corrupt => "D0407",
             Self::Storage => "D0408",
             Self::Unregistered => "D0409",
+            Self::NotUndone => "D0410",
         }
     }
 }

@@ -526,7 +526,7 @@ pub use chance::RunRng;
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};
 pub use context::{
     Child, ChildCancelled, Context, Elapsed, PATCH_ID_BYTES_MAX, Promise, PromiseFailure, Retrying,
-    STEP_NAME_BYTES_MAX, Signal, Step, StepContext, Timeout, Timer,
+    STEP_NAME_BYTES_MAX, Signal, Step, StepContext, Timeout, Timer, Undo,
 };
 pub use engine::{Flaw, Limits, Recovery, Stats, Verification};
 pub use error::{AdminError, JournalError, OpenError, PromiseError, RunError, SignalError, StartError};

@@ -59,3 +59,4 @@ mod bad_input;
 mod regressions;
 mod tracing_lines;
 mod traps;
+mod undo;

@@ -17,6 +17,7 @@ pub mod accepted {
     pub mod macros;
     pub mod nondeterminism;
     pub mod options;
+    pub mod undo;
 }
 
 /// Runs `function` to its end.

@@ -10,6 +10,7 @@ mod patch;
 mod run;
 mod step;
 mod unchecked;
+mod undoes;
 
 use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 
@@ -19,6 +20,7 @@ use crate::parse::Function;
 use crate::paths::Runtime;
 use crate::rewrite::branches::Branch;
 use crate::rewrite::step::Call;
+pub(crate) use crate::rewrite::undoes::may_undo;
 
 /// What became of a body.
 pub(crate) struct Rewritten {
@@ -74,8 +76,8 @@ struct Rewriter<'a> {
 }
 
 /// What a context gives that is only for the code between steps. `ctx.run` and patches have refusals of their own.
-const NOT_IN_STEPS: [&str; 10] =
-    ["sleep", "sleep_until", "timeout", "retry", "signal", "promise", "publish", "now", "rng", "uuid"];
+const NOT_IN_STEPS: [&str; 11] =
+    ["sleep", "sleep_until", "timeout", "retry", "signal", "promise", "publish", "undo", "now", "rng", "uuid"];
 
 impl<'a> Rewriter<'a> {
     fn new(context: Option<&'a Ident>, runtime: &'a Runtime, place: Place) -> Self {
@@ -222,10 +224,11 @@ impl<'a> Rewriter<'a> {
         }
     }
 
-    /// The tokens of `ctx.run(…)` at `index`, and how many they are.
+    /// The tokens of `ctx.run(…)` or `ctx.undo(…)` at `index`, and how many they are.
     fn call<'t>(&mut self, tokens: &'t [TokenTree], index: usize) -> Option<(Call<'t>, usize)> {
         let [TokenTree::Ident(context), dot, TokenTree::Ident(run), rest @ ..] = &tokens[index..] else { return None };
-        let is_run = Some(context) == self.context && is_punct(dot, '.') && run == "run";
+        let is_undo = run == "undo" && self.place == Place::Body;
+        let is_run = Some(context) == self.context && is_punct(dot, '.') && (run == "run" || is_undo);
         if !is_run || is_member(&tokens[..index]) {
             return None;
         }
@@ -238,10 +241,10 @@ impl<'a> Rewriter<'a> {
             let type_arguments: TokenStream = rest[..turbofish].iter().cloned().collect();
             self.elsewhere.refuse(type_arguments, &Refusal::RunWithTypeArguments);
         }
-        Some((Call { context, dot, run, arguments }, 3 + turbofish + 1))
+        Some((Call { context, dot, run, arguments, is_undo }, 3 + turbofish + 1))
     }
 
-    /// What `ctx.run(…)` becomes: a step, or what is wrong with it.
+    /// What `ctx.run(…)` or `ctx.undo(…)` becomes: a step, or what is wrong with it.
     fn run(&mut self, call: &Call<'_>, renamed: Option<String>) -> TokenStream {
         if self.place == Place::Step {
             let mut refused = Diagnostics::default();
@@ -254,6 +257,7 @@ impl<'a> Rewriter<'a> {
                 self.sites.push(Site { name: renamed.unwrap_or_else(|| run.name()), line });
                 step::emit(self, call, &run).unwrap_or_else(|refused| self.refused(refused))
             }
+            Err(refused) if call.is_undo => self.refused(refused.of_undo()),
             Err(refused) => self.refused(refused),
         }
     }

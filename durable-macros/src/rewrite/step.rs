@@ -1,4 +1,4 @@
-//! Writing what `ctx.run(…)` becomes: a call of `Context::__step`.
+//! Writing what `ctx.run(…)` becomes, a call of `Context::__step`, and `ctx.undo(…)`, one of `Context::__undo`.
 
 use proc_macro2::{Delimiter, Group, Ident, Literal, TokenStream, TokenTree};
 use quote::{ToTokens, TokenStreamExt as _, format_ident, quote, quote_spanned};
@@ -9,12 +9,13 @@ use crate::paths::{generated_at, ungroup};
 use crate::rewrite::run::Run;
 use crate::rewrite::{Place, Rewriter};
 
-/// The tokens of one `ctx.run(…)`.
+/// The tokens of one `ctx.run(…)`, or `ctx.undo(…)`.
 pub(super) struct Call<'t> {
     pub(super) context: &'t Ident,
     pub(super) dot: &'t TokenTree,
     pub(super) run: &'t Ident,
     pub(super) arguments: &'t Group,
+    pub(super) is_undo: bool,
 }
 
 impl ToTokens for Call<'_> {
@@ -36,7 +37,7 @@ impl Call<'_> {
         let mut step = TokenStream::new();
         step.append(self.context.clone());
         step.append(self.dot.clone());
-        step.append(Ident::new("__step", self.run.span()));
+        step.append(Ident::new(if self.is_undo { "__undo" } else { "__step" }, self.run.span()));
         step.append(parentheses);
         step
     }
@@ -83,7 +84,16 @@ fn function(
     let runtime = rewriter.runtime.at(site);
     let mut literal = Literal::string(name);
     literal.set_span(site);
-    let values = arguments.iter().map(|argument| rewriter.stream(argument.to_token_stream()));
+    let values = arguments.iter().map(|argument| {
+        let value = rewriter.stream(argument.to_token_stream());
+        // It outlives what it is borrowed from.
+        if call.is_undo && is_borrowed(argument) {
+            let site = generated_at(argument);
+            quote_spanned!(site=> ::std::borrow::ToOwned::to_owned(#value))
+        } else {
+            value
+        }
+    });
     let values = quote_spanned!(site=> (#(#values,)*));
     // Each carries the place of its argument, so that a wrong type is shown there.
     let names: Vec<Ident> = arguments
@@ -92,6 +102,18 @@ fn function(
         .map(|(index, argument)| format_ident!("__a{index}", span = generated_at(pointee(argument))))
         .collect();
     let call_n = format_ident!("call{}", arguments.len(), span = site);
+    if call.is_undo {
+        let passed = arguments.iter().zip(&names).map(|(argument, name)| {
+            let site = name.span();
+            if is_borrowed(argument) { quote_spanned!(site=> &#name) } else { name.to_token_stream() }
+        });
+        let body = quote_spanned! {site=>
+            move |__step, (#(#names,)*)| #runtime::__private::called(async move {
+                #runtime::__private::undoing(#runtime::__private::#call_n(&#callee, __step #(, #passed)*)).await
+            })
+        };
+        return call.step(&literal, &values, &body);
+    }
     let body = match ungroup(callee) {
         // Borrowed outside of the closure, which would take the function itself otherwise.
         Expr::Reference(reference) => quote_spanned! {site=>
@@ -105,6 +127,11 @@ fn function(
         },
     };
     call.step(&literal, &values, &body)
+}
+
+/// Whether it is written as `&order`.
+fn is_borrowed(argument: &Expr) -> bool {
+    matches!(ungroup(argument), Expr::Reference(reference) if reference.mutability.is_none())
 }
 
 /// `order` in `&order`: the part of an argument that a message should point at.

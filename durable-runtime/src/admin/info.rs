@@ -57,7 +57,7 @@ pub struct RunInfo {
     pub published: Vec<PublishedInfo>,
     /// What the function returned, if it has.
     pub result: Option<Payload>,
-    /// Why it was cancelled, if it was.
+    /// Why it was cancelled, or is to be when what it has done is undone.
     pub cancelled: Option<String>,
     /// Why it is halted, or why this process can't continue it.
     pub halt: Option<Halt>,
@@ -248,6 +248,8 @@ pub enum StepStatus {
     Begun,
     /// It runs [at most once](crate::Step::at_most_once), and an attempt ended without an outcome.
     Interrupted,
+    /// It is to [undo](crate::Context#undoing) something, should the run fail or be cancelled.
+    Planned,
 }
 
 /// A failed attempt that another one followed.
@@ -349,7 +351,9 @@ impl RunInfo {
                 | Event::Patched(_)
                 | Event::PromiseSettled(_)
                 | Event::PromiseTaken(_)
-                | Event::StepStarted(_) => {}
+                | Event::StepStarted(_)
+                | Event::UndoPlanned(_) => {}
+                Event::CancelRequested(cancelled) => info.cancelled = Some(cancelled.reason.clone()),
                 Event::ChildStarted(started) => info.children.push(ChildInfo::new(started)),
                 Event::ChildEnded(ended) => {
                     if let Some(child) = info.children.iter_mut().find(|child| *child.key == *ended.operation.key) {
@@ -443,6 +447,7 @@ impl StepInfo {
                     Outcome::Interrupted(payload) => (StepStatus::Interrupted, Some(payload.clone())),
                 };
             }
+            Event::UndoPlanned(_) => self.status = StepStatus::Planned,
             Event::StepStarted(started) => {
                 (self.attempts, self.status) = (started.attempt, StepStatus::Begun);
             }
@@ -462,6 +467,7 @@ impl StepInfo {
             | Event::ChildStarted(_)
             | Event::ChildEnded(_)
             | Event::Published(_)
+            | Event::CancelRequested(_)
             | Event::Begun { .. } => {}
         }
     }

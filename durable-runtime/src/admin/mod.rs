@@ -168,6 +168,9 @@ impl Runtime {
     /// is what became of it. A run that was cancelled before stays so, which is no error. Its [child runs](crate::Child) that are
     /// attached and have not ended are cancelled, too, soon after: if the process dies before, when the store is opened again.
     ///
+    /// If the run has something to [undo](crate::Context#undoing), or that is not certain, this returns when the request is durable. No step of its code begins any more; what it
+    /// has done is undone, and then the run has ended. Until then its status is what it was, or running, and [`RunInfo::cancelled`] has the reason.
+    ///
     /// Of the reason, at most 16 KiB are kept.
     ///
     /// # Errors

@@ -35,6 +35,28 @@ pub struct Called<Kind, Fut> {
     kind: PhantomData<fn() -> Kind>,
 }
 
+impl<Kind, Fut> Called<Kind, Fut> {
+    pub(super) fn future(self) -> Fut {
+        self.future
+    }
+}
+
+/// The kinds of functions that become steps.
+#[diagnostic::on_unimplemented(
+    message = "only a step can undo what a run has done",
+    label = "not a step",
+    note = "what undoes runs when the function has ended, so it can't start runs of its own: give `ctx.undo` an `async fn`"
+)]
+pub trait StepKind {}
+
+impl StepKind for Plain {}
+impl StepKind for WithStep {}
+
+/// What was called undoes something.
+pub fn undoing<Kind: StepKind, Fut: Future>(called: Called<Kind, Fut>) -> Fut {
+    called.future
+}
+
 /// What was called is a step.
 pub fn called<Fut: Future>(future: Fut) -> Called<Plain, Fut> {
     Called { future, kind: PhantomData }

@@ -17,6 +17,7 @@ mod step;
 mod step_context;
 mod suspension;
 mod timer;
+mod undo;
 mod wakes;
 mod work;
 
@@ -47,12 +48,15 @@ pub use step_context::StepContext;
 pub(crate) use step_context::idempotency_key;
 pub(crate) use suspension::{Origin, Suspension};
 pub use timer::{Elapsed, Timeout, Timer};
+pub use undo::Undo;
+pub(crate) use undo::{Ended, Planned};
 pub(crate) use wakes::BodyWakes;
 
-use self::callee::{Asked, Called};
+use self::callee::{Asked, Called, StepKind};
 use crate::chance::RunRng;
 use crate::clock::Timestamp;
 use crate::future::DurableFuture;
+use crate::journal::Arguments;
 use crate::retry::{Retry, RetryOn};
 use crate::{Recorded, RunId};
 
@@ -67,6 +71,55 @@ use crate::{Recorded, RunId};
 ///   leading [`StepContext`], `charge_card(step, &order, total)`.
 /// * `ctx.run("label", async || { … })` is an inline step. Its body borrows what surrounds it and does
 ///   not run on replay.
+///
+/// # Undoing
+///
+/// `ctx.undo(refund, &charge)` plans a step, in the same spelling, that is run only if the function returns an `Err` or the run is
+/// [cancelled](crate::Runtime::cancel): what was planned last comes first, and each is run to its end before the next one. Nothing is to be
+/// awaited; what can be said of the step is at [`Undo`]. Arguments that are written as borrowed (`&charge`) are cloned, because they outlive the
+/// function's code; others must not borrow: write `&*text` for a `text: &str`.
+///
+/// A step that undoes is tried again when it fails: after 1 s, then twice as long each time, up to 5 min, 20 times in all, if nothing else is said with
+/// [`retry`](Undo::retry). When that is used up, the run is halted ([`HaltReason::NotUndone`](crate::HaltReason::NotUndone)), and the step
+/// is tried again when the run is resumed.
+///
+/// It is planned from where it is written on, and that is durable before any later step begins. If a step may have had its effect without returning, because the run
+/// is cancelled while it is under way, plan before it what finds out by itself whether there is something to undo.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use durable_runtime::{Context, Failure, Runtime, durable};
+///
+/// async fn charge(order: &str) -> Result<String, Failure> {
+///     Ok(format!("charge of {order}"))
+/// }
+///
+/// async fn refund(charge: &str) {
+///     println!("{charge} is given back");
+/// }
+///
+/// async fn ship(order: &str) -> Result<(), Failure> {
+///     Err(Failure::new(format!("{order} is out of stock")))
+/// }
+///
+/// #[durable]
+/// async fn charges_and_ships(ctx: Context, order: String) -> Result<(), Failure> {
+///     let charge = ctx.run(charge, &order).await?;
+///     ctx.undo(refund, &charge);
+///     ctx.run(ship, &order).await
+/// }
+///
+/// let runtime = Runtime::builder().in_memory().await?;
+/// let failed = runtime.start("ord_1", charges_and_ships, "ord_1".to_owned()).await?.await?.unwrap_err();
+/// assert_eq!(failed.to_string(), "ord_1 is out of stock");
+/// let steps = runtime.get("ord_1").await?.expect("it was started").steps;
+/// assert!(steps.iter().any(|step| step.key == "refund" && step.output.is_some()));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Keys
 ///
 /// A key is claimed when `ctx.run` is called, not when its future is first polled: the step's name,
 /// with `#2`, `#3` … for later claims of the same name in the same run.
@@ -87,11 +140,21 @@ use crate::{Recorded, RunId};
 #[derive(Clone)]
 pub struct Context {
     shared: Arc<RunShared>,
+    planned: Planned,
 }
 
 impl Context {
     pub(crate) fn new(shared: Arc<RunShared>) -> Self {
-        Self { shared }
+        Self { shared, planned: Planned::default() }
+    }
+
+    /// What the code does behind this: see [`Planned::follow`].
+    pub(crate) fn follow<T>(
+        &self,
+        code: impl Future<Output = T> + Send,
+        has_failed: impl Fn(&T) -> bool,
+    ) -> impl Future<Output = Ended<T>> {
+        self.planned.clone().follow(Arc::clone(&self.shared), code, has_failed)
     }
 
     /// The id of this run. Where a [fork](crate::Runtime::fork) repeats what it was forked from, it is that run's: the code
@@ -380,6 +443,24 @@ impl Context {
         Fut: Future<Output: Recorded> + Send + 'a,
     {
         Kind::ask(self, name, std::panic::Location::caller(), arguments, call)
+    }
+
+    /// What `#[durable]` makes of `ctx.undo(…)`.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn __undo<F, A, Kind, Fut>(&self, name: &'static str, arguments: A, call: F) -> Undo<Fut::Output>
+    where
+        F: Fn(StepContext, A) -> Called<Kind, Fut> + Send + 'static,
+        A: Serialize + Clone + Send + 'static,
+        Kind: StepKind,
+        Fut: Future<Output: Recorded> + Send + 'static,
+    {
+        let site = std::panic::Location::caller();
+        let recorded = Arguments::of(&arguments);
+        let step =
+            Step::claim(&self.shared, name, site, arguments, move |step, arguments| call(step, arguments).future());
+        self.shared.plan(step.claim_number(), recorded);
+        Undo::new(self, step)
     }
 }
 

@@ -308,6 +308,7 @@ impl RunShared {
                 waker.inspect(Waker::wake_by_ref);
                 Wants::Poll
             }
+            Delivery::Cancel => Wants::Poll,
             Delivery::Nothing => {
                 let woken = state.open_gates();
                 drop(state);

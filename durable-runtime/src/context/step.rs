@@ -1,6 +1,7 @@
 //! One step: the future that `ctx.run` yields.
 
-use std::any::Any;
+mod options;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -13,6 +14,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
+pub(super) use self::options::is_permanent;
 use super::StepContext;
 use super::answers::Arrival;
 #[cfg(feature = "testing")]
@@ -22,7 +24,6 @@ use super::shared::{AtWork, RunShared};
 use super::wakes::BodyWaker;
 use super::work::{Bounds, Call, Work};
 use crate::clock::{Sleep, Timestamp};
-use crate::failure::Failure;
 use crate::halt::{Halt, HaltReason, detail};
 use crate::interrupted::Interrupted;
 use crate::journal::event::AttemptError;
@@ -30,7 +31,7 @@ use crate::journal::{Arguments, AttemptFailed, Event, OperationKind, Outcome, St
 use crate::panics::message_of;
 use crate::payload::{Codec, Payload, PayloadError};
 use crate::replay::{Answer, Begun, ClaimNumber, Request};
-use crate::retry::{Retry, RetryOn, Tried};
+use crate::retry::Tried;
 use crate::timed_out::TimedOut;
 use crate::value::{self, Recorded};
 
@@ -55,6 +56,8 @@ pub struct Step<'a, O> {
     timeout: Option<Timeout<O>>,
     /// If it may not run twice: what it returns if it was interrupted.
     interrupted: Option<fn(Interrupted) -> O>,
+    /// Whether it undoes something: its failure is no outcome, but halts the run.
+    undoes: bool,
     /// By what the body will be woken of which it is recorded that it begins.
     begun: Option<Arc<BodyWaker>>,
     stage: Stage,
@@ -149,9 +152,14 @@ impl<'a, O> Step<'a, O> {
             retry: None,
             timeout: None,
             interrupted: None,
+            undoes: false,
             begun: None,
             stage: Stage::Waiting,
         }
+    }
+
+    pub(super) fn claim_number(&self) -> ClaimNumber {
+        self.claim
     }
 
     /// Gives the step another name, and with it another key: for steps whose name says too little,
@@ -177,120 +185,6 @@ impl<'a, O> Step<'a, O> {
         self.shared.name(self.claim, name.into());
         self
     }
-}
-
-impl<T, E> Step<'_, Result<T, E>>
-where
-    T: 'static,
-    E: 'static,
-{
-    /// Tries the step again when it returns `Err` or panics, as `policy` says.
-    ///
-    /// Attempts made and the time of the next one are recorded, so they survive restarts (R11). When the
-    /// attempts are used up, or `policy` makes an exception, the last `Err` is the step's outcome; a
-    /// panic halts the run. A [`Failure`] marked permanent is never tried again.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use durable_runtime::{Context, Retry, durable};
-    ///
-    /// async fn reserve(sku: &str) -> Result<u32, String> {
-    ///     Ok(sku.len() as u32)
-    /// }
-    ///
-    /// #[durable]
-    /// async fn reserve_patiently(ctx: Context, sku: String) -> Result<u32, String> {
-    ///     let patient = Retry::exponential(Duration::from_millis(500)).max_attempts(5);
-    ///     ctx.run(reserve, &sku).retry(patient.unless(|error: &String| error == "unknown sku")).await
-    /// }
-    /// ```
-    pub fn retry<P>(mut self, policy: Retry<P>) -> Self
-    where
-        P: RetryOn<E> + Send + 'static,
-    {
-        let (attempts_max, is_timed) = (policy.attempts_max(), policy.is_timed());
-        let delay = Box::new(move |returned: Option<&Result<T, E>>, tried| match returned {
-            None => policy.next_delay(None, tried),
-            Some(Ok(_)) => None,
-            Some(Err(error)) if is_permanent(error) => None,
-            Some(Err(error)) => policy.next_delay(Some(error), tried),
-        });
-        self.retry = Some(RetryRule { delay, attempts_max, is_timed });
-        self
-    }
-
-    /// Stops an attempt that takes longer than `limit`; it counts as failed. If no further attempt follows,
-    /// the step's outcome is `Err(E::from(TimedOut))`.
-    ///
-    /// The time runs from the attempt's beginning and not across restarts. A step that blocks its thread
-    /// can't be stopped.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use durable_runtime::{Context, Failure, durable};
-    ///
-    /// async fn ask() -> Result<u32, Failure> {
-    ///     Ok(42)
-    /// }
-    ///
-    /// #[durable]
-    /// async fn answer(ctx: Context) -> Result<u32, Failure> {
-    ///     ctx.run(ask).timeout(Duration::from_secs(5)).await
-    /// }
-    /// ```
-    pub fn timeout(mut self, limit: Duration) -> Self
-    where
-        E: From<TimedOut>,
-    {
-        self.timeout = Some((limit, |timed_out| Err(timed_out.into())));
-        self
-    }
-
-    /// Never begins an attempt again of which it is not known what became of it (R6). For effects that must not happen twice,
-    /// on the other side of something that knows no idempotency keys.
-    ///
-    /// That it begins is made durable before the body is called, which is one sync more. If the process ends before
-    /// the outcome is recorded, the step is not run again: its outcome is `Err(E::from(Interrupted))`, and the code decides.
-    /// With [`retry`](Self::retry), an attempt that returned an `Err` is followed by another one, because it is known to
-    /// have failed; one that panicked or took too long is not.
-    ///
-    /// ```
-    /// use durable_runtime::{Context, Failure, Interrupted, durable};
-    ///
-    /// #[derive(Debug, thiserror::Error, serde::Serialize, serde::Deserialize)]
-    /// enum FaxError {
-    ///     #[error("the line is busy")]
-    ///     Busy,
-    ///     #[error(transparent)]
-    ///     Interrupted(#[from] Interrupted),
-    /// }
-    ///
-    /// async fn fax(page: &str) -> Result<(), FaxError> {
-    ///     println!("dialling… {page}");
-    ///     Ok(())
-    /// }
-    ///
-    /// #[durable]
-    /// async fn faxes_once(ctx: Context, page: String) -> Result<String, FaxError> {
-    ///     match ctx.run(fax, &page).at_most_once().await {
-    ///         Ok(()) => Ok("sent".to_owned()),
-    ///         Err(FaxError::Interrupted(_)) => Ok("perhaps sent: call them".to_owned()),
-    ///         Err(busy) => Err(busy),
-    ///     }
-    /// }
-    /// ```
-    pub fn at_most_once(mut self) -> Self
-    where
-        E: From<Interrupted>,
-    {
-        self.interrupted = Some(|interrupted| Err(interrupted.into()));
-        self
-    }
-}
-
-/// Whether the step itself says that a further attempt can't mend it.
-pub(super) fn is_permanent<E: 'static>(error: &E) -> bool {
-    (error as &dyn Any).downcast_ref::<Failure>().is_some_and(Failure::is_permanent)
 }
 
 impl<O> Future for Step<'_, O> {
@@ -485,6 +379,14 @@ impl<O> Step<'_, O> {
             fail_point!("step.attempt.recorded");
             return;
         }
+        let over = match self.not_undone(over) {
+            Ok(over) => over,
+            Err(error) => {
+                let (retry_at, at) = (at.0, at.0);
+                let failed = AttemptFailed { operation, attempt, error, retry_at, at };
+                return self.shared.record(self.claim, Event::AttemptFailed(failed));
+            }
+        };
         let returned = match (over, self.timeout) {
             (Attempt::Returned(output), _) => output,
             (Attempt::TimedOut, Some((after, into_error))) => {
@@ -526,6 +428,29 @@ impl<O> Step<'_, O> {
             }),
         );
         fail_point!("step.outcome.recorded");
+    }
+
+    /// The last attempt is over: if it was to undo something and has failed, the run halts, and when it is resumed the step is
+    /// tried again.
+    fn not_undone(&mut self, over: Attempt<O>) -> Result<Attempt<O>, AttemptError> {
+        let error = match &over {
+            Attempt::Returned(_) | Attempt::TimedOut if self.undoes => self.attempt_error(&over).ok(),
+            _ => None,
+        };
+        let is_ok =
+            |attempt: &Attempt<O>| matches!(attempt, Attempt::Returned(output) if !(self.values.is_err)(output));
+        let Some(error) = error.filter(|_| !is_ok(&over)) else { return Ok(over) };
+        let told = match &error {
+            AttemptError::Err(error) => error.excerpt(),
+            AttemptError::Panic(_) | AttemptError::TimedOut => "it took too long".to_owned(),
+        };
+        self.stage = Stage::Over;
+        let key = self.shared.operation(self.claim).map(|operation| operation.key);
+        let message = format!(
+            "it was to undo what the run has done, and failed: {told}. What was done before it is not undone either. Mend the cause and resume the run: it is tried again, then the others"
+        );
+        self.shared.halt(Halt::new(HaltReason::NotUndone, key, message));
+        Err(error)
     }
 
     /// The failed attempt as it is recorded; an error that can't be encoded is not tried again.

@@ -160,7 +160,9 @@ fn dues(events: &[Event], mut timers: BTreeMap<Position, Timestamp>) -> BTreeMap
             | Event::StepStarted(_)
             | Event::Cancelled(_)
             | Event::ChildStarted(_)
-            | Event::Published(_) => None,
+            | Event::Published(_)
+            | Event::UndoPlanned(_)
+            | Event::CancelRequested(_) => None,
         };
         told.map(|told| timers.remove(&told));
     }

@@ -15,10 +15,10 @@ use super::nursery::{ChildLost, Nursery};
 use super::registry::Returned;
 use super::sleepers::Sleepers;
 use crate::clock::{Sleep, Timestamp};
-use crate::context::{Received, RunShared, Stop, Suspension, Waits};
+use crate::context::{Ended, Received, RunShared, Stop, Suspension, Waits};
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Fence, Position};
-use crate::journal::{Event, Finished, Halted};
+use crate::journal::{Cancelled, Event, Finished, Halted};
 use crate::replay::Sent;
 use crate::store::{Append, RunStatus};
 use crate::sync::Mutex;
@@ -350,9 +350,10 @@ impl Driver {
         }
     }
 
-    async fn finish(&mut self, returned: Result<Returned, String>) -> Outcome {
-        let Returned { result, failed } = match self.execution.result(returned) {
-            Ok(returned) => returned,
+    async fn finish(&mut self, ended: Ended<Result<Returned, String>>) -> Outcome {
+        let Returned { result, failed } = match self.execution.result(ended) {
+            Ok(Ended::Returned(returned)) => returned,
+            Ok(Ended::Cancelled) => return self.finish_cancelled().await,
             Err(stop) => return self.halt(stop).await,
         };
         if let Some(outcome) = self.start_children().await {
@@ -424,6 +425,18 @@ impl Driver {
             }
             Err(error) => self.interrupted(&error),
         }
+    }
+
+    /// Somebody has cancelled the run, and what it had done is undone.
+    async fn finish_cancelled(&mut self) -> Outcome {
+        let reason = self.shared.cancel_reason().unwrap_or_default();
+        let told = Arc::from(&*reason);
+        let at = self.shared.environment.clock.now().0;
+        if self.shared.append(Event::Cancelled(Cancelled { reason, at })).is_none() {
+            let halt = Halt::new(HaltReason::Limit, None, "that it is cancelled can't be recorded");
+            return self.halt(Stop::Halt(halt)).await;
+        }
+        self.cancel(told).await
     }
 
     /// Somebody has cancelled the run, which is appended.

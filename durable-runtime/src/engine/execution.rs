@@ -10,7 +10,7 @@ use tracing::Dispatch;
 use tracing::subscriber::NoSubscriber;
 
 use super::registry::{Code, Registration, Returned};
-use crate::context::{BodyWakes, Context, Environment, Origin, RunShared, Scope, Stop, Wants};
+use crate::context::{BodyWakes, Context, Ended, Environment, Origin, RunShared, Scope, Stop, Wants};
 use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
 use crate::journal::{CodeId, Event};
@@ -81,7 +81,7 @@ pub(super) enum Turn {
     /// The code is not done, but others are to have a turn.
     Yield,
     /// The function returned.
-    Returned(Result<Returned, String>),
+    Returned(Ended<Result<Returned, String>>),
     /// The run is to be halted.
     Stopped(Stop),
 }
@@ -202,7 +202,7 @@ impl Execution {
         self.run_waker.is_woken() || !self.shared.wakes.is_empty()
     }
 
-    fn poll_code(&mut self) -> Result<Poll<Result<Returned, String>>, Halt> {
+    fn poll_code(&mut self) -> Result<Poll<Ended<Result<Returned, String>>>, Halt> {
         // tokio's budget would make ready futures answer Pending at places that depend on the load, and
         // with them the order of claims.
         let mut code = tokio::task::unconstrained(self.code.as_mut());
@@ -228,15 +228,19 @@ impl Execution {
         }
     }
 
-    /// The function returned: what, unless it may not return here, or not this.
-    pub(super) fn result(&self, returned: Result<Returned, String>) -> Result<Returned, Stop> {
+    /// The code has ended: how, unless it may not end here, or not with this.
+    pub(super) fn result(&self, ended: Ended<Result<Returned, String>>) -> Result<Ended<Returned>, Stop> {
         if let Some(stop) = self.shared.end() {
             return Err(stop);
         }
-        returned.map_err(|detail| {
-            let message = format!("the function returned, but its result can't be recorded: {detail}");
-            Stop::Halt(Halt::new(HaltReason::Value, None, message))
-        })
+        match ended {
+            Ended::Returned(Ok(returned)) => Ok(Ended::Returned(returned)),
+            Ended::Returned(Err(detail)) => {
+                let message = format!("the function returned, but its result can't be recorded: {detail}");
+                Err(Stop::Halt(Halt::new(HaltReason::Value, None, message)))
+            }
+            Ended::Cancelled => Ok(Ended::Cancelled),
+        }
     }
 
     /// What is told of a stop, and recorded of it.

@@ -10,7 +10,7 @@ use super::recovery::Loaded;
 use super::runs::{Engine, Leaving};
 use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
-use crate::journal::{self, Event};
+use crate::journal::{self, Event, Halted};
 use crate::replay::{Incoming, Replay, Sent};
 use crate::store::{Append, Record, RunStatus, StoreError};
 use crate::sync::atomic::Ordering;
@@ -95,7 +95,9 @@ impl Engine {
         let is_cancel = matches!(incoming, Incoming::Cancel(_));
         match replay.judge(incoming, self.environment.limits.signals) {
             Sent::New | Sent::Conflicts | Sent::TooMany if status.is_over() => Err(NotReceived::Finished(status)),
-            Sent::Again if is_cancel && status != RunStatus::Cancelled => Err(NotReceived::Finished(status)),
+            Sent::Again if is_cancel && status.is_over() && status != RunStatus::Cancelled => {
+                Err(NotReceived::Finished(status))
+            }
             // Also of a run that has ended: whoever got no answer is told that it had arrived.
             sent => Ok((sent, replay)),
         }
@@ -129,14 +131,16 @@ impl Engine {
                 return Err(error);
             }
         };
-        match &incoming {
-            Incoming::Cancel(cancel) if sent == Sent::New => {
+        match loaded.events.last() {
+            Some(Event::Cancelled(cancel)) if sent == Sent::New => {
                 self.stuck.lock().remove(&id);
                 leaving.outcome = Outcome::Cancelled { reason: cancel.reason.as_str().into() };
                 if winds_up {
                     self.wind_up_later(leaving);
                 }
             }
+            // It was halted, and goes on to undo what it has done.
+            Some(Event::Resumed { .. }) if sent == Sent::New => drop(self.go_on_alone(leaving, loaded)),
             // One that has not begun is not woken for it. What waits for its place goes on when it has that.
             _ if is_suspended => {
                 let due = loaded.events.last().and_then(Event::due).filter(|_| sent == Sent::New && loaded.has_begun());
@@ -157,21 +161,30 @@ impl Engine {
         if sent != Sent::New {
             return Ok((sent, winds_up));
         }
-        let status = match incoming {
-            Incoming::Cancel(_) if winds_up => RunStatus::Running,
-            Incoming::Cancel(_) => RunStatus::Cancelled,
-            Incoming::Signal(_) | Incoming::Promise { .. } | Incoming::Child(_) => loaded.head.status,
-        };
-        let event = replay.event_of(incoming.clone()).ok_or_else(|| broken("there is nothing to record".to_owned()))?;
+        let knows_its_undos = self.knows_its_undos(loaded, &replay);
+        let event = replay.event_of(incoming.clone(), knows_its_undos);
+        let event = event.ok_or_else(|| broken("there is nothing to record".to_owned()))?;
         #[cfg(feature = "testing")]
         crate::context::director::recorded(&self.environment, &loaded.head.run, &event);
         let due = event.due().filter(|_| loaded.has_begun());
-        let frame = journal::encode(&event).map_err(|error| broken(error.to_string()))?;
+        let (status, resumed) = match (&event, loaded.head.status) {
+            (Event::Cancelled(_), _) if winds_up => (RunStatus::Running, None),
+            (Event::Cancelled(_), _) => (RunStatus::Cancelled, None),
+            (Event::CancelRequested(requested), RunStatus::Halted) => {
+                (RunStatus::Running, Some(Event::Resumed { at: requested.at }))
+            }
+            (_, status) => (status, None),
+        };
+        let mut records = Vec::new();
+        for (event, due) in [(&event, due)].into_iter().chain(resumed.as_ref().map(|event| (event, None))) {
+            let frame = journal::encode(event).map_err(|error| broken(error.to_string()))?;
+            records.push(Record { frame, due });
+        }
         let append = Append {
             run: loaded.head.run.clone(),
             expected: loaded.head.length,
             fence: loaded.head.fence,
-            records: vec![Record { frame, due }],
+            records,
             clears: Vec::new(),
             status,
         };
@@ -185,6 +198,19 @@ impl Engine {
         })?;
         fail_point!("incoming.append.durable");
         loaded.events.push(event);
+        loaded.events.extend(resumed);
         Ok((sent, winds_up))
+    }
+
+    /// Whether the journal of a run that nobody has in memory tells all that there is to undo. Not if its code may have planned
+    /// something since it was last told of an outcome, and its process died, or it panicked, before that was recorded.
+    fn knows_its_undos(&self, loaded: &Loaded, replay: &Replay) -> bool {
+        let has_panicked = |halted: &Halted| halted.reason == HaltReason::Panic;
+        match (loaded.head.status, journal::last_of(&loaded.events)) {
+            _ if !replay.was_told() || self.code_of(loaded).is_ok_and(|code| !code.may_undo) => true,
+            (RunStatus::Running, _) => self.stuck(&loaded.head.run).is_some(),
+            (RunStatus::Halted, Some(Event::Halted(halted))) => !has_panicked(halted),
+            _ => true,
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 
+use crate::context::Ended;
 use crate::context::patch::Patch;
 use crate::function::{CallSite, DurableFunction, OnChange};
 use crate::panics::message_of;
@@ -20,7 +21,7 @@ pub(crate) struct Returned {
 }
 
 /// A run's code: resolves to what the function returned, encoded, or to why it can't be encoded.
-pub(crate) type Code = Pin<Box<dyn Future<Output = Result<Returned, String>> + Send>>;
+pub(crate) type Code = Pin<Box<dyn Future<Output = Ended<Result<Returned, String>>> + Send>>;
 
 /// What `#[durable]` registers for each function, so that recovery finds it by name.
 pub struct Registration {
@@ -30,6 +31,7 @@ pub struct Registration {
     pub(crate) module: &'static str,
     pub(crate) on_change: OnChange,
     pub(crate) call_sites: &'static [CallSite],
+    pub(crate) may_undo: bool,
     pub(crate) call: fn(Context, &Payload, Codec, usize) -> Result<Code, String>,
     /// What an encoded result says, or why it is none of this function.
     pub(crate) read_result: fn(&Payload) -> Result<Meaning, String>,
@@ -45,6 +47,7 @@ impl Registration {
             module: F::MODULE,
             on_change: F::ON_CHANGE,
             call_sites: F::CALL_SITES,
+            may_undo: F::MAY_UNDO,
             call: call::<F>,
             read_result: read_result::<F>,
         }
@@ -61,11 +64,16 @@ inventory::collect!(Registration);
 
 fn call<F: DurableFunction>(context: Context, input: &Payload, codec: Codec, bytes_max: usize) -> Result<Code, String> {
     let input = decode::<F::Input>(input)?;
+    let undone = context.clone();
     let code = F::call(context, input);
-    Ok(Box::pin(async move {
+    let returned = async move {
         let output = code.await;
         let result = Payload::encode(codec, &output, bytes_max).map_err(|error| error.to_string())?;
         Ok(Returned { result, failed: value::is_err(&output) })
+    };
+    // What can't be recorded halts the run, which is no failure of the function.
+    Ok(Box::pin(async move {
+        undone.follow(returned, |returned| matches!(returned, Ok(Returned { failed: true, .. }))).await
     }))
 }
 

@@ -126,7 +126,9 @@ pub(crate) fn decode_ends(ends: RunEnds) -> Result<Ends, Unsound> {
         Event::Finished(_) => head.status == RunStatus::Completed,
         Event::Cancelled(_) => head.status == RunStatus::Cancelled,
         Event::Halted(_) => head.status == RunStatus::Halted,
-        Event::SignalReceived(_) | Event::PromiseSettled(_) | Event::ChildEnded(_) => !head.status.is_over(),
+        Event::SignalReceived(_) | Event::PromiseSettled(_) | Event::ChildEnded(_) | Event::CancelRequested(_) => {
+            !head.status.is_over()
+        }
         Event::Started(_)
         | Event::AttemptFailed(_)
         | Event::StepCompleted(_)
@@ -140,6 +142,7 @@ pub(crate) fn decode_ends(ends: RunEnds) -> Result<Ends, Unsound> {
         | Event::StepStarted(_)
         | Event::ChildStarted(_)
         | Event::Published(_)
+        | Event::UndoPlanned(_)
         | Event::Begun { .. } => head.status.is_unfinished(),
     };
     if fits {

@@ -7,7 +7,7 @@ use super::counters::Counters;
 use super::execution::{Execution, RunWaker, Turn};
 use super::registry::{Registration, Returned};
 use super::runs::Engine;
-use crate::context::{Environment, Origin};
+use crate::context::{Ended, Environment, Origin};
 use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
 use crate::journal::{Event, Finished, last_of};
@@ -164,6 +164,8 @@ pub(crate) async fn verify(
             | Event::TimerFired(_)
             | Event::ChildStarted(_)
             | Event::ChildEnded(_)
+            | Event::UndoPlanned(_)
+            | Event::CancelRequested(_)
             | Event::Begun { .. },
         )
         | None => {}
@@ -197,7 +199,10 @@ pub(crate) async fn verify(
         (Turn::Returned(returned), finished) => match (execution.result(returned), finished) {
             (Err(stop), _) => Verification::Differs { halt: execution.explain(stop) },
             (Ok(_), None) => Verification::Continues { next: Vec::new() },
-            (Ok(returned), Some(finished)) => {
+            (Ok(Ended::Cancelled), Some(finished)) => {
+                Verification::Differs { halt: goes_on(&execution, &finished, records) }
+            }
+            (Ok(Ended::Returned(returned)), Some(finished)) => {
                 let halt = unpublished(&execution, records)
                     .or_else(|| other_result(registration, &returned, &finished, records));
                 halt.map_or(Verification::Same, |halt| Verification::Differs { halt })

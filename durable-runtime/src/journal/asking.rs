@@ -20,10 +20,11 @@ impl Event {
             Self::PromiseSettled(event) => event.at,
             Self::PromiseTaken(event) => event.at,
             Self::StepStarted(event) => event.at,
-            Self::Cancelled(event) => event.at,
+            Self::Cancelled(event) | Self::CancelRequested(event) => event.at,
             Self::ChildStarted(event) => event.at,
             Self::ChildEnded(event) => event.at,
             Self::Published(event) => event.at,
+            Self::UndoPlanned(event) => event.at,
             Self::Recovered { at, .. } | Self::Resumed { at } | Self::Begun { at } => *at,
         }
     }
@@ -41,6 +42,7 @@ impl Event {
             Self::ChildStarted(event) => Some(&event.operation),
             Self::ChildEnded(event) => Some(&event.operation),
             Self::Published(event) => Some(&event.operation),
+            Self::UndoPlanned(event) => Some(&event.operation),
             Self::Started(_)
             | Self::Recovered { .. }
             | Self::Halted(_)
@@ -50,6 +52,7 @@ impl Event {
             | Self::SignalReceived(_)
             | Self::PromiseSettled(_)
             | Self::Cancelled(_)
+            | Self::CancelRequested(_)
             | Self::Begun { .. } => None,
         }
     }
@@ -68,6 +71,7 @@ impl Event {
             Self::ChildStarted(event) => Some(&mut event.operation),
             Self::ChildEnded(event) => Some(&mut event.operation),
             Self::Published(event) => Some(&mut event.operation),
+            Self::UndoPlanned(event) => Some(&mut event.operation),
             Self::Started(_)
             | Self::Recovered { .. }
             | Self::Halted(_)
@@ -77,6 +81,7 @@ impl Event {
             | Self::SignalReceived(_)
             | Self::PromiseSettled(_)
             | Self::Cancelled(_)
+            | Self::CancelRequested(_)
             | Self::Begun { .. } => None,
         }
     }
@@ -102,10 +107,11 @@ impl Event {
             Self::PromiseSettled(event) => event.at = time,
             Self::PromiseTaken(event) => event.at = time,
             Self::StepStarted(event) => event.at = time,
-            Self::Cancelled(event) => event.at = time,
+            Self::Cancelled(event) | Self::CancelRequested(event) => event.at = time,
             Self::ChildStarted(event) => event.at = time,
             Self::ChildEnded(event) => event.at = time,
             Self::Published(event) => event.at = time,
+            Self::UndoPlanned(event) => event.at = time,
             Self::Recovered { at, .. } | Self::Resumed { at } | Self::Begun { at } => *at = time,
         }
     }
@@ -132,6 +138,7 @@ impl Event {
             Self::SignalReceived(event) => Some(Timestamp(event.at)),
             Self::PromiseSettled(event) => Some(Timestamp(event.at)),
             Self::ChildEnded(event) => Some(Timestamp(event.at)),
+            Self::CancelRequested(event) => Some(Timestamp(event.at)),
             Self::StepCompleted(_)
             | Self::Recovered { .. }
             | Self::Halted(_)
@@ -145,6 +152,7 @@ impl Event {
             | Self::Cancelled(_)
             | Self::ChildStarted(_)
             | Self::Published(_)
+            | Self::UndoPlanned(_)
             | Self::Begun { .. } => None,
         }
     }
@@ -172,13 +180,19 @@ impl Event {
             Self::ChildEnded(_) => "ChildEnded",
             Self::Published(_) => "Published",
             Self::Begun { .. } => "Begun",
+            Self::UndoPlanned(_) => "UndoPlanned",
+            Self::CancelRequested(_) => "CancelRequested",
         }
     }
 }
 
 /// The newest event that is not about what others send: a run that is halted receives signals, too.
 pub(crate) fn last_of(events: &[Event]) -> Option<&Event> {
-    let is_sent =
-        |event: &Event| matches!(event, Event::SignalReceived(_) | Event::PromiseSettled(_) | Event::ChildEnded(_));
+    let is_sent = |event: &Event| {
+        matches!(
+            event,
+            Event::SignalReceived(_) | Event::PromiseSettled(_) | Event::ChildEnded(_) | Event::CancelRequested(_)
+        )
+    };
     events.iter().rfind(|event| !is_sent(event))
 }

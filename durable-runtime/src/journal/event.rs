@@ -74,6 +74,10 @@ pub(crate) enum Event {
         /// When.
         at: u64,
     },
+    /// The code has said how to undo what it has done, should the run fail or be cancelled.
+    UndoPlanned(UndoPlanned),
+    /// Somebody outside has ended the run, which has something to undo first.
+    CancelRequested(Cancelled),
 }
 
 /// See [`Event::Started`].
@@ -238,7 +242,7 @@ pub(crate) struct Halted {
     pub(crate) at: u64,
 }
 
-/// See [`Event::Cancelled`].
+/// See [`Event::Cancelled`] and [`Event::CancelRequested`].
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cancelled {
@@ -388,6 +392,14 @@ pub(crate) struct Published {
     pub(crate) operation: Operation,
     #[serde(with = "spelling")]
     pub(crate) value: Payload,
+    pub(crate) at: u64,
+}
+
+/// See [`Event::UndoPlanned`]. What becomes of the step, if it is run, follows as of any other.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UndoPlanned {
+    pub(crate) operation: Operation,
     pub(crate) at: u64,
 }
 

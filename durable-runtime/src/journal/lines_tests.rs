@@ -7,8 +7,8 @@ use crate::halt::HaltReason;
 use crate::journal::arguments::Arguments;
 use crate::journal::event::AttemptError;
 use crate::journal::{
-    AttemptFailed, CodeId, Finished, Fork, Halted, Operation, OperationKind, Outcome, Patched, Published, Site,
-    Started, StepCompleted, TimerFired, TimerSet,
+    AttemptFailed, Cancelled, CodeId, Finished, Fork, Halted, Operation, OperationKind, Outcome, Patched, Published,
+    Site, Started, StepCompleted, TimerFired, TimerSet, UndoPlanned,
 };
 use crate::payload::{Codec, Payload};
 
@@ -149,6 +149,8 @@ fn event() -> impl Strategy<Value = Event> {
         }),
         any::<u64>().prop_map(|at| Event::Resumed { at }),
         any::<u64>().prop_map(|at| Event::Begun { at }),
+        (operation(), any::<u64>()).prop_map(|(operation, at)| Event::UndoPlanned(UndoPlanned { operation, at })),
+        (text(), any::<u64>()).prop_map(|(reason, at)| Event::CancelRequested(Cancelled { reason, at })),
         (text(), any::<u64>()).prop_map(|(id, at)| Event::Patched(Patched { id: id.into(), at })),
         (operation(), any::<u64>(), any::<u64>()).prop_map(|(operation, due, at)| Event::TimerSet(TimerSet {
             operation,
@@ -277,7 +279,7 @@ fn what_is_refused_is_told_with_its_line() {
         [D0170] line 1 is not that of a journal: [D0101] a run id must not be empty: use the business id the run is about, such as the order id. Take the text as `Journal::to_lines` wrote it
         [D0170] line 1 is not that of a journal: unknown field `more`, expected `journal` or `run` (column 29). Take the text as `Journal::to_lines` wrote it
         [D0170] line 2 is not that of a journal: EOF while parsing a value (column 0). Take the text as `Journal::to_lines` wrote it
-        [D0170] line 3 is not that of a journal: unknown variant `Stopped`, expected one of `Started`, `AttemptFailed`, `StepCompleted`, `Recovered`, `Halted`, `Resumed`, `Finished`, `Patched`, `TimerSet`, `TimerFired`, `SignalReceived`, `SignalTaken`, `PromiseSettled`, `PromiseTaken`, `StepStarted`, `Cancelled`, `ChildStarted`, `ChildEnded`, `Published`, `Begun` (column 10). Take the text as `Journal::to_lines` wrote it
+        [D0170] line 3 is not that of a journal: unknown variant `Stopped`, expected one of `Started`, `AttemptFailed`, `StepCompleted`, `Recovered`, `Halted`, `Resumed`, `Finished`, `Patched`, `TimerSet`, `TimerFired`, `SignalReceived`, `SignalTaken`, `PromiseSettled`, `PromiseTaken`, `StepStarted`, `Cancelled`, `ChildStarted`, `ChildEnded`, `Published`, `Begun`, `UndoPlanned`, `CancelRequested` (column 10). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: unknown field `by`, expected `code` or `at` (column 25). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: missing field `at` (column 15). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: invalid value: integer `-7`, expected u64 (column 21). Take the text as `Journal::to_lines` wrote it

@@ -95,6 +95,8 @@ fn line(event: &Event) -> String {
             format!("{} published {}", published.operation.key, published.value.excerpt())
         }
         Event::Begun { .. } => "begun".to_owned(),
+        Event::UndoPlanned(planned) => format!("{}: to undo", step(&planned.operation)),
+        Event::CancelRequested(cancelled) => format!("to be cancelled: {}", cancelled.reason),
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) enum Delivery {
         /// Whether it was in the journal at the start.
         replayed: bool,
     },
+    /// Drop what the code does, because the run is cancelled, and undo what it has done.
+    Cancel,
     /// Nothing is recorded that was not delivered.
     Nothing,
     /// Code and journal disagree.

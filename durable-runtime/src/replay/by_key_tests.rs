@@ -91,6 +91,7 @@ impl<'a> Life<'a> {
                         return false;
                     }
                 }
+                Delivery::Cancel => panic!("nobody cancels it"),
                 Delivery::Diverged(divergence) => panic!("{divergence:?}"),
             }
         }

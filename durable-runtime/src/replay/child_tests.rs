@@ -43,7 +43,7 @@ fn the_end_of_a_child_is_told_once_and_a_replay_tells_the_same() {
     assert_eq!((live.begun(claim), live.begun_at(claim)), (Begun::Before, Some(Position(1))));
     let incoming = end_of(&live, "a", 0);
     assert_eq!(live.judge(&incoming, 0), Sent::New);
-    let event = live.event_of(incoming.clone()).expect("it has such a child");
+    let event = live.event_of(incoming.clone(), true).expect("it has such a child");
     assert_eq!(event, ended(0, "a"));
     live.apply(event).expect("it was started");
     assert!(!live.has_open_children());

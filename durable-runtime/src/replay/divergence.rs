@@ -96,7 +96,8 @@ pub(crate) fn went_on_since(events: &[Event], present: CodeId) -> Option<CodeId>
             | Event::PromiseTaken(_)
             | Event::StepStarted(_)
             | Event::ChildStarted(_)
-            | Event::Published(_) => {
+            | Event::Published(_)
+            | Event::UndoPlanned(_) => {
                 latest = writing.filter(|code| *code != present && Some(*code) != first).or(latest);
             }
             Event::Halted(_)
@@ -107,6 +108,7 @@ pub(crate) fn went_on_since(events: &[Event], present: CodeId) -> Option<CodeId>
             | Event::PromiseSettled(_)
             | Event::ChildEnded(_)
             | Event::Cancelled(_)
+            | Event::CancelRequested(_)
             | Event::Begun { .. } => {}
         }
     }

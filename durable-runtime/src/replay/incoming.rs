@@ -51,17 +51,21 @@ impl Replay {
                 self.settled(settled).map_or(Sent::New, Sent::Settled)
             }
             Incoming::Promise { .. } => Sent::NoSuchPromise,
-            Incoming::Cancel(_) if self.stage() == Stage::Finished => Sent::Again,
+            Incoming::Cancel(_) if self.stage() == Stage::Finished || self.cancel.is_some() => Sent::Again,
             Incoming::Cancel(_) => Sent::New,
             Incoming::Child(child) => self.judge_end_of(child),
         }
     }
 
-    /// The fact to be recorded of something [new](Sent::New).
-    pub(crate) fn event_of(&self, incoming: Incoming) -> Option<Event> {
+    /// The fact to be recorded of something [new](Sent::New). A run that is cancelled is first to undo what it has done, unless
+    /// there is nothing to undo, which only a run [knows](Self::knows_its_undos).
+    pub(crate) fn event_of(&self, incoming: Incoming, knows_its_undos: bool) -> Option<Event> {
         match incoming {
             Incoming::Signal(signal) => Some(Event::SignalReceived(signal)),
             Incoming::Promise { settled, .. } => Some(Event::PromiseSettled(settled)),
+            Incoming::Cancel(cancelled) if self.has_undos() || !knows_its_undos => {
+                Some(Event::CancelRequested(cancelled))
+            }
             Incoming::Cancel(cancelled) => Some(Event::Cancelled(cancelled)),
             Incoming::Child(child) => self.end_of(child),
         }
@@ -69,6 +73,6 @@ impl Replay {
 
     /// Where that was received of which the code was not told.
     pub(crate) fn untold(&self) -> BTreeSet<Position> {
-        self.signals.waiting().chain(self.waiting_settlements()).collect()
+        self.signals.waiting().chain(self.waiting_settlements()).chain(self.untold_cancel()).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::legality::{Facts, OperationFacts};
 use super::past::Past;
-use super::{Answer, Completion, Illegal, Recorded, Replay, Sent};
+use super::{Answer, Cancel, Completion, Illegal, Recorded, Replay, Sent};
 use crate::id::Position;
 use crate::journal::{Arguments, Event, Operation};
 
@@ -57,6 +57,10 @@ impl Replay {
                 (recorded.begun, recorded.completed) = (Some(position), !event.attached);
                 recorded.child = Some(event.child);
             }
+            Event::UndoPlanned(event) => self.recorded_entry(position, event.operation).undoes = true,
+            Event::CancelRequested(event) => {
+                self.cancel = Some(Cancel { position, reason: event.reason, is_told: false });
+            }
             Event::ChildEnded(event) => self.completed(position, event.operation, Answer::Child(event.end), at),
             Event::Published(event) => {
                 let arguments = Arguments::of_recorded(&event.value);
@@ -103,6 +107,7 @@ impl Replay {
             due: None,
             timer: None,
             child: None,
+            undoes: false,
             completed: false,
         })
     }

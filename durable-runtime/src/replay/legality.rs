@@ -77,11 +77,13 @@ pub(crate) struct Legality {
     stage: Stage,
     length: Position,
     recoveries: u32,
+    /// Whether the run is to be cancelled.
+    is_to_end: bool,
 }
 
 impl Legality {
     pub(super) fn new() -> Self {
-        Self { stage: Stage::Empty, length: Position(0), recoveries: 0 }
+        Self { stage: Stage::Empty, length: Position(0), recoveries: 0, is_to_end: false }
     }
 
     pub(super) fn stage(&self) -> Stage {
@@ -121,16 +123,22 @@ impl Legality {
                 | Event::StepStarted(_)
                 | Event::ChildStarted(_)
                 | Event::ChildEnded(_)
-                | Event::Published(_),
+                | Event::Published(_)
+                | Event::UndoPlanned(_)
+                | Event::CancelRequested(_),
             ) => Stage::Running,
             (Stage::Running, Event::Halted(_))
-            | (Stage::Halted, Event::SignalReceived(_) | Event::PromiseSettled(_) | Event::ChildEnded(_)) => {
-                Stage::Halted
-            }
+            | (
+                Stage::Halted,
+                Event::SignalReceived(_) | Event::PromiseSettled(_) | Event::ChildEnded(_) | Event::CancelRequested(_),
+            ) => Stage::Halted,
             (Stage::Running, Event::Finished(_))
             | (Stage::Waiting | Stage::Running | Stage::Halted, Event::Cancelled(_)) => Stage::Finished,
             (stage, _) => return illegal(format!("the run is {stage:?}")),
         };
+        if self.is_to_end && matches!(event, Event::CancelRequested(_) | Event::Finished(_)) {
+            return illegal("the run is to be cancelled".to_owned());
+        }
         if let Facts::Patch { is_recorded: true } = facts {
             return illegal("the patch is recorded already".to_owned());
         }
@@ -154,6 +162,7 @@ impl Legality {
             | Event::SignalReceived(_)
             | Event::PromiseSettled(_)
             | Event::StepStarted(_)
+            | Event::CancelRequested(_)
             | Event::Cancelled(_) => self.recoveries,
             // Progress, or an operator's word, starts the count anew.
             Event::Started(_)
@@ -167,8 +176,10 @@ impl Legality {
             | Event::ChildStarted(_)
             | Event::ChildEnded(_)
             | Event::Published(_)
+            | Event::UndoPlanned(_)
             | Event::Begun { .. } => 0,
         };
+        self.is_to_end |= matches!(event, Event::CancelRequested(_));
         self.stage = next;
         self.length = position.next();
         Ok(position)
@@ -198,6 +209,7 @@ fn fits(event: &Event, operation: &Operation, facts: &OperationFacts) -> Result<
         Event::PromiseTaken(_) => (OperationKind::Promise, None),
         Event::ChildStarted(_) | Event::ChildEnded(_) => (OperationKind::Child, None),
         Event::Published(_) => (OperationKind::Publication, None),
+        Event::UndoPlanned(_) => (OperationKind::Step, None),
         // A promise can have its own.
         _ if operation.kind == OperationKind::Promise => (OperationKind::Promise, None),
         _ => (OperationKind::Timer, None),
@@ -209,6 +221,7 @@ fn fits(event: &Event, operation: &Operation, facts: &OperationFacts) -> Result<
         (Event::TimerSet(_), Some(_)) => return Err(format!("{key} is set already")),
         (Event::TimerFired(_), None) => return Err(format!("{key} was never set")),
         (Event::ChildStarted(_), Some(_)) => return Err(format!("{key} is started already")),
+        (Event::UndoPlanned(_), Some(_)) => return Err(format!("{key} is recorded already")),
         (Event::ChildEnded(_), None) => return Err(format!("{key} was never started")),
         (Event::SignalTaken(taken), _) if !facts.is_there => {
             return Err(format!("what position {} has is not the next signal for {key}", taken.received));

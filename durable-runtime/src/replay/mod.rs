@@ -35,6 +35,9 @@ mod signal_tests;
 mod signals;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod undo_tests;
+mod undos;
 mod whole;
 
 use std::borrow::Cow;
@@ -93,6 +96,7 @@ pub(crate) struct Replay {
     /// What the signals say that were not taken.
     signal_values: BTreeMap<Position, (Payload, u64)>,
     promises: Promises,
+    cancel: Option<Cancel>,
     /// How many records are behind what the code knows: the position after the last delivered completion.
     delivered: Position,
     /// What the run's chance is made of.
@@ -131,7 +135,18 @@ struct Recorded {
     timer: Option<Position>,
     /// The id of the run that it has started.
     child: Option<Text>,
+    /// Whether it was planned, to be run only to undo something.
+    undoes: bool,
     completed: bool,
+}
+
+/// That the run is to be cancelled.
+#[derive(Debug)]
+struct Cancel {
+    position: Position,
+    reason: String,
+    /// Whether the code was told.
+    is_told: bool,
 }
 
 #[derive(Debug)]
@@ -172,6 +187,7 @@ impl Replay {
             signals: Signals::default(),
             signal_values: BTreeMap::new(),
             promises: Promises::default(),
+            cancel: None,
             delivered: Position(0),
             seed: 0,
             parent: None,
@@ -373,7 +389,7 @@ impl Replay {
     /// divergence is found before any new effect.
     pub(crate) fn begin(&self, claim: ClaimNumber) -> Begin {
         // A disagreement can also be found live: that the old path of a patch is gone.
-        if !self.live || self.divergence.is_some() {
+        if !self.live || self.divergence.is_some() || self.untold_cancel().is_some() {
             return Begin::Wait;
         }
         match self.recorded_of(claim) {
@@ -443,6 +459,15 @@ impl Replay {
         }
         // The lowest undelivered position is the next; the code has claimed it, or the two disagree:
         // when it was recorded, the code had claimed it knowing no more than it knows now.
+        let first = self.undelivered.first_key_value().map(|(position, _)| *position);
+        if let Some(position) = self.untold_cancel().filter(|position| first.is_none_or(|first| *position < first)) {
+            self.at_rest = false;
+            self.delivered = self.delivered.max(position.next());
+            if let Some(cancel) = &mut self.cancel {
+                cancel.is_told = true;
+            }
+            return Delivery::Cancel;
+        }
         if let Some((position, next)) = self.undelivered.pop_first() {
             let Some(claim) = self.claim_of(next.operation) else {
                 return Delivery::Diverged(Box::new(self.unclaimed(Difference::NotClaimed, next.operation)));
@@ -466,7 +491,8 @@ impl Replay {
 
     /// Whether the next delivery, if there is one, was not in the journal at the start.
     pub(crate) fn is_next_live(&self) -> bool {
-        self.undelivered.first_key_value().is_some_and(|(position, _)| *position >= self.replayed)
+        let first = self.undelivered.first_key_value().map(|(position, _)| *position);
+        first.into_iter().chain(self.untold_cancel()).min().is_some_and(|position| position >= self.replayed)
     }
 
     /// The disagreement that the code's claims, and when it made them, show by now.
@@ -514,7 +540,8 @@ impl Replay {
 
     /// Whether the code is at a place it has passed before: recorded facts are still ahead of it.
     pub(crate) fn is_repeating(&self) -> bool {
-        !self.live && (!self.undelivered.is_empty() || self.first_unclaimed().is_some())
+        let is_behind = || !self.undelivered.is_empty() || self.untold_cancel().is_some();
+        !self.live && (is_behind() || self.first_unclaimed().is_some())
     }
 
     /// What the run's chance is made of.

@@ -107,6 +107,7 @@ pub(crate) fn forked(run: &RunId, events: &[Event], from: &str, seed: u128, at: 
         }
         _ => None,
     }));
+    left_out.extend(cancelled_in_vain(past));
     let moved = |position: u64| position - left_out.range(..position).count() as u64;
 
     let mut kept: Vec<Event> = Vec::with_capacity(past.len());
@@ -139,4 +140,14 @@ pub(crate) fn forked(run: &RunId, events: &[Event], from: &str, seed: u128, at: 
     started.forks.push(Fork { run, from, records, seed: started.seed, at });
     (started.seed, started.parent) = (seed, None);
     Some(kept)
+}
+
+/// Where it is recorded that the run is to be cancelled, unless something was undone because of it.
+fn cancelled_in_vain(past: &[Event]) -> Option<u64> {
+    let asked = past.iter().position(|event| matches!(event, Event::CancelRequested(_)))?;
+    let is_planned = |key: &str| {
+        past.iter().any(|event| matches!(event, Event::UndoPlanned(planned) if *planned.operation.key == *key))
+    };
+    let was_undone = past[asked..].iter().filter_map(Event::operation).any(|operation| is_planned(&operation.key));
+    (!was_undone).then_some(asked as u64)
 }

@@ -59,6 +59,8 @@ impl Known {
             | Event::SignalReceived(_)
             | Event::PromiseSettled(_)
             | Event::Cancelled(_)
+            | Event::UndoPlanned(_)
+            | Event::CancelRequested(_)
             | Event::Begun { .. } => {}
         }
     }
@@ -127,6 +129,7 @@ impl Whole {
                     promises.insert(&*settled.key);
                     timers.extend(event.due().map(|due| (position, due)));
                 }
+                Event::CancelRequested(_) => timers.extend(event.due().map(|due| (position, due))),
                 Event::Started(_) => timers.extend(event.due().map(|due| (position, due))),
                 Event::Begun { .. } => drop(timers.remove(&Position(0))),
                 Event::AttemptFailed(_)
@@ -140,7 +143,8 @@ impl Whole {
                 | Event::StepStarted(_)
                 | Event::ChildStarted(_)
                 | Event::ChildEnded(_)
-                | Event::Published(_) => {}
+                | Event::Published(_)
+                | Event::UndoPlanned(_) => {}
             }
         }
         Ok(Self { stage: legality.stage(), failed, cancelled, timers })

@@ -92,10 +92,13 @@ impl RunShared {
         let (mut promise, mut cancelled) = (None, None);
         match &incoming {
             Incoming::Promise { settled, .. } => promise = Some(settled.key.clone()),
-            Incoming::Cancel(cancel) => cancelled = Some(Arc::from(&*cancel.reason)),
-            Incoming::Signal(_) | Incoming::Child(_) => {}
+            Incoming::Cancel(_) | Incoming::Signal(_) | Incoming::Child(_) => {}
         }
-        let Some(event) = state.replay.event_of(incoming) else { return Received::Refused };
+        let knows_its_undos = state.publications.is_empty() && (state.replay.is_at_rest() || !state.replay.was_told());
+        let Some(event) = state.replay.event_of(incoming, knows_its_undos) else { return Received::Refused };
+        if let Event::Cancelled(cancel) = &event {
+            cancelled = Some(Arc::from(&*cancel.reason));
+        }
         #[cfg(feature = "testing")]
         crate::context::director::recorded(&self.environment, &self.id, &event);
         let Some(position) = state.append(event) else { return Received::Refused };

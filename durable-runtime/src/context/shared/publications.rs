@@ -1,16 +1,24 @@
-//! What the code publishes: recorded when it rests.
+//! What the code publishes, and plans to undo: recorded when it rests.
 
 use super::{Environment, RunShared, State};
 use crate::halt::Halt;
-use crate::journal::{Event, Operation, Published};
+use crate::journal::{Arguments, Event, Operation, Published, UndoPlanned};
 use crate::payload::Payload;
 use crate::replay::{ClaimNumber, Stage};
 
-/// A value that the code has published.
+/// What the code has said that is recorded when it rests.
 #[derive(Debug)]
 pub(super) struct Publication {
     pub(super) claim: ClaimNumber,
-    value: Payload,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    /// A value that is to be seen.
+    Value(Payload),
+    /// A step that is to undo something, with these arguments.
+    Undo(Option<Arguments>),
 }
 
 impl RunShared {
@@ -24,7 +32,27 @@ impl RunShared {
 
     /// The code has published this value.
     pub(crate) fn publish(&self, claim: ClaimNumber, value: Payload) {
-        self.state.lock().publications.push(Publication { claim, value });
+        self.state.lock().publications.push(Publication { claim, what: What::Value(value) });
+    }
+
+    /// The code has planned a step that is to undo something.
+    pub(crate) fn plan(&self, claim: ClaimNumber, arguments: Option<Arguments>) {
+        self.state.lock().publications.push(Publication { claim, what: What::Undo(arguments) });
+    }
+
+    /// Whether the code was told that the run is to be cancelled.
+    pub(crate) fn is_cancel_told(&self) -> bool {
+        self.state.lock().replay.is_cancel_told()
+    }
+
+    /// Whether the run is to be cancelled, when what it has done is undone.
+    pub(crate) fn is_to_be_cancelled(&self) -> bool {
+        self.state.lock().replay.cancel_reason().is_some()
+    }
+
+    /// The driver: why the run is to be cancelled, if it is.
+    pub(crate) fn cancel_reason(&self) -> Option<String> {
+        self.state.lock().replay.cancel_reason().map(str::to_owned)
     }
 }
 
@@ -34,15 +62,31 @@ impl State {
     /// one when it is resumed (R9). Why the run is to be halted, if something can't be recorded.
     pub(super) fn record_publications(&mut self, environment: &Environment) -> Option<Halt> {
         // The journal of a run that has ended is only compared.
-        if self.publications.is_empty() || self.replay.stage() != Stage::Running {
+        if self.publications.is_empty() {
             return None;
         }
-        for Publication { claim, value } in std::mem::take(&mut self.publications) {
+        // Whether what is planned is recorded is known only now: until the next claim it may be given another name.
+        self.replay.seal();
+        let replay = &self.replay;
+        self.publications.retain(|publication| !replay.is_recorded(publication.claim));
+        if self.replay.stage() != Stage::Running {
+            return None;
+        }
+        for Publication { claim, what } in std::mem::take(&mut self.publications) {
             let Some(operation) = self.replay.operation(claim) else { continue };
-            // The value says what they are.
-            let operation = Operation { arguments: None, ..operation.clone() };
             let at = environment.clock.now().0;
-            let published = self.append(Event::Published(Published { operation, value, at }));
+            let event = match what {
+                What::Value(value) => {
+                    // The value says what they are.
+                    let operation = Operation { arguments: None, ..operation.clone() };
+                    Event::Published(Published { operation, value, at })
+                }
+                What::Undo(arguments) => {
+                    let operation = Operation { arguments, ..operation.clone() };
+                    Event::UndoPlanned(UndoPlanned { operation, at })
+                }
+            };
+            let published = self.append(event);
             if let Some(position) = published {
                 // Whoever sees what a later step does can see what was published before it.
                 self.required = self.required.max(position.next());

@@ -6,7 +6,7 @@ use crate::journal::event::{AttemptError, CodeId};
 use crate::journal::{
     Arguments, AttemptFailed, Cancelled, ChildEnd, ChildEnded, ChildStarted, Event, Finished, Fork, Halted, Operation,
     OperationKind, Outcome, Parent, Patched, PromiseSettled, PromiseTaken, Published, Settlement, SignalReceived,
-    SignalTaken, Site, Started, StepCompleted, StepStarted, Text, TimerFired, TimerSet,
+    SignalTaken, Site, Started, StepCompleted, StepStarted, Text, TimerFired, TimerSet, UndoPlanned,
 };
 use crate::payload::{Codec, Payload};
 
@@ -112,7 +112,7 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
         HaltReason::Unregistered,
     ];
     let at = choices.number();
-    match choices.below(20) {
+    match choices.below(22) {
         0 => Event::Started(Started {
             function: text(choices).into(),
             version: choices.number_u32(),
@@ -190,6 +190,8 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
         14 => Event::Cancelled(Cancelled { reason: text(choices), at }),
         13 => Event::StepStarted(StepStarted { operation: any_operation(choices), attempt: choices.number_u32(), at }),
         16 => Event::Begun { at },
+        20 => Event::UndoPlanned(UndoPlanned { operation: any_operation(choices), at }),
+        21 => Event::CancelRequested(Cancelled { reason: text(choices), at }),
         12 => Event::PromiseTaken(PromiseTaken { operation: any_operation(choices), at }),
         17 | 18 => of_child(choices, at),
         _ => Event::Patched(Patched { id: text(choices).into(), at }),

@@ -9,7 +9,7 @@ use crate::journal::event::AttemptError;
 use crate::journal::{
     AttemptFailed, Cancelled, ChildEnd, ChildEnded, ChildStarted, Event, Finished, Halted, Operation, OperationKind,
     Outcome, Patched, PromiseSettled, PromiseTaken, Published, Settlement, SignalReceived, SignalTaken, Site, Started,
-    StepCompleted, StepStarted, TimerFired, TimerSet,
+    StepCompleted, StepStarted, TimerFired, TimerSet, UndoPlanned,
 };
 use crate::payload::{Codec, Payload};
 use crate::replay::{Answer, Begin, Begun, Delivery, Difference, Replay, Request};
@@ -118,6 +118,14 @@ fn published(operation: Operation) -> Event {
     Event::Published(Published { operation, value: number(), at: 0 })
 }
 
+fn undo_planned(operation: Operation) -> Event {
+    Event::UndoPlanned(UndoPlanned { operation, at: 0 })
+}
+
+fn cancel_requested() -> Event {
+    Event::CancelRequested(Cancelled { reason: String::new(), at: 0 })
+}
+
 fn kind(choices: &mut Choices<'_>) -> OperationKind {
     choices.one(&[
         OperationKind::Step,
@@ -136,7 +144,8 @@ fn halted() -> Event {
 
 /// An event that may well be legal, and may be not.
 fn event(choices: &mut Choices<'_>, of: impl FnOnce(&mut Choices<'_>) -> Operation) -> Event {
-    match choices.below(22) {
+    match choices.below(23) {
+        22 => cancel_requested(),
         0 => Event::Recovered { code: None, at: 0 },
         1 => halted(),
         2 => Event::Resumed { at: 0 },
@@ -158,6 +167,7 @@ fn event(choices: &mut Choices<'_>, of: impl FnOnce(&mut Choices<'_>) -> Operati
             match (operation.kind, choices.below(8)) {
                 (OperationKind::Step, 2..=4) | (_, 0) => attempt_failed(operation, attempt(choices), choices.number()),
                 (OperationKind::Step, 5) => step_started(operation, attempt(choices)),
+                (OperationKind::Step, 6) => undo_planned(operation),
                 (OperationKind::Step, _) | (_, 1) => completed(operation, attempt(choices)),
                 (OperationKind::Timer, 2..=4) | (OperationKind::Promise, 2) => timer_set(operation, choices.number()),
                 (OperationKind::Timer, _) | (OperationKind::Promise, 3) => timer_fired(operation),
@@ -277,6 +287,10 @@ fn delivers(replay: &mut Replay, model: &mut Model) -> bool {
             assert_eq!(Some(answer), answer_of(&model.events, position), "a completion is delivered");
             true
         }
+        (Delivery::Cancel, next) => {
+            assert_eq!(next, Next::Cancel);
+            true
+        }
         (Delivery::Nothing, next) => {
             assert_eq!(next, Next::Nothing);
             true
@@ -389,6 +403,8 @@ fn lives(choices: &mut Choices<'_>, script: &Script) -> Life {
     let mut recorded = 0..EVENTS_MAX;
     loop {
         match replay.next_delivery() {
+            // It asks for nothing more then.
+            Delivery::Cancel => {}
             Delivery::Deliver { replayed, .. } => {
                 assert!(!replayed);
                 deliveries += 1;
@@ -404,8 +420,9 @@ fn lives(choices: &mut Choices<'_>, script: &Script) -> Life {
                 let Some(claim) = open.get(choices.below(open.len().max(1))).copied() else { break };
                 let Begin::Attempt { attempt, .. } = replay.begin(claim) else { panic!("an open operation may begin") };
                 let operation = replay.operation(claim).expect("it was claimed").clone();
-                match choices.below(8) {
+                match choices.below(10) {
                     0 => record(&mut replay, Event::Recovered { code: None, at: 0 }),
+                    8 if replay.cancel_reason().is_none() => record(&mut replay, cancel_requested()),
                     1 => {
                         record(&mut replay, halted());
                         record(&mut replay, Event::Resumed { at: 0 });
@@ -440,6 +457,7 @@ fn lives(choices: &mut Choices<'_>, script: &Script) -> Life {
                     _ if operation.kind == OperationKind::Child => {
                         record(&mut replay, child_started(operation, choices.flag()));
                     }
+                    9 if !replay.is_recorded(claim) => record(&mut replay, undo_planned(operation)),
                     4 if replay.begun(claim) == Begun::No => record(&mut replay, step_started(operation, attempt)),
                     2 | 3 => record(&mut replay, attempt_failed(operation, attempt, choices.number())),
                     _ => record(&mut replay, completed(operation, attempt)),
@@ -467,6 +485,7 @@ fn replays_script(
     turns(&mut replay, script, 0);
     loop {
         match replay.next_delivery() {
+            Delivery::Cancel => assert!(replay.is_cancel_told()),
             Delivery::Deliver { claim, answer, replayed } => {
                 assert!(replayed);
                 delivered(claim, answer);

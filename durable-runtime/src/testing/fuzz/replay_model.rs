@@ -35,6 +35,7 @@ pub(super) struct Model {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Deliver { claim: u32, position: usize, is_replayed: bool },
+    Cancel,
     Nothing,
     Diverged(Difference),
 }
@@ -82,6 +83,7 @@ impl Model {
                         | Event::SignalReceived(_)
                         | Event::PromiseSettled(_)
                         | Event::ChildEnded(_)
+                        | Event::CancelRequested(_)
                         | Event::Cancelled(_)
                 )
             }
@@ -130,6 +132,11 @@ impl Model {
                 self.admits_operation(&new.operation, OperationKind::Publication)
                     && self.recorded(new.operation.claim).is_none()
             }
+            Event::UndoPlanned(new) => {
+                self.admits_operation(&new.operation, OperationKind::Step)
+                    && self.recorded(new.operation.claim).is_none()
+            }
+            Event::CancelRequested(_) | Event::Finished(_) => self.cancel().is_none(),
             Event::SignalReceived(new) => {
                 let same = |old: &Event| matches!(old, Event::SignalReceived(old) if old.id == new.id);
                 new.id.is_none() || !self.events.iter().any(same)
@@ -142,6 +149,15 @@ impl Model {
             _ => true,
         };
         is_in_place && agrees
+    }
+
+    /// Where it is recorded that the run is to be cancelled.
+    fn cancel(&self) -> Option<usize> {
+        self.events.iter().position(|event| matches!(event, Event::CancelRequested(_)))
+    }
+
+    fn untold_cancel(&self) -> Option<usize> {
+        self.cancel().filter(|position| !self.delivered.contains(position))
     }
 
     fn is_settled(&self, key: &str) -> bool {
@@ -209,6 +225,7 @@ impl Model {
                     (known.failed_attempts, known.begun) = (known.failed_attempts + 1, None);
                     (known.due, known.timer) = (Some(event.retry_at), Some(position));
                 }
+                Event::UndoPlanned(_) => {}
                 Event::StepStarted(_) => (known.begun, known.due, known.timer) = (Some(position), None, None),
                 Event::ChildStarted(event) => (known.begun, known.is_completed) = (Some(position), !event.attached),
                 Event::TimerSet(event) => (known.due, known.timer) = (Some(event.due), Some(position)),
@@ -332,6 +349,11 @@ impl Model {
             return Next::Diverged(difference);
         }
         let next = self.ahead().next().map(|(position, operation)| (position, self.claim_of(operation.claim)));
+        if let Some(position) = self.untold_cancel().filter(|position| next.is_none_or(|(next, _)| *position < next)) {
+            self.delivered.push(position);
+            self.is_at_rest = false;
+            return Next::Cancel;
+        }
         match next {
             Some((position, Some(claim))) => {
                 self.delivered.push(position);
@@ -362,11 +384,12 @@ impl Model {
     }
 
     pub(super) fn is_repeating(&self) -> bool {
-        !self.is_live && (self.ahead().next().is_some() || self.is_unclaimed())
+        let is_behind = self.ahead().next().is_some() || self.untold_cancel().is_some();
+        !self.is_live && (is_behind || self.is_unclaimed())
     }
 
     pub(super) fn begin(&self, claim: usize) -> Begin {
-        if !self.is_live || self.difference.is_some() {
+        if !self.is_live || self.difference.is_some() || self.untold_cancel().is_some() {
             return Begin::Wait;
         }
         match self.recorded_of(claim).unwrap_or_default() {
@@ -389,7 +412,8 @@ impl Model {
             Event::Patched(event) => *event.id == *id,
             _ => false,
         });
-        let is_at_the_end = !self.is_repeating();
+        // A cancel that lies ahead contradicts no path.
+        let is_at_the_end = self.is_live || (self.ahead().next().is_none() && !self.is_unclaimed());
         self.answers.push((id, is_known || is_at_the_end));
         match (is_known, is_at_the_end) {
             (true, _) => Path::New,
