@@ -1,9 +1,11 @@
 //! `ctx.undo`: what a run has done is undone if it fails or is cancelled.
 
 use std::future::IntoFuture as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use durable_runtime::store::Store;
 use durable_runtime::testing;
 use durable_runtime::{
     AdminError, Context, Failure, HaltReason, Retry, RunError, RunStatus, Runtime, StepContext, StepStatus, durable,
@@ -350,4 +352,27 @@ async fn a_fork_of_a_cancelled_run_goes_on_and_has_the_same_to_undo() {
     assert_eq!(cancelled(patiently("the fork", fork.into_future()).await), "enough, too");
     assert_eq!((world.effects.count("f:undone"), world.effects.count("f:note")), (1, 0));
     assert!(process.runtime.verify_store().await.unwrap().is_sound());
+}
+
+/// The request comes before its code was polled, which will only then plan what it had planned.
+#[tokio::test]
+async fn a_run_that_was_just_recovered_undoes_what_it_has_done() {
+    let world = World::default();
+    let process = world.open().await;
+    drop(process.runtime.start("r", waits_with_something_to_undo, ()).await.unwrap());
+    world.gates.arrived("gated", 1).await;
+    process.crash().await;
+    let world = World::with(copy(&world.disk.memory, "r", 2));
+    let disk = world.disk.open();
+    disk.hold();
+    let runtime = world.builder().open_store(Arc::clone(&disk) as Arc<dyn Store>).await.unwrap();
+    patiently("the mark that it is recovered", disk.held()).await;
+    let (asked, ()) = tokio::join!(runtime.cancel("r", "given up"), async {
+        yield_often().await;
+        disk.release();
+    });
+    asked.unwrap();
+    let run = runtime.attach("r", waits_with_something_to_undo).await.unwrap();
+    assert_eq!(cancelled(patiently("the run", run.into_future()).await), "given up");
+    assert_eq!((world.effects.count("r:undone"), world.effects.count("r:gated")), (1, 0));
 }

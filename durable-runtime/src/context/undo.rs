@@ -150,6 +150,7 @@ impl Planned {
         code: impl Future<Output = T> + Send,
         has_failed: impl Fn(&T) -> bool,
     ) -> Ended<T> {
+        let planned = Emptied(self);
         let mut code = Some(Box::pin(code));
         let returned = poll_fn(|task| {
             let polled = match &mut code {
@@ -171,7 +172,7 @@ impl Planned {
         let is_cancelled = shared.is_to_be_cancelled();
         if is_cancelled || returned.as_ref().is_some_and(&has_failed) {
             // Not held while it is polled: its destructor may plan something.
-            while let Some(step) = { self.0.lock().pop() } {
+            while let Some(step) = { planned.0.0.lock().pop() } {
                 step.await;
             }
         }
@@ -180,5 +181,15 @@ impl Planned {
             Some(returned) if !shared.is_to_be_cancelled() => Ended::Returned(returned),
             _ => Ended::Cancelled,
         }
+    }
+}
+
+/// Drops what was planned when the code is dropped: it may hold the context, which holds it.
+struct Emptied(Planned);
+
+impl Drop for Emptied {
+    fn drop(&mut self) {
+        let steps = std::mem::take(&mut *self.0.0.lock());
+        drop(steps);
     }
 }

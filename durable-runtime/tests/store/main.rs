@@ -4,5 +4,6 @@
 mod damage;
 mod lossy;
 mod memory;
+mod plain;
 mod sled;
 mod support;

@@ -16,7 +16,7 @@ use loom::sync::atomic::{AtomicBool, Ordering};
 
 use crate::clock::SystemClock;
 use crate::context::callee::called;
-use crate::context::{Context, Dependencies, Environment, Origin, Step};
+use crate::context::{Context, Dependencies, Ended, Environment, Origin, Step};
 use crate::engine::committer::{CommitError, Commits as _, Committer, Link};
 use crate::engine::driver::{Control, Driven, Driver};
 use crate::engine::execution::Execution;
@@ -49,12 +49,13 @@ static REGISTRATION: Registration = Registration {
     module: "",
     on_change: OnChange::Halt,
     call_sites: &[],
+    may_undo: false,
     call: |context, _, _, _| {
         let code = CODE.take().expect("the code of the run")(context);
         Ok(Box::pin(async move {
             code.await;
             IS_DONE.set(true);
-            Ok(Returned { result: null(), failed: false })
+            Ended::Returned(Ok(Returned { result: null(), failed: false }))
         }))
     },
     read_result: |_| Err(String::new()),

@@ -565,3 +565,32 @@ fn a_sleeping_run_that_is_appended_to_has_its_timers_all_the_time() -> Result {
     });
     Ok(())
 }
+
+/// What the index has of a run is newer than where a key leads that should be gone.
+#[test]
+fn a_key_of_a_run_that_goes_on_wakes_nobody() -> Result {
+    let temporary = tempfile::tempdir()?;
+    let store = opened(temporary.path(), DEEP);
+    commit(&store, &[sleep(1, 0, 5)]);
+    settle(&store);
+    let key = store.state.read().disk.scan_prefix(DUE).next().expect("a key")?.0;
+    commit(&store, &[append(1, 1, 10, RunStatus::Running)]);
+    put(&store, |batch| batch.insert(key, &[]));
+    assert_eq!(due(&store, 9, 9), []);
+    Ok(())
+}
+
+/// Also behind a settled part, and from the middle.
+#[test]
+fn a_part_that_can_not_be_read_is_told_with_its_position() -> Result {
+    let temporary = tempfile::tempdir()?;
+    let store = opened(temporary.path(), DEEP);
+    commit(&store, &[sleep(1, 0, 5), sleep(1, 1, 5)]);
+    settle(&store);
+    commit(&store, &[append(1, 2, 10, RunStatus::Running), append(1, 3, 10, RunStatus::Running)]);
+    let newest = store.state.read().disk.scan_prefix(LOG).last().expect("a chunk")?.0;
+    put(&store, |batch| batch.remove(newest));
+    let told = store.read_part(&run(1), Position(3), 1_000).expect_err("it is gone");
+    assert!(matches!(told, StoreError::Corrupt { position: Some(Position(3)), .. }), "{told}");
+    Ok(())
+}
