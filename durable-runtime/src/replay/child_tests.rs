@@ -105,3 +105,23 @@ fn a_halted_run_is_told_of_the_end_of_a_child() {
     let events = [started(), asked(0, "a", true), recovered(), recovered(), ended(0, "a"), recovered()];
     assert_eq!(Replay::of_journal(events).expect("a legal journal").recoveries(), 1);
 }
+
+/// Who has started whom is known from the journal; the record of an end does not repeat with what the child was asked for.
+#[test]
+fn a_run_knows_its_parent_and_what_it_has_started() {
+    let parent = Parent { run: "p".into(), key: "k".into(), token: 7, attached: true };
+    let Event::Started(begun) = started() else { panic!("it is the beginning") };
+    let begun = Event::Started(crate::journal::Started { parent: Some(parent.clone()), ..begun });
+    let arguments = Arguments::of(&("apples",));
+    let Event::ChildStarted(asked) = asked(0, "a", true) else { panic!("a child") };
+    let operation = Operation { arguments: arguments.clone(), ..asked.operation };
+    assert!(arguments.is_some());
+    let first = Event::ChildStarted(ChildStarted { operation, ..asked });
+    let mut replay = Replay::of_journal([begun, first, completed(1, "b")]).expect("a legal journal");
+    assert_eq!(replay.parent(), Some(&parent));
+    let event = replay.event_of(end_of(&replay, "a", 0), true).expect("it has such a child");
+    assert_eq!(event, ended(0, "a"));
+    let (child, step) = (replay.claim(child("a")), replay.claim(request("b")));
+    assert_eq!((replay.child(child), replay.child(step)), (Some("r:a"), None));
+    assert_eq!(super::tests::replay([]).parent(), None);
+}
