@@ -23,6 +23,8 @@ mod legality;
 mod message_tests;
 mod past;
 #[cfg(test)]
+mod past_tests;
+#[cfg(test)]
 mod patch_tests;
 mod patches;
 #[cfg(test)]
