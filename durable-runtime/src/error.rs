@@ -363,6 +363,12 @@ pub enum AdminError {
         /// The one that waits for it.
         parent: RunId,
     },
+    /// The run has not begun: it waits for the time at which it does.
+    #[error("[D0146] run {run} has not begun, and so can't be paused: cancel it, or pause it when it has")]
+    NotBegun {
+        /// The run.
+        run: RunId,
+    },
     /// The id that a fork or an imported run is to have belongs to another run.
     #[error(
         "[D0180] there is a run {run} already, and it is another one: choose another id, or delete that run before"

@@ -38,6 +38,8 @@ pub enum HaltReason {
     Unregistered,
     /// What a run has done could not be undone (`ctx.undo`).
     NotUndone,
+    /// An operator has paused it (`Runtime::pause`).
+    Paused,
 }
 
 impl HaltReason {
@@ -54,6 +56,7 @@ impl HaltReason {
             Self::Storage => "D0408",
             Self::Unregistered => "D0409",
             Self::NotUndone => "D0410",
+            Self::Paused => "D0411",
         }
     }
 }

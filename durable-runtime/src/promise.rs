@@ -115,9 +115,14 @@ impl Runtime {
                 Err(PromiseError::Settled { run, key, state, at, as_asked })
             }
             // The others are said of other things.
-            Ok(Sent::NoSuchPromise | Sent::NoSuchChild | Sent::Again | Sent::Conflicts | Sent::TooMany) => {
-                Err(PromiseError::Unknown { run, why: "the run has made none such, or was deleted and started anew" })
-            }
+            Ok(
+                Sent::NoSuchPromise
+                | Sent::NoSuchChild
+                | Sent::NotBegun
+                | Sent::Again
+                | Sent::Conflicts
+                | Sent::TooMany,
+            ) => Err(PromiseError::Unknown { run, why: "the run has made none such, or was deleted and started anew" }),
             Err(NotReceived::Unknown) => {
                 Err(PromiseError::Unknown { run, why: "the run is not there, or not any more" })
             }

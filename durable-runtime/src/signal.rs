@@ -115,9 +115,8 @@ impl SendSignal {
             }
             Ok(Sent::TooMany) => Err(SignalError::TooMany { run, limit: engine.environment.limits.signals }),
             // The first three are said of other things; never is something said to be recorded that is not.
-            Ok(Sent::Settled(_) | Sent::NoSuchPromise | Sent::NoSuchChild) | Err(NotReceived::Unknown) => {
-                Err(SignalError::Unknown { run })
-            }
+            Ok(Sent::Settled(_) | Sent::NoSuchPromise | Sent::NoSuchChild | Sent::NotBegun)
+            | Err(NotReceived::Unknown) => Err(SignalError::Unknown { run }),
             Err(NotReceived::Finished(status)) => Err(SignalError::Finished { run, status }),
             Err(NotReceived::ShuttingDown) => Err(SignalError::ShuttingDown { run }),
             Err(NotReceived::Store(source)) => Err(SignalError::Store { run, source }),

@@ -105,6 +105,10 @@ impl Said {
         }
     }
 
+    pub(crate) fn timeout(&mut self, timeout: Duration) {
+        self.particulars.timeout = Some(timeout);
+    }
+
     pub(crate) fn begins(&mut self, begins: Begins) {
         self.particulars.begins = begins;
     }
@@ -234,6 +238,36 @@ impl<'a, F: DurableFunction> Start<'a, F> {
     /// ```
     pub fn not_before(mut self, due: Timestamp) -> Self {
         self.said.begins(Begins::NotBefore(due));
+        self
+    }
+
+    /// Lets the run take no longer than this, from its beginning to its end: after that it is cancelled, as by
+    /// [`Runtime::cancel`], with what it has done undone and its child runs cancelled. The time is rounded up to a millisecond.
+    ///
+    /// It is fixed when the run begins, at once or [later](Self::not_before), and goes on over restarts, pauses and halts;
+    /// [`RunInfo::deadline`](crate::RunInfo::deadline) shows it. A run that is halted then is cancelled when it is
+    /// resumed. A [fork](Runtime::fork) has none. Of one wait only, see [`Context::timeout`](crate::Context::timeout); of one
+    /// attempt of a step, [`Step::timeout`](crate::Step::timeout).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use durable_runtime::{Context, RunError, Runtime, durable};
+    ///
+    /// #[durable]
+    /// async fn waits_for_an_answer(ctx: Context) -> String {
+    ///     ctx.signal::<String>("answer").await
+    /// }
+    ///
+    /// let runtime = Runtime::builder().in_memory().await?;
+    /// let run = runtime.start("q-1", waits_for_an_answer, ()).timeout(Duration::from_millis(20)).await?;
+    /// assert!(matches!(run.await, Err(RunError::Cancelled { reason, .. }) if reason.starts_with("its time is up")));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.said.timeout(timeout);
         self
     }
 

@@ -97,6 +97,12 @@ impl<'a, F: DurableFunction> StartMany<'a, F> {
         self
     }
 
+    /// Lets each run take no longer than this: see [`Start::timeout`](crate::Start::timeout).
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.said.timeout(timeout);
+        self
+    }
+
     async fn start(self) -> Vec<Answer<F>> {
         let Self { runtime, function, runs, said } = self;
         let registration = match runtime.registration(function) {

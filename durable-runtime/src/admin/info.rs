@@ -74,6 +74,8 @@ pub struct RunInfo {
     pub not_before: Option<Timestamp>,
     /// When it began: at once, unless it was to begin later. `None` if it has not begun yet.
     pub began_at: Option<Timestamp>,
+    /// When it is cancelled, unless it has ended, if it was started with a [timeout](crate::Start::timeout) and has begun.
+    pub deadline: Option<Timestamp>,
     /// When its newest event was recorded, or it was forked.
     pub updated_at: Timestamp,
 }
@@ -297,6 +299,7 @@ impl RunInfo {
             started_at: started.created_at(),
             not_before: started.not_before.map(Timestamp),
             began_at: (!started.begins_later()).then_some(Timestamp(started.at)),
+            deadline: started.deadline(started.at).filter(|_| !started.begins_later()).map(Timestamp),
             updated_at: started.created_at(),
         };
         let mut by_key: BTreeMap<Arc<str>, usize> = BTreeMap::new();
@@ -324,7 +327,9 @@ impl RunInfo {
             }
             match event {
                 Event::Recovered { .. } => info.recoveries += 1,
-                Event::Begun { at } => info.began_at = Some(Timestamp(*at)),
+                Event::Begun { at, deadline } => {
+                    (info.began_at, info.deadline) = (Some(Timestamp(*at)), deadline.map(Timestamp));
+                }
                 Event::Halted(halted) => info.halt = Some(halt_of(halted)),
                 Event::Resumed { .. } => info.halt = None,
                 Event::Cancelled(cancelled) => {

@@ -1,5 +1,5 @@
 //! Looking at runs, and looking after them: get, journal, list, verify, check, verify the store, delete,
-//! cancel, resume, fork, import, prune.
+//! cancel, pause, resume, fork, import, prune.
 
 mod check;
 mod child_info;
@@ -7,6 +7,7 @@ mod fork;
 mod import;
 mod info;
 mod list;
+mod pause;
 mod prune;
 mod verify_store;
 
@@ -132,7 +133,7 @@ impl Runtime {
         })
     }
 
-    /// Lets a halted run go on, after whatever halted it was mended: it is replayed, and continues where
+    /// Lets a halted run go on, after whatever halted it was mended, or one that was [paused](Self::pause): it is replayed, and continues where
     /// it stopped. Attach to it to await its result.
     ///
     /// # Errors

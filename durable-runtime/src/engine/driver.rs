@@ -13,13 +13,14 @@ use super::followers::Followers;
 use super::incoming::{Answer, Message, NotReceived};
 use super::nursery::{ChildLost, Nursery};
 use super::registry::Returned;
+use super::runs::halt_of;
 use super::sleepers::Sleepers;
 use crate::clock::{Sleep, Timestamp};
 use crate::context::{Ended, Received, RunShared, Stop, Suspension, Waits};
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Fence, Position};
 use crate::journal::{Cancelled, Event, Finished, Halted};
-use crate::replay::Sent;
+use crate::replay::{Incoming, Sent};
 use crate::store::{Append, RunStatus};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU8, Ordering};
@@ -118,6 +119,8 @@ pub(crate) struct Driver {
     committing: bool,
     /// Who is to be told when so many records are durable.
     senders: Vec<(Position, Sent, Answer)>,
+    /// Who is to be told when the run is paused, and what is to be recorded of that.
+    pausing: Vec<(Halted, Answer)>,
     /// Since when the run waits for signals and has not moved, and how far it had come then.
     rests: Option<(Timestamp, Position)>,
     /// What the store has been told that the run does.
@@ -151,6 +154,7 @@ impl Driver {
             link: Arc::default(),
             committing: false,
             senders: Vec::new(),
+            pausing: Vec::new(),
             rests: None,
             status: RunStatus::Running,
             sleepers,
@@ -212,6 +216,9 @@ impl Driver {
                 }
                 Requested::Stop => return Some(self.stop().await),
             }
+            if self.is_to_pause() {
+                return Some(self.pause().await);
+            }
             let waits = self.waits_for_long();
             self.submit(if waits.is_some() { RunStatus::Suspended } else { RunStatus::Running });
             if let Some(Waits { due, .. }) = waits
@@ -247,13 +254,24 @@ impl Driver {
         waits.filter(|_| rests.is_none_or(|(since, _)| now >= since.after(STAYS)) && self.senders.is_empty())
     }
 
-    /// Takes in what was sent.
+    /// Takes in what was sent, and that its time is up.
     fn receive(&mut self) {
         for Message { incoming, answer } in self.control.take_messages() {
+            if let Incoming::Pause(halted) = incoming {
+                // Steps that are running end before, and what they have done is recorded.
+                self.shared.stop();
+                self.pausing.push((halted, answer));
+                continue;
+            }
             match self.shared.receive(incoming) {
                 Received::At(length, sent) => self.senders.push((length, sent, answer)),
                 Received::Refused => drop(answer),
             }
+        }
+        let now = self.shared.environment.clock.now();
+        if self.shared.deadline().is_some_and(|deadline| deadline <= now) {
+            let reason = "its time is up: it has not ended within the time that it was started with".to_owned();
+            self.shared.receive(Incoming::Cancel(Cancelled { reason, at: now.0 }));
         }
         self.tell_senders();
     }
@@ -319,7 +337,7 @@ impl Driver {
     fn set_alarm(&mut self) {
         // Also when it has rested long enough to leave memory; if it leaves, the committer is waited for.
         let rested = self.rests.filter(|_| !self.committing).map(|(since, _)| since.after(STAYS));
-        let due = self.shared.alarm().into_iter().chain(rested).min();
+        let due = self.shared.alarm().into_iter().chain(rested).chain(self.shared.deadline()).min();
         if self.alarm.as_ref().map(|(due, _)| *due) != due {
             let clock = &self.shared.environment.clock;
             self.alarm = due.map(|due| (due, clock.sleep_until(due)));
@@ -390,6 +408,9 @@ impl Driver {
             if self.control.requested() != Requested::Nothing {
                 return Some(self.stop().await);
             }
+            if self.is_to_pause() {
+                return Some(self.pause().await);
+            }
             if let Err(error) = self.flush(RunStatus::Running).await {
                 return Some(self.interrupted(&error));
             }
@@ -421,6 +442,38 @@ impl Driver {
         match self.flush(RunStatus::Halted).await {
             Ok(()) => {
                 fail_point!("run.halt.durable");
+                Outcome::Halted(halt)
+            }
+            Err(error) => self.interrupted(&error),
+        }
+    }
+
+    /// Whether somebody has paused the run, and no step of it is running any more.
+    fn is_to_pause(&self) -> bool {
+        !self.pausing.is_empty() && !self.shared.is_body_attended()
+    }
+
+    async fn pause(&mut self) -> Outcome {
+        self.execution.drop_code();
+        let mut pausing = std::mem::take(&mut self.pausing);
+        let Some((halted, _)) = pausing.first() else { return Outcome::Stopped };
+        let halt = halt_of(halted);
+        if self.shared.append(Event::Halted(halted.clone())).is_none() {
+            return Outcome::Stopped;
+        }
+        let flushed = self.flush(RunStatus::Halted).await;
+        for (_, answer) in pausing.drain(..) {
+            let answered = match &flushed {
+                Ok(()) => Ok(Sent::New),
+                Err(CommitError::Store(error)) => Err(NotReceived::Store(error.clone())),
+                // Asked again, it is told.
+                Err(CommitError::Closed | CommitError::Refused(_)) => continue,
+            };
+            drop(answer.send(answered));
+        }
+        match flushed {
+            Ok(()) => {
+                tracing::info!(%halt, "run paused");
                 Outcome::Halted(halt)
             }
             Err(error) => self.interrupted(&error),

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::active::{Identity, Outcome};
 use super::committer::{CommitError, Link};
 use super::recovery::Loaded;
-use super::runs::{Engine, Leaving};
+use super::runs::{Engine, Leaving, halt_of};
 use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
 use crate::journal::{self, Event, Halted};
@@ -139,6 +139,10 @@ impl Engine {
                     self.wind_up_later(leaving);
                 }
             }
+            Some(Event::Halted(halted)) if sent == Sent::New => {
+                self.stuck.lock().remove(&id);
+                leaving.outcome = Outcome::Halted(halt_of(halted));
+            }
             // It was halted, and goes on to undo what it has done.
             Some(Event::Resumed { .. }) if sent == Sent::New => drop(self.go_on_alone(leaving, loaded)),
             // One that has not begun is not woken for it. What waits for its place goes on when it has that.
@@ -170,6 +174,7 @@ impl Engine {
         let (status, resumed) = match (&event, loaded.head.status) {
             (Event::Cancelled(_), _) if winds_up => (RunStatus::Running, None),
             (Event::Cancelled(_), _) => (RunStatus::Cancelled, None),
+            (Event::Halted(_), _) => (RunStatus::Halted, None),
             (Event::CancelRequested(requested), RunStatus::Halted) => {
                 (RunStatus::Running, Some(Event::Resumed { at: requested.at }))
             }

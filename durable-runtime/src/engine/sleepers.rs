@@ -264,7 +264,11 @@ impl Engine {
     /// Records what becomes of a run that was woken, also in what is known of it here.
     async fn write_woken(&self, loaded: &mut Loaded, becomes: Becomes, dues: &[Position]) -> Result<(), CommitError> {
         let begun = match becomes {
-            Becomes::Begun => Some(Event::Begun { at: self.environment.clock.now().0 }),
+            Becomes::Begun => {
+                let at = self.environment.clock.now().0;
+                let deadline = loaded.started().and_then(|started| started.deadline(at));
+                Some(Event::Begun { at, deadline })
+            }
             Becomes::Running | Becomes::Suspended(_) => None,
         };
         let frame = begun.as_ref().map(journal::encode).transpose();
@@ -274,7 +278,10 @@ impl Engine {
             run: loaded.head.run.clone(),
             expected: loaded.head.length,
             fence,
-            records: frame.into_iter().map(|frame| Record { frame, due: None }).collect(),
+            records: frame
+                .into_iter()
+                .map(|frame| Record { frame, due: begun.as_ref().and_then(Event::due) })
+                .collect(),
             // A run that goes on clears what it has seen with its next record.
             clears: if let Becomes::Running = becomes { Vec::new() } else { dues.to_vec() },
             status: if let Becomes::Suspended(_) = becomes { RunStatus::Suspended } else { RunStatus::Running },

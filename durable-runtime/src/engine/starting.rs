@@ -36,6 +36,8 @@ pub(crate) struct Particulars {
     /// The run that starts it, if a run does.
     pub(crate) parent: Option<Parent>,
     pub(crate) begins: Begins,
+    /// How long it may take from its beginning to its end.
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// When a run is to begin.
@@ -166,7 +168,7 @@ impl Engine {
     /// The first event of a run that begins now.
     fn started(&self, registration: &Registration, starting: Starting) -> Started {
         let Starting { input, input_digest, particulars } = starting;
-        let Particulars { tags, correlation, parent, begins } = particulars;
+        let Particulars { tags, correlation, parent, begins, timeout } = particulars;
         let now = self.environment.clock.now();
         let not_before = match begins {
             Begins::AtOnce => None,
@@ -188,6 +190,7 @@ impl Engine {
             parent,
             // One that is past delays nothing.
             not_before: not_before.filter(|due| *due > now).map(|due| due.0),
+            timeout: timeout.map(|timeout| Timestamp(0).after(timeout).0),
         }
     }
 }

@@ -25,7 +25,7 @@ impl Event {
             Self::ChildEnded(event) => event.at,
             Self::Published(event) => event.at,
             Self::UndoPlanned(event) => event.at,
-            Self::Recovered { at, .. } | Self::Resumed { at } | Self::Begun { at } => *at,
+            Self::Recovered { at, .. } | Self::Resumed { at } | Self::Begun { at, .. } => *at,
         }
     }
 
@@ -112,7 +112,8 @@ impl Event {
             Self::ChildEnded(event) => event.at = time,
             Self::Published(event) => event.at = time,
             Self::UndoPlanned(event) => event.at = time,
-            Self::Recovered { at, .. } | Self::Resumed { at } | Self::Begun { at } => *at = time,
+            Self::Recovered { at, .. } | Self::Resumed { at } => *at = time,
+            Self::Begun { at, deadline } => (*at, *deadline) = (time, deadline.map(|_| time)),
         }
     }
 
@@ -131,7 +132,8 @@ impl Event {
     /// When the run wants to be woken because of the event, if it does.
     pub(crate) fn due(&self) -> Option<Timestamp> {
         match self {
-            Self::Started(event) => event.not_before.map(Timestamp),
+            Self::Started(event) => event.not_before.or_else(|| event.deadline(event.at)).map(Timestamp),
+            Self::Begun { deadline, .. } => deadline.map(Timestamp),
             Self::AttemptFailed(event) => Some(Timestamp(event.retry_at)),
             Self::TimerSet(event) => Some(Timestamp(event.due)),
             // At once; a run that is in memory has it already.
@@ -152,8 +154,7 @@ impl Event {
             | Self::Cancelled(_)
             | Self::ChildStarted(_)
             | Self::Published(_)
-            | Self::UndoPlanned(_)
-            | Self::Begun { .. } => None,
+            | Self::UndoPlanned(_) => None,
         }
     }
 

@@ -73,6 +73,9 @@ pub(crate) enum Event {
     Begun {
         /// When.
         at: u64,
+        /// The time at which it is cancelled, unless it has ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deadline: Option<u64>,
     },
     /// The code has said how to undo what it has done, should the run fail or be cancelled.
     UndoPlanned(UndoPlanned),
@@ -115,12 +118,20 @@ pub(crate) struct Started {
     /// The time before which it does not begin. Kept only if that is to come when it is started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) not_before: Option<u64>,
+    /// So many milliseconds after it has begun it is cancelled, unless it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) timeout: Option<u64>,
 }
 
 impl Started {
     /// Whether the run does not begin with this, but with a [`Event::Begun`] behind it.
     pub(crate) fn begins_later(&self) -> bool {
         self.not_before.is_some()
+    }
+
+    /// When it is cancelled, unless it has ended, if it begins then.
+    pub(crate) fn deadline(&self, begins: u64) -> Option<u64> {
+        self.timeout.map(|timeout| begins.saturating_add(timeout))
     }
 
     /// When the run came to be: what it has from before, if it was forked, is older.

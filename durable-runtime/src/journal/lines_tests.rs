@@ -64,7 +64,13 @@ fn forks() -> impl Strategy<Value = Vec<Fork>> {
 fn started() -> impl Strategy<Value = Started> {
     let patches = prop::collection::vec(text().prop_map(Into::into), 0..3);
     let tags = prop::collection::btree_map(text().prop_map(Into::into), text().prop_map(Into::into), 0..3);
-    let particulars = (tags, prop::option::of(text().prop_map(Into::into)), forks(), prop::option::of(any::<u64>()));
+    let particulars = (
+        tags,
+        prop::option::of(text().prop_map(Into::into)),
+        forks(),
+        prop::option::of(any::<u64>()),
+        prop::option::of(any::<u64>()),
+    );
     let numbers = (any::<u32>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u128>());
     (text(), numbers, payload(), patches, particulars).prop_map(
         |(
@@ -72,7 +78,7 @@ fn started() -> impl Strategy<Value = Started> {
             (version, fingerprint, input_digest, at, seed),
             input,
             patches,
-            (tags, correlation, forks, not_before),
+            (tags, correlation, forks, not_before, timeout),
         )| {
             Started {
                 function: function.into(),
@@ -88,6 +94,7 @@ fn started() -> impl Strategy<Value = Started> {
                 forks,
                 parent: None,
                 not_before,
+                timeout,
             }
         },
     )
@@ -148,7 +155,7 @@ fn event() -> impl Strategy<Value = Event> {
             Event::Halted(Halted { reason, step: step.map(Into::into), message, at })
         }),
         any::<u64>().prop_map(|at| Event::Resumed { at }),
-        any::<u64>().prop_map(|at| Event::Begun { at }),
+        (any::<u64>(), prop::option::of(any::<u64>())).prop_map(|(at, deadline)| Event::Begun { at, deadline }),
         (operation(), any::<u64>()).prop_map(|(operation, at)| Event::UndoPlanned(UndoPlanned { operation, at })),
         (text(), any::<u64>()).prop_map(|(reason, at)| Event::CancelRequested(Cancelled { reason, at })),
         (text(), any::<u64>()).prop_map(|(id, at)| Event::Patched(Patched { id: id.into(), at })),
@@ -176,7 +183,7 @@ proptest! {
 
     #[test]
     fn a_journal_and_its_text_are_the_same(run in ".{1,20}", started in started(), ends in prop::option::of(payload())) {
-        let begun = started.begins_later().then_some(Event::Begun { at: 6 });
+        let begun = started.begins_later().then_some(Event::Begun { at: 6, deadline: started.deadline(6) });
         let mut events = vec![Event::Started(started)];
         events.extend(begun.into_iter().chain([Event::Recovered { code: None, at: 7 }]));
         events.extend(ends.map(|result| Event::Finished(Finished { result, failed: false, at: 8 })));

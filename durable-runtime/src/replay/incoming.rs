@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{EndOfChild, Replay, Settled, Stage};
 use crate::chance::promise_token;
 use crate::id::Position;
-use crate::journal::{Cancelled, Event, PromiseSettled, SignalReceived};
+use crate::journal::{Cancelled, Event, Halted, PromiseSettled, SignalReceived};
 
 /// What somebody outside sends to a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,7 @@ pub(crate) enum Incoming {
         token: u128,
     },
     Cancel(Cancelled),
+    Pause(Halted),
     Child(EndOfChild),
 }
 
@@ -25,7 +26,7 @@ pub(crate) enum Incoming {
 pub(crate) enum Sent {
     /// Other than all before.
     New,
-    /// The signal was received, or the run was cancelled, before.
+    /// The signal was received, the run was cancelled, or is halted, before.
     Again,
     /// Another signal was received under its id.
     Conflicts,
@@ -37,6 +38,8 @@ pub(crate) enum Sent {
     NoSuchPromise,
     /// The run is not the one that has started the child.
     NoSuchChild,
+    /// The run has not begun, and so can't be halted.
+    NotBegun,
 }
 
 impl Replay {
@@ -53,6 +56,11 @@ impl Replay {
             Incoming::Promise { .. } => Sent::NoSuchPromise,
             Incoming::Cancel(_) if self.stage() == Stage::Finished || self.cancel.is_some() => Sent::Again,
             Incoming::Cancel(_) => Sent::New,
+            Incoming::Pause(_) => match self.stage() {
+                Stage::Empty | Stage::Waiting => Sent::NotBegun,
+                Stage::Halted => Sent::Again,
+                Stage::Running | Stage::Finished => Sent::New,
+            },
             Incoming::Child(child) => self.judge_end_of(child),
         }
     }
@@ -67,6 +75,7 @@ impl Replay {
                 Some(Event::CancelRequested(cancelled))
             }
             Incoming::Cancel(cancelled) => Some(Event::Cancelled(cancelled)),
+            Incoming::Pause(halted) => Some(Event::Halted(halted)),
             Incoming::Child(child) => self.end_of(child),
         }
     }

@@ -3,6 +3,7 @@
 use super::legality::{Facts, OperationFacts};
 use super::past::Past;
 use super::{Answer, Cancel, Completion, Illegal, Recorded, Replay, Sent};
+use crate::clock::Timestamp;
 use crate::id::Position;
 use crate::journal::{Arguments, Event, Operation};
 
@@ -60,6 +61,7 @@ impl Replay {
             Event::UndoPlanned(event) => self.recorded_entry(position, event.operation).undoes = true,
             Event::CancelRequested(event) => {
                 self.cancel = Some(Cancel { position, reason: event.reason, is_told: false });
+                self.deadline = None;
             }
             Event::ChildEnded(event) => self.completed(position, event.operation, Answer::Child(event.end), at),
             Event::Published(event) => {
@@ -67,13 +69,19 @@ impl Replay {
                 self.recorded_entry(position, Operation { arguments, ..event.operation }).completed = true;
             }
             Event::Started(event) => {
+                if !event.begins_later() {
+                    self.deadline = due.map(|due| (position, Timestamp(due)));
+                }
                 // Also if the clock was set back when it begins.
                 self.now = event.not_before.unwrap_or_default().max(at);
                 (self.patches.known, self.seed) = (event.patches, event.seed);
                 (self.past, self.parent) = (Past::of(event.forks), event.parent);
             }
             // What it waited for is no part of what its code does.
-            Event::Begun { at } => self.now = self.now.max(at),
+            Event::Begun { at, .. } => {
+                self.now = self.now.max(at);
+                self.deadline = due.map(|due| (position, Timestamp(due)));
+            }
             Event::Patched(event) => {
                 self.patches.recorded.insert(event.id.to_string());
             }

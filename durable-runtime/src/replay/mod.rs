@@ -99,6 +99,8 @@ pub(crate) struct Replay {
     signal_values: BTreeMap<Position, (Payload, u64)>,
     promises: Promises,
     cancel: Option<Cancel>,
+    /// When the run is to be cancelled, and the record that says so.
+    deadline: Option<(Position, Timestamp)>,
     /// How many records are behind what the code knows: the position after the last delivered completion.
     delivered: Position,
     /// What the run's chance is made of.
@@ -190,6 +192,7 @@ impl Replay {
             signal_values: BTreeMap::new(),
             promises: Promises::default(),
             cancel: None,
+            deadline: None,
             delivered: Position(0),
             seed: 0,
             parent: None,
@@ -448,6 +451,12 @@ impl Replay {
     /// Whether somebody waits for the time that the record there says.
     pub(crate) fn is_timer(&self, position: Position) -> bool {
         self.recorded.values().any(|recorded| recorded.timer == Some(position))
+            || self.deadline.is_some_and(|(record, _)| record == position)
+    }
+
+    /// When the run is to be cancelled, unless it was or has ended.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        self.deadline.map(|(_, deadline)| deadline).filter(|_| self.stage() == Stage::Running)
     }
 
     fn recorded_of(&self, claim: ClaimNumber) -> Option<&Recorded> {

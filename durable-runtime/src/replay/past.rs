@@ -138,7 +138,12 @@ pub(crate) fn forked(run: &RunId, events: &[Event], from: &str, seed: u128, at: 
     // It belongs to what the run belongs to.
     started.correlation.get_or_insert_with(|| run.clone());
     started.forks.push(Fork { run, from, records, seed: started.seed, at });
-    (started.seed, started.parent) = (seed, None);
+    (started.seed, started.parent, started.timeout) = (seed, None, None);
+    for event in &mut kept {
+        if let Event::Begun { deadline, .. } = event {
+            *deadline = None;
+        }
+    }
     Some(kept)
 }
 

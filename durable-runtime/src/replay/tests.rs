@@ -32,6 +32,7 @@ pub(super) fn started() -> Event {
         forks: Vec::new(),
         parent: None,
         not_before: None,
+        timeout: None,
     })
 }
 
@@ -365,7 +366,7 @@ fn the_legality_table() {
         super::promise_tests::resolved("a", 1),
         step_started(0, "a", 1),
         cancelled(),
-        Event::Begun { at: 0 },
+        Event::Begun { at: 0, deadline: None },
         later,
     ];
     let mut table = Vec::new();

@@ -131,7 +131,10 @@ impl Whole {
                 }
                 Event::CancelRequested(_) => timers.extend(event.due().map(|due| (position, due))),
                 Event::Started(_) => timers.extend(event.due().map(|due| (position, due))),
-                Event::Begun { .. } => drop(timers.remove(&Position(0))),
+                Event::Begun { .. } => {
+                    timers.remove(&Position(0));
+                    timers.extend(event.due().map(|due| (position, due)));
+                }
                 Event::AttemptFailed(_)
                 | Event::StepCompleted(_)
                 | Event::Recovered { .. }

@@ -78,6 +78,11 @@ impl RunShared {
         self.state.lock().cancelled.clone()
     }
 
+    /// The driver: when the run is to be cancelled, unless it has ended.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        self.state.lock().replay.deadline()
+    }
+
     /// The driver: somebody has sent this.
     pub(crate) fn receive(&self, incoming: Incoming) -> Received {
         let mut state = self.state.lock();
@@ -92,7 +97,7 @@ impl RunShared {
         let (mut promise, mut cancelled) = (None, None);
         match &incoming {
             Incoming::Promise { settled, .. } => promise = Some(settled.key.clone()),
-            Incoming::Cancel(_) | Incoming::Signal(_) | Incoming::Child(_) => {}
+            Incoming::Cancel(_) | Incoming::Signal(_) | Incoming::Child(_) | Incoming::Pause(_) => {}
         }
         let knows_its_undos = state.publications.is_empty() && (state.replay.is_at_rest() || !state.replay.was_told());
         let Some(event) = state.replay.event_of(incoming, knows_its_undos) else { return Received::Refused };

@@ -49,6 +49,8 @@ impl State {
             let due = self.replay.due(*claim)?;
             first = Some(first.map_or(due, |first: Timestamp| first.min(due)));
         }
-        (first.is_some() || for_signals).then_some(Waits { due: first, for_signals })
+        let waits = first.is_some() || for_signals;
+        let due = first.into_iter().chain(self.replay.deadline()).min();
+        waits.then_some(Waits { due, for_signals })
     }
 }

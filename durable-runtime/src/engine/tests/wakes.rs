@@ -107,6 +107,7 @@ fn run_of(code: impl FnOnce(Context) -> Written + 'static) -> (Driver, Arc<Contr
         correlation: None,
         forks: Vec::new(),
         not_before: None,
+        timeout: None,
         parent: None,
     };
     let control = Arc::<Control>::default();

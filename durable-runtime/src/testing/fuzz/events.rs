@@ -132,6 +132,7 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
                 attached: choices.flag(),
             }),
             not_before: choices.flag().then(|| choices.number()),
+            timeout: choices.flag().then(|| choices.number()),
         }),
         1 => Event::AttemptFailed(AttemptFailed {
             operation: any_operation(choices),
@@ -189,7 +190,7 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
         15 => Event::Published(Published { operation: any_operation(choices), value: payload(choices), at }),
         14 => Event::Cancelled(Cancelled { reason: text(choices), at }),
         13 => Event::StepStarted(StepStarted { operation: any_operation(choices), attempt: choices.number_u32(), at }),
-        16 => Event::Begun { at },
+        16 => Event::Begun { at, deadline: choices.flag().then(|| choices.number()) },
         20 => Event::UndoPlanned(UndoPlanned { operation: any_operation(choices), at }),
         21 => Event::CancelRequested(Cancelled { reason: text(choices), at }),
         12 => Event::PromiseTaken(PromiseTaken { operation: any_operation(choices), at }),

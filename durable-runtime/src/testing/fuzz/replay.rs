@@ -55,6 +55,7 @@ fn started(patches: &[&'static str]) -> Event {
         forks: Vec::new(),
         parent: None,
         not_before: None,
+        timeout: None,
     })
 }
 
