@@ -99,6 +99,36 @@ pub enum StartError {
         /// The run.
         run: RunId,
     },
+    /// This runtime has no queue of that name.
+    #[error("[D0126] run {run} was not started, because there is no queue {queue:?}: {}", known_queues(known))]
+    NoSuchQueue {
+        /// The run.
+        run: RunId,
+        /// The name that was given.
+        queue: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// As many runs wait in the queue as may.
+    #[error(
+        "[D0127] run {run} was not started, because {capacity} runs wait in the queue {queue:?}, as many as its capacity allows: try again when some have begun, or raise the capacity"
+    )]
+    QueueFull {
+        /// The run.
+        run: RunId,
+        /// The queue.
+        queue: String,
+        /// How many may wait.
+        capacity: usize,
+    },
+    /// What is said of its place in a queue can't be recorded.
+    #[error("[D0222] run {run} was not started, because what is said of its place in a queue can't be: {why}")]
+    Queue {
+        /// The run.
+        run: RunId,
+        /// Why.
+        why: String,
+    },
     /// A tag can't be recorded.
     #[error("[D0220] run {run} was not started, because its tag {name:?} can't be recorded: {why}")]
     Tag {
@@ -363,7 +393,7 @@ pub enum AdminError {
         /// The one that waits for it.
         parent: RunId,
     },
-    /// The run has not begun: it waits for the time at which it does.
+    /// The run has not begun: it waits for its time, or for its turn in a queue.
     #[error("[D0146] run {run} has not begun, and so can't be paused: cancel it, or pause it when it has")]
     NotBegun {
         /// The run.
@@ -410,6 +440,13 @@ pub enum AdminError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+fn known_queues(names: &[String]) -> String {
+    match names {
+        [] => "declare it with `RuntimeBuilder::queue`".to_owned(),
+        names => format!("take one of {}, or declare it with `RuntimeBuilder::queue`", names.join(", ")),
+    }
 }
 
 fn known(keys: &[String], more: usize) -> String {

@@ -474,7 +474,7 @@
 //!
 //! # Not yet
 //!
-//! Queues and schedules, compensations, `PostgreSQL` and several workers.
+//! Schedules, `continue_as_new`, an outbox, `PostgreSQL` and several workers.
 
 // `#[durable]` names this crate by its path; inside it, that path is this.
 #[allow(unused_extern_crates, reason = "used by the expansion in unit tests only")]
@@ -501,6 +501,7 @@ mod panics;
 mod payload;
 mod promise;
 mod published;
+mod queue;
 mod replay;
 mod retry;
 mod run;
@@ -519,8 +520,8 @@ pub use durable_macros::durable;
 
 pub use admin::{
     AttemptInfo, CHECK_LIST_MAX, Check, ChildInfo, FORK_KEYS_MAX, Finding, ForkedFrom, LIST_LOOKS_MAX, LIST_MAX,
-    PromiseInfo, PublishedInfo, Retention, RunFilter, RunInfo, RunPage, RunSummary, RunningStep, SignalInfo, StepInfo,
-    StepStatus, StoreReport, Stranded, TimerInfo,
+    PromiseInfo, PublishedInfo, QueueInfo, Retention, RunFilter, RunInfo, RunPage, RunSummary, RunningStep, SignalInfo,
+    StepInfo, StepStatus, StoreReport, Stranded, TimerInfo,
 };
 pub use chance::RunRng;
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};
@@ -539,6 +540,7 @@ pub use interrupted::Interrupted;
 pub use journal::Journal;
 pub use payload::{Codec, PAYLOAD_BYTES_MAX, Payload, PayloadError};
 pub use published::{Follow, PublishedError};
+pub use queue::{QUEUE_KEY_BYTES_MAX, QUEUE_NAME_BYTES_MAX, Queue, QueueStats};
 pub use replay::PromiseState;
 pub use retry::{Always, DelayFrom, Retry, RetryOn};
 pub use run::Run;

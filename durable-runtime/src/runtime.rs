@@ -18,6 +18,7 @@ use crate::error::{AdminError, OpenError, StartError};
 use crate::function::DurableFunction;
 use crate::id::RunId;
 use crate::payload::Codec;
+use crate::queue::{Queue, QueueStats};
 use crate::run::Run;
 use crate::start::Start;
 use crate::start_many::StartMany;
@@ -125,6 +126,7 @@ impl Runtime {
             durability: Durability::default(),
             recover: Recover::Now,
             retention: None,
+            queues: Vec::new(),
         }
     }
 
@@ -283,6 +285,11 @@ impl Runtime {
         self.inner.recovery.get().unwrap_or(&NOT_RECOVERED)
     }
 
+    /// How a queue stands, if there is one of that name.
+    pub fn queue(&self, name: &str) -> Option<QueueStats> {
+        self.inner.engine.queues.stats(name)
+    }
+
     /// What this runtime has done since it was opened.
     pub fn stats(&self) -> Stats {
         self.inner.engine.environment.counters.read()
@@ -351,6 +358,7 @@ pub struct RuntimeBuilder {
     durability: Durability,
     recover: Recover,
     retention: Option<Retention>,
+    queues: Vec<Queue>,
 }
 
 /// When the unfinished runs of the store are continued.
@@ -417,6 +425,28 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Declares a queue that runs can be [started](crate::Start::queue) in. A second one of the same name replaces the first.
+    ///
+    /// If there are any, then when the store was opened and recovered, all runs in it that have not ended are looked at, in the background: which of them
+    /// wait, and which have begun. Until that is done no run of a queue begins.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use durable_runtime::{Queue, Runtime};
+    ///
+    /// let mail = Queue::new("mail").concurrency(10).rate(600, Duration::from_secs(60));
+    /// let runtime = Runtime::builder().queue(mail).in_memory().await?;
+    /// # drop(runtime);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn queue(mut self, queue: Queue) -> Self {
+        self.queues.push(queue);
+        self
+    }
+
     /// Opens without continuing the unfinished runs of the store: they stand still until [`Runtime::recover`]. In
     /// between, [`Runtime::check`] tells whether this program can continue them all.
     ///
@@ -477,13 +507,14 @@ impl RuntimeBuilder {
     ) -> Result<Runtime, OpenError> {
         let tasks = Tasks::of(Handle::try_current().map_err(|_| OpenError::NoTokio)?);
         let (registry, recover, engine_tasks) = (Registry::collect(), self.recover, tasks.clone());
-        let retention = self.retention;
+        let (retention, queues) = (self.retention, self.queues.clone());
         let environment = self.environment();
         let opened = tasks.blocking(move || {
             let store = open()?;
             let committer = Committer::start(Arc::clone(&store), environment.counters.clone())
                 .map_err(|error| OpenError::Thread(Arc::new(error)))?;
             let engine = Engine::new(environment, registry, Arc::clone(&store), Arc::new(committer), engine_tasks);
+            engine.queues.declare(queues);
             if let Some(retention) = retention {
                 engine.retain(retention);
             }
@@ -520,6 +551,7 @@ impl fmt::Debug for RuntimeBuilder {
             .field("durability", &self.durability)
             .field("recover", &self.recover)
             .field("retention", &self.retention)
+            .field("queues", &self.queues)
             .finish_non_exhaustive()
     }
 }

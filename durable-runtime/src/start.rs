@@ -11,8 +11,9 @@ use crate::engine::{Begins, Particulars, Registration, Starting, Watched};
 use crate::error::StartError;
 use crate::function::DurableFunction;
 use crate::id::{InvalidRunId, RUN_ID_BYTES_MAX, RunId};
-use crate::journal::Text;
+use crate::journal::{Queued, Text};
 use crate::payload::{Payload, PayloadError};
+use crate::queue::QUEUE_KEY_BYTES_MAX;
 use crate::run::Run;
 use crate::runtime::Runtime;
 use crate::value;
@@ -67,6 +68,8 @@ pub struct Start<'a, F: DurableFunction> {
 #[derive(Debug, Default)]
 pub(crate) struct Said {
     particulars: Particulars,
+    priority: Option<u32>,
+    key: Option<String>,
     /// The first thing that can't be recorded.
     refused: Option<Refused>,
 }
@@ -105,6 +108,36 @@ impl Said {
         }
     }
 
+    pub(crate) fn queue(&mut self, name: String) {
+        self.particulars.queue = Some(Queued { name: name.into(), priority: 0, key: None });
+    }
+
+    pub(crate) fn priority(&mut self, priority: u32) {
+        self.priority = Some(priority);
+    }
+
+    pub(crate) fn key(&mut self, key: String) {
+        self.key = Some(key);
+    }
+
+    /// The run's place in its queue, if that can be recorded.
+    fn place(&self) -> Result<Option<Queued>, String> {
+        match (&self.particulars.queue, &self.key) {
+            (None, Some(_)) => Err("it has a key, and no queue: say `.queue(…)`, too".to_owned()),
+            (None, None) if self.priority.is_some() => {
+                Err("it has a priority, and no queue: say `.queue(…)`, too".to_owned())
+            }
+            (_, Some(key)) if key.is_empty() || key.len() > QUEUE_KEY_BYTES_MAX => {
+                Err(format!("its key has {} bytes, and must have 1 to {QUEUE_KEY_BYTES_MAX}", key.len()))
+            }
+            (None, None) => Ok(None),
+            (Some(queue), key) => {
+                let (name, key) = (queue.name.clone(), key.clone().map(Into::into));
+                Ok(Some(Queued { name, priority: self.priority.unwrap_or_default(), key }))
+            }
+        }
+    }
+
     pub(crate) fn timeout(&mut self, timeout: Duration) {
         self.particulars.timeout = Some(timeout);
     }
@@ -118,7 +151,10 @@ impl Said {
         match self.refused.clone() {
             Some(Refused::Tag { name, why }) => Err(StartError::Tag { run: run.clone(), name, why }),
             Some(Refused::CorrelationId { why }) => Err(StartError::CorrelationId { run: run.clone(), why }),
-            None => Ok(self.particulars.clone()),
+            None => match self.place() {
+                Ok(queue) => Ok(Particulars { queue, ..self.particulars.clone() }),
+                Err(why) => Err(StartError::Queue { run: run.clone(), why }),
+            },
         }
     }
 }
@@ -241,6 +277,49 @@ impl<'a, F: DurableFunction> Start<'a, F> {
         self
     }
 
+    /// Starts the run in a queue: it is durable at once, and begins when it is its turn. See [`Queue`](crate::Queue).
+    ///
+    /// It is started whatever else is active, and waits in the store only, as one that is to begin
+    /// [later](Self::not_before); if it is to do both, it waits for its time, and then for its turn.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use durable_runtime::{Context, Queue, Runtime, StartError, durable};
+    ///
+    /// #[durable]
+    /// async fn exports(_ctx: Context, customer: u32) -> String {
+    ///     format!("customer {customer}")
+    /// }
+    ///
+    /// let runtime = Runtime::builder().queue(Queue::new("exports").concurrency(2)).in_memory().await?;
+    /// let export = runtime.start("export-7", exports, 7).queue("exports").priority(1).key("customer-7").await?;
+    /// assert_eq!(export.await?, "customer 7");
+    /// let queue = runtime.get("export-7").await?.expect("it was started").queue.expect("it has one");
+    /// assert_eq!((queue.name.as_str(), queue.priority, queue.key.as_deref()), ("exports", 1, Some("customer-7")));
+    /// let refused = runtime.start("export-8", exports, 8).queue("export").await;
+    /// assert!(matches!(refused, Err(StartError::NoSuchQueue { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn queue(mut self, name: impl Into<String>) -> Self {
+        self.said.queue(name.into());
+        self
+    }
+
+    /// Says how urgent the run is, in its [queue](Self::queue): the lowest is next. 0 unless it is said.
+    pub fn priority(mut self, priority: u32) -> Self {
+        self.said.priority(priority);
+        self
+    }
+
+    /// Says what the run is about, in its [queue](Self::queue): of those with one key, one at a time has begun, in the order in which they
+    /// were started. It has 1 to [`QUEUE_KEY_BYTES_MAX`] bytes.
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.said.key(key.into());
+        self
+    }
+
     /// Lets the run take no longer than this, from its beginning to its end: after that it is cancelled, as by
     /// [`Runtime::cancel`], with what it has done undone and its child runs cancelled. The time is rounded up to a millisecond.
     ///
@@ -296,7 +375,9 @@ impl Runtime {
         loop {
             let watched = match started {
                 // Attaching to what is recorded takes no place (R1).
-                Err(refused @ StartError::TooManyActiveRuns { .. }) => engine.recorded(&id).await?.ok_or(refused)?,
+                Err(refused @ (StartError::TooManyActiveRuns { .. } | StartError::QueueFull { .. })) => {
+                    engine.recorded(&id).await?.ok_or(refused)?
+                }
                 started => started?,
             };
             if watched.active.attached(F::NAME, Some((&starting.input, starting.input_digest))).await? {

@@ -97,6 +97,24 @@ impl<'a, F: DurableFunction> StartMany<'a, F> {
         self
     }
 
+    /// Starts the runs in a queue: see [`Start::queue`](crate::Start::queue).
+    pub fn queue(mut self, name: impl Into<String>) -> Self {
+        self.said.queue(name.into());
+        self
+    }
+
+    /// Says how urgent the runs are: see [`Start::priority`](crate::Start::priority).
+    pub fn priority(mut self, priority: u32) -> Self {
+        self.said.priority(priority);
+        self
+    }
+
+    /// Says what the runs are about: see [`Start::key`](crate::Start::key).
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.said.key(key.into());
+        self
+    }
+
     /// Lets each run take no longer than this: see [`Start::timeout`](crate::Start::timeout).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.said.timeout(timeout);

@@ -53,6 +53,7 @@ mod programs;
 mod progress;
 mod promises;
 mod publish;
+mod queues;
 mod storage_faults;
 mod wide;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use durable_runtime::store::SledStore;
 use durable_runtime::testing::{FAIL_POINTS, on_fail_point};
 use durable_runtime::{
-    AdminError, Durability, HaltReason, OpenError, Run, RunError, RunFilter, RunStatus, RunSummary, Runtime,
+    AdminError, Durability, HaltReason, OpenError, Queue, Run, RunError, RunFilter, RunStatus, RunSummary, Runtime,
     RuntimeBuilder,
 };
 use serde::{Deserialize, Serialize};
@@ -105,6 +105,9 @@ impl StoreKind {
     }
 }
 
+/// The queue in which some of the orders are started.
+const QUEUE: &str = "orders";
+
 /// Lives the life that the argument describes.
 pub(crate) fn live(life: &str) -> ExitCode {
     let life: Life = serde_json::from_str(life).expect("the parent describes a life");
@@ -158,7 +161,8 @@ impl Worker {
     /// Works, and returns how that ended.
     async fn work(world: Arc<World>, life: Life) -> Fact {
         world.tell(&Fact::Opening);
-        let builder = Runtime::builder().shared_dependency(Arc::clone(&world));
+        let queue = Queue::new(QUEUE).concurrency(2);
+        let builder = Runtime::builder().queue(queue).shared_dependency(Arc::clone(&world));
         let runtime = match life.store.open(builder, &life.folder).await {
             Ok(runtime) => runtime,
             Err(error) => return Fact::Failed { what: "open".to_owned(), error: error.to_string() },
@@ -255,7 +259,14 @@ impl Worker {
 
     async fn start(self, order: Order, compacts: bool) {
         let run = order.run_id();
-        match self.runtime.start(&run, fulfil, order).await {
+        let start = self.runtime.start(&run, fulfil, order);
+        // Some begin in their turn, and of those some one at a time.
+        let start = match order.number % 6 {
+            0 => start.queue(QUEUE),
+            3 => start.queue(QUEUE).key("one at a time"),
+            _ => start,
+        };
+        match start.await {
             Ok(handle) => {
                 self.world.tell(&Fact::Started { run: run.clone() });
                 if compacts {

@@ -74,10 +74,24 @@ pub struct RunInfo {
     pub not_before: Option<Timestamp>,
     /// When it began: at once, unless it was to begin later. `None` if it has not begun yet.
     pub began_at: Option<Timestamp>,
+    /// Its place in a queue, if it was started in one.
+    pub queue: Option<QueueInfo>,
     /// When it is cancelled, unless it has ended, if it was started with a [timeout](crate::Start::timeout) and has begun.
     pub deadline: Option<Timestamp>,
     /// When its newest event was recorded, or it was forked.
     pub updated_at: Timestamp,
+}
+
+/// A run's place in a queue: see [`Start::queue`](crate::Start::queue).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueueInfo {
+    /// The queue's name.
+    pub name: String,
+    /// How urgent the run is: the lowest is next.
+    pub priority: u32,
+    /// What it is about.
+    pub key: Option<String>,
 }
 
 /// Where a run was forked from.
@@ -299,6 +313,11 @@ impl RunInfo {
             started_at: started.created_at(),
             not_before: started.not_before.map(Timestamp),
             began_at: (!started.begins_later()).then_some(Timestamp(started.at)),
+            queue: started.queue.as_ref().map(|queued| QueueInfo {
+                name: queued.name.to_string(),
+                priority: queued.priority,
+                key: queued.key.as_ref().map(ToString::to_string),
+            }),
             deadline: started.deadline(started.at).filter(|_| !started.begins_later()).map(Timestamp),
             updated_at: started.created_at(),
         };

@@ -86,6 +86,7 @@ impl Engine {
         }
         if loaded.head.status == RunStatus::Suspended {
             leaving.outcome = Outcome::Suspended { due: loaded.events.first().and_then(Event::due) };
+            self.wait_in_queue(&loaded);
             return Ok(());
         }
         if loaded.head.status != RunStatus::Running {

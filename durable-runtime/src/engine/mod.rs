@@ -12,6 +12,7 @@ mod incoming;
 mod limits;
 mod nursery;
 mod pruning;
+mod queues;
 mod recovery;
 mod registry;
 mod runs;

@@ -8,6 +8,7 @@ use super::active::{Active, Identity, Outcome, Phase};
 use super::committer::{CommitError, Link};
 use super::registry::Registration;
 use super::runs::{Engine, Leaving, NotTaken, recovered_by, shut_down};
+use super::sleepers::of_store;
 use super::sound;
 use crate::clock::Timestamp;
 use crate::context::Origin;
@@ -94,6 +95,7 @@ impl Engine {
             tracing::error!(%run, %halt, "an unfinished run was not continued");
         }
         self.watch_sleepers();
+        self.watch_queues();
         self.prune_regularly();
         Ok(recovery)
     }
@@ -231,15 +233,17 @@ impl Engine {
 
     /// Drives a run that has waited for its place.
     async fn go_on(self: &Arc<Self>, active: &Arc<Active>) -> Outcome {
-        let loaded = match self.load(&active.id).await {
+        let mut loaded = match self.load(&active.id).await {
             Ok(Some(loaded)) => loaded,
-            Ok(None) => return Outcome::Stopped,
-            Err(error) => {
-                let is_corrupt = matches!(error, StoreError::Corrupt { .. });
-                let reason = if is_corrupt { HaltReason::Corrupt } else { HaltReason::Storage };
-                return Outcome::Halted(Halt::new(reason, None, error.to_string()));
+            Ok(None) => {
+                self.queues.end(&active.id);
+                return Outcome::Stopped;
             }
+            Err(error) => return of_store(&error),
         };
+        if let Some(outcome) = self.begin_in_queue(active, &mut loaded).await {
+            return outcome;
+        }
         if let Some(suspended) = self.suspended(active, &loaded) {
             return suspended;
         }
@@ -267,6 +271,7 @@ impl Engine {
             if !loaded.has_begun() {
                 let due = loaded.started().and_then(|started| started.not_before).map(Timestamp);
                 leaving.outcome = Outcome::Suspended { due };
+                engine.wait_in_queue(&loaded);
                 drop(leaving);
                 return Ok(());
             }

@@ -14,6 +14,7 @@ use super::execution::{Execution, corrupt};
 use super::followers::Followers;
 use super::nursery::Nursery;
 use super::pruning::Pruning;
+use super::queues::Queues;
 use super::recovery::{Loaded, load};
 use super::registry::{Registration, Registry};
 use super::sleepers::Sleepers;
@@ -49,6 +50,7 @@ pub(crate) struct Engine {
     pub(super) left: Notify,
     pub(super) sleepers: Arc<Sleepers>,
     pub(super) pruning: Arc<Pruning>,
+    pub(crate) queues: Arc<Queues>,
     pub(super) followers: Arc<Followers>,
     pub(super) tasks: Tasks,
     this: Weak<Self>,
@@ -77,6 +79,7 @@ impl Engine {
             left: Notify::new(),
             sleepers: Arc::default(),
             pruning: Arc::default(),
+            queues: Arc::default(),
             followers: Arc::default(),
             tasks,
         })
@@ -116,6 +119,9 @@ impl Engine {
                     && started.begins_later()
                 {
                     active.identity.get_or_init(|| Identity::of(started));
+                    if started.not_before.is_none() {
+                        self.queues.wait(&active.id, started);
+                    }
                     return Outcome::Suspended { due: event.due() };
                 }
                 let head = RunHead {
@@ -140,6 +146,7 @@ impl Engine {
                         if let Some(started) = loaded.started() {
                             active.identity.get_or_init(|| Identity::of(started));
                         }
+                        self.queues.found(&loaded, self.environment.clock.now());
                         // Recorded by a start that was not acknowledged, and so not driven by anyone.
                         if self.is_to_go_on(&loaded)
                             && self.stuck(&active.id).is_none()
@@ -216,6 +223,9 @@ impl Engine {
     ) -> Outcome {
         if let Some(started) = loaded.started() {
             active.identity.get_or_init(|| Identity::of(started));
+        }
+        if let Some(started) = loaded.started() {
+            self.queues.begin(&active.id, started);
         }
         let fence = loaded.head.fence.next();
         let mut origin = origin;
@@ -364,6 +374,12 @@ impl Engine {
         }
         // Who sent them sends them again, to where the run is now.
         drop(active.control.take_messages());
+        match &outcome {
+            Outcome::Suspended { .. } | Outcome::Stopped => {}
+            Outcome::Finished { .. } | Outcome::Cancelled { .. } | Outcome::Halted(_) | Outcome::NotStarted(_) => {
+                self.queues.end(&active.id);
+            }
+        }
         *active.shared.lock() = Weak::new();
         fail_point!("run.leave.untold");
         if let Outcome::Suspended { due } = outcome {
@@ -420,6 +436,7 @@ impl Engine {
             !is_suspended
         });
         self.sleepers.stop();
+        self.queues.stop();
         self.pruning.stop();
         self.followers.tell_all();
         self.left.notify_waiters();

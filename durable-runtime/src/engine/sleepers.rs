@@ -8,12 +8,13 @@ use tokio::sync::Notify;
 use super::active::{Active, Identity, Outcome, Phase};
 use super::committer::{CommitError, Link};
 use super::recovery::Loaded;
+use super::registry::Registration;
 use super::runs::{Engine, Leaving, Watched};
 use crate::clock::{Clock, Timestamp};
 use crate::context::Origin;
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Position, RunId};
-use crate::journal::{self, CodeId, Event};
+use crate::journal::{self, CodeId, Event, Started};
 use crate::store::{Append, DueTimer, Record, RunStatus, StoreError};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -90,12 +91,12 @@ enum Looked {
 
 /// What becomes of a run that is woken.
 #[derive(Debug, Clone, Copy)]
-enum Becomes {
+pub(super) enum Becomes {
     Running,
     /// It was to begin later, and does.
     Begun,
-    /// It is to begin then, and not yet.
-    Suspended(Timestamp),
+    /// It is to begin then, and not yet; or in its turn.
+    Suspended(Option<Timestamp>),
 }
 
 impl Engine {
@@ -216,53 +217,63 @@ impl Engine {
 
     /// Records that a suspended run has work to do, because of the records that are due, and drives it.
     async fn wake(self: &Arc<Self>, active: &Arc<Active>, dues: Arc<[Position]>) -> Outcome {
-        let failed = |error: &StoreError| {
-            let reason =
-                if matches!(error, StoreError::Corrupt { .. }) { HaltReason::Corrupt } else { HaltReason::Storage };
-            Outcome::Halted(Halt::new(reason, None, error.to_string()))
-        };
         let id = active.id.clone();
         match self.blocking(move |store| store.head(&id)).await {
             Ok(Some(head)) if head.status == RunStatus::Suspended => {}
             Ok(_) => return Outcome::Stopped,
-            Err(error) => return failed(&error),
+            Err(error) => return of_store(&error),
         }
         let mut loaded = match self.load(&active.id).await {
             Ok(Some(loaded)) => loaded,
             Ok(None) => return Outcome::Stopped,
-            Err(error) => return failed(&error),
+            Err(error) => return of_store(&error),
         };
-        let becomes = match loaded.started().and_then(|started| started.not_before).filter(|_| !loaded.has_begun()) {
+        let its_time = |started: &Started| (started.not_before, started.queue.is_some());
+        let becomes = match loaded.started().map(its_time).filter(|_| !loaded.has_begun()) {
             None => Becomes::Running,
-            Some(_) if dues.contains(&Position(0)) => Becomes::Begun,
+            Some((Some(_), false)) if dues.contains(&Position(0)) => Becomes::Begun,
+            // Its time has come, and it waits for its turn.
+            Some((Some(_), true)) if dues.contains(&Position(0)) => Becomes::Suspended(None),
             // By a timer that no record of it asks for.
-            Some(due) => Becomes::Suspended(Timestamp(due)),
+            Some((due, _)) => Becomes::Suspended(due.map(Timestamp)),
         };
         fail_point!("sleepers.wake.unwritten");
         // Before anything of it runs: should that take the process down, the run is recovered, and the deaths are
         // counted (R12).
         match self.write_woken(&mut loaded, becomes, &dues).await {
             Ok(()) => {}
-            Err(CommitError::Store(error)) => return failed(&error),
-            Err(CommitError::Refused(_) | CommitError::Closed) => return Outcome::Stopped,
+            Err(error) => return write_failed(error),
         }
         fail_point!("sleepers.wake.durable");
         if let Becomes::Suspended(due) = becomes {
-            return Outcome::Suspended { due: Some(due) };
+            if due.is_none() {
+                self.wait_in_queue(&loaded);
+            }
+            return Outcome::Suspended { due };
         }
         self.sleepers.let_go();
         match self.code_of(&loaded) {
             Ok(registration) => {
-                let code = CodeId { version: registration.version, fingerprint: registration.fingerprint };
-                let other = (last_code(&loaded.events) != Some(code)).then_some(code);
+                let other = Self::other_code(&loaded, registration);
                 self.drive(active, registration, loaded, Origin::Woken(other, dues)).await
             }
             Err(halt) => Outcome::Halted(halt),
         }
     }
 
+    /// The code by which a run goes on, if it is another one than it went on by last.
+    pub(super) fn other_code(loaded: &Loaded, registration: &Registration) -> Option<CodeId> {
+        let code = CodeId { version: registration.version, fingerprint: registration.fingerprint };
+        (last_code(&loaded.events) != Some(code)).then_some(code)
+    }
+
     /// Records what becomes of a run that was woken, also in what is known of it here.
-    async fn write_woken(&self, loaded: &mut Loaded, becomes: Becomes, dues: &[Position]) -> Result<(), CommitError> {
+    pub(super) async fn write_woken(
+        &self,
+        loaded: &mut Loaded,
+        becomes: Becomes,
+        dues: &[Position],
+    ) -> Result<(), CommitError> {
         let begun = match becomes {
             Becomes::Begun => {
                 let at = self.environment.clock.now().0;
@@ -314,6 +325,20 @@ impl Engine {
         }
         drop(runs);
         Some(self.leaving(&active, Outcome::Stopped))
+    }
+}
+
+/// What becomes, here, of a run that could not be read or written.
+pub(super) fn of_store(error: &StoreError) -> Outcome {
+    let reason = if matches!(error, StoreError::Corrupt { .. }) { HaltReason::Corrupt } else { HaltReason::Storage };
+    Outcome::Halted(Halt::new(reason, None, error.to_string()))
+}
+
+/// What becomes, here, of a run of which nothing could be written.
+pub(super) fn write_failed(error: CommitError) -> Outcome {
+    match error {
+        CommitError::Store(error) => of_store(&error),
+        CommitError::Refused(_) | CommitError::Closed => Outcome::Stopped,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::error::StartError;
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Fence, Position, RunId};
-use crate::journal::{self, Event, Parent, Started, Text};
+use crate::journal::{self, Event, Parent, Queued, Started, Text};
 use crate::payload::Payload;
 use crate::store::{Append, Record, RunStatus, StoreError};
 use crate::sync::atomic::Ordering;
@@ -36,6 +36,8 @@ pub(crate) struct Particulars {
     /// The run that starts it, if a run does.
     pub(crate) parent: Option<Parent>,
     pub(crate) begins: Begins,
+    /// Where it waits for its turn, if it does.
+    pub(crate) queue: Option<Queued>,
     /// How long it may take from its beginning to its end.
     pub(crate) timeout: Option<Duration>,
 }
@@ -128,10 +130,22 @@ impl Engine {
         if self.stopping.load(Ordering::Acquire) {
             return Err(StartError::ShuttingDown { run: id });
         }
+        let particulars = &starting.particulars;
+        if let Some(queued) = &particulars.queue {
+            if let Some(known) = self.queues.others_than(&queued.name) {
+                return Err(StartError::NoSuchQueue { run: id, queue: queued.name.to_string(), known });
+            }
+            // One that waits for its time does not take up the room of those that wait for their turn.
+            if let Begins::AtOnce = particulars.begins
+                && let Err(capacity) = self.queues.promise(&id, queued)
+            {
+                return Err(StartError::QueueFull { run: id, queue: queued.name.to_string(), capacity });
+            }
+        }
         let permit = match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => Some(permit),
             // It waits for its place: should it be refused, a run that has its own could not go on.
-            Err(_) if starting.particulars.parent.is_some() => None,
+            Err(_) if particulars.parent.is_some() || particulars.queue.is_some() => None,
             Err(_) => {
                 return Err(StartError::TooManyActiveRuns { run: id, limit: self.environment.limits.active_runs });
             }
@@ -168,7 +182,7 @@ impl Engine {
     /// The first event of a run that begins now.
     fn started(&self, registration: &Registration, starting: Starting) -> Started {
         let Starting { input, input_digest, particulars } = starting;
-        let Particulars { tags, correlation, parent, begins, timeout } = particulars;
+        let Particulars { tags, correlation, parent, begins, queue, timeout } = particulars;
         let now = self.environment.clock.now();
         let not_before = match begins {
             Begins::AtOnce => None,
@@ -190,6 +204,7 @@ impl Engine {
             parent,
             // One that is past delays nothing.
             not_before: not_before.filter(|due| *due > now).map(|due| due.0),
+            queue,
             timeout: timeout.map(|timeout| Timestamp(0).after(timeout).0),
         }
     }

@@ -132,7 +132,8 @@ impl Event {
     /// When the run wants to be woken because of the event, if it does.
     pub(crate) fn due(&self) -> Option<Timestamp> {
         match self {
-            Self::Started(event) => event.not_before.or_else(|| event.deadline(event.at)).map(Timestamp),
+            Self::Started(event) if event.begins_later() => event.not_before.map(Timestamp),
+            Self::Started(event) => event.deadline(event.at).map(Timestamp),
             Self::Begun { deadline, .. } => deadline.map(Timestamp),
             Self::AttemptFailed(event) => Some(Timestamp(event.retry_at)),
             Self::TimerSet(event) => Some(Timestamp(event.due)),

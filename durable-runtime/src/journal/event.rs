@@ -118,6 +118,9 @@ pub(crate) struct Started {
     /// The time before which it does not begin. Kept only if that is to come when it is started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) not_before: Option<u64>,
+    /// The queue in which it waits for its turn, if it was started in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) queue: Option<Queued>,
     /// So many milliseconds after it has begun it is cancelled, unless it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) timeout: Option<u64>,
@@ -126,7 +129,7 @@ pub(crate) struct Started {
 impl Started {
     /// Whether the run does not begin with this, but with a [`Event::Begun`] behind it.
     pub(crate) fn begins_later(&self) -> bool {
-        self.not_before.is_some()
+        self.not_before.is_some() || self.queue.is_some()
     }
 
     /// When it is cancelled, unless it has ended, if it begins then.
@@ -138,6 +141,24 @@ impl Started {
     pub(crate) fn created_at(&self) -> Timestamp {
         Timestamp(self.forks.last().map_or(self.at, |fork| fork.at))
     }
+}
+
+/// A run's place in a queue.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Queued {
+    pub(crate) name: Text,
+    /// The lowest is next.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub(crate) priority: u32,
+    /// Of those that have the same one, only one at a time is to have begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<Text>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_first(priority: &u32) -> bool {
+    *priority == 0
 }
 
 /// A run that another one goes on from.

@@ -107,7 +107,8 @@ mod tests {
     use super::*;
     use crate::journal::event::AttemptError;
     use crate::journal::{
-        Arguments, AttemptFailed, Fork, Operation, OperationKind, Outcome, Patched, Site, Started, StepCompleted,
+        Arguments, AttemptFailed, Fork, Operation, OperationKind, Outcome, Patched, Queued, Site, Started,
+        StepCompleted,
     };
     use crate::payload::{Codec, Payload};
 
@@ -157,13 +158,14 @@ mod tests {
             forks: vec![Fork { run: "o".into(), from: "price".into(), records: 9, seed: 10, at: 11 }],
             not_before: Some(9),
             timeout: Some(300),
+            queue: Some(Queued { name: "mail".into(), priority: 2, key: Some("ada".into()) }),
         });
         let hex = |event: &Event| {
             let frame = encode(event).unwrap();
             assert_eq!(&decode(&frame).unwrap(), event);
             frame.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
         };
-        expect_test::expect!["056df750a60008636865636b6f7574020300013704050208726f756e64696e67037461780801047465616d0372656401086261736b65745f3101016f057072696365090a0b00010901fb2c01"]
+        expect_test::expect!["056ce4b5aa0008636865636b6f7574020300013704050208726f756e64696e67037461780801047465616d0372656401086261736b65745f3101016f057072696365090a0b00010901046d61696c02010361646101fb2c01"]
             .assert_eq(&hex(&started));
         expect_test::expect!["05a67a3c36070374617806"]
             .assert_eq(&hex(&Event::Patched(Patched { id: "tax".into(), at: 6 })));

@@ -8,7 +8,7 @@ use crate::journal::arguments::Arguments;
 use crate::journal::event::AttemptError;
 use crate::journal::{
     AttemptFailed, Cancelled, CodeId, Finished, Fork, Halted, Operation, OperationKind, Outcome, Patched, Published,
-    Site, Started, StepCompleted, TimerFired, TimerSet, UndoPlanned,
+    Queued, Site, Started, StepCompleted, TimerFired, TimerSet, UndoPlanned,
 };
 use crate::payload::{Codec, Payload};
 
@@ -61,16 +61,20 @@ fn forks() -> impl Strategy<Value = Vec<Fork>> {
     prop::collection::vec(fork, 0..3)
 }
 
+fn queued() -> impl Strategy<Value = Queued> {
+    (text(), any::<u32>(), prop::option::of(text())).prop_map(|(name, priority, key)| Queued {
+        name: name.into(),
+        priority,
+        key: key.map(Into::into),
+    })
+}
+
 fn started() -> impl Strategy<Value = Started> {
     let patches = prop::collection::vec(text().prop_map(Into::into), 0..3);
     let tags = prop::collection::btree_map(text().prop_map(Into::into), text().prop_map(Into::into), 0..3);
-    let particulars = (
-        tags,
-        prop::option::of(text().prop_map(Into::into)),
-        forks(),
-        prop::option::of(any::<u64>()),
-        prop::option::of(any::<u64>()),
-    );
+    let times = (prop::option::of(any::<u64>()), prop::option::of(any::<u64>()));
+    let correlation = prop::option::of(text().prop_map(Into::into));
+    let particulars = (tags, correlation, forks(), times, prop::option::of(queued()));
     let numbers = (any::<u32>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u128>());
     (text(), numbers, payload(), patches, particulars).prop_map(
         |(
@@ -78,7 +82,7 @@ fn started() -> impl Strategy<Value = Started> {
             (version, fingerprint, input_digest, at, seed),
             input,
             patches,
-            (tags, correlation, forks, not_before, timeout),
+            (tags, correlation, forks, (not_before, timeout), queue),
         )| {
             Started {
                 function: function.into(),
@@ -95,6 +99,7 @@ fn started() -> impl Strategy<Value = Started> {
                 parent: None,
                 not_before,
                 timeout,
+                queue,
             }
         },
     )

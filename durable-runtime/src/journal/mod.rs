@@ -17,8 +17,8 @@ pub(crate) use arguments::Arguments;
 pub(crate) use asking::last_of;
 pub(crate) use event::{
     AttemptFailed, Cancelled, ChildEnd, ChildEnded, ChildStarted, CodeId, Event, Finished, Fork, Halted, Operation,
-    OperationKind, Outcome, Parent, Patched, PromiseSettled, PromiseTaken, Published, Settlement, SignalReceived,
-    SignalTaken, Site, Started, StepCompleted, StepStarted, TimerFired, TimerSet, UndoPlanned,
+    OperationKind, Outcome, Parent, Patched, PromiseSettled, PromiseTaken, Published, Queued, Settlement,
+    SignalReceived, SignalTaken, Site, Started, StepCompleted, StepStarted, TimerFired, TimerSet, UndoPlanned,
 };
 pub(crate) use frame::{decode, encode};
 pub use lines::Journal;

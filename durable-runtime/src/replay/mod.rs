@@ -20,6 +20,8 @@ mod incoming;
 mod learning;
 mod legality;
 #[cfg(test)]
+mod legality_tests;
+#[cfg(test)]
 mod message_tests;
 mod past;
 #[cfg(test)]

@@ -108,6 +108,7 @@ fn run_of(code: impl FnOnce(Context) -> Written + 'static) -> (Driver, Arc<Contr
         forks: Vec::new(),
         not_before: None,
         timeout: None,
+        queue: None,
         parent: None,
     };
     let control = Arc::<Control>::default();

@@ -5,8 +5,8 @@ use crate::halt::HaltReason;
 use crate::journal::event::{AttemptError, CodeId};
 use crate::journal::{
     Arguments, AttemptFailed, Cancelled, ChildEnd, ChildEnded, ChildStarted, Event, Finished, Fork, Halted, Operation,
-    OperationKind, Outcome, Parent, Patched, PromiseSettled, PromiseTaken, Published, Settlement, SignalReceived,
-    SignalTaken, Site, Started, StepCompleted, StepStarted, Text, TimerFired, TimerSet, UndoPlanned,
+    OperationKind, Outcome, Parent, Patched, PromiseSettled, PromiseTaken, Published, Queued, Settlement,
+    SignalReceived, SignalTaken, Site, Started, StepCompleted, StepStarted, Text, TimerFired, TimerSet, UndoPlanned,
 };
 use crate::payload::{Codec, Payload};
 
@@ -133,6 +133,11 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
             }),
             not_before: choices.flag().then(|| choices.number()),
             timeout: choices.flag().then(|| choices.number()),
+            queue: choices.flag().then(|| Queued {
+                name: text(choices).into(),
+                priority: choices.number_u32(),
+                key: choices.flag().then(|| text(choices).into()),
+            }),
         }),
         1 => Event::AttemptFailed(AttemptFailed {
             operation: any_operation(choices),

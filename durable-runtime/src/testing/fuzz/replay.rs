@@ -56,6 +56,7 @@ fn started(patches: &[&'static str]) -> Event {
         parent: None,
         not_before: None,
         timeout: None,
+        queue: None,
     })
 }
 
