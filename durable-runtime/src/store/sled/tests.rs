@@ -8,10 +8,10 @@ use crate::store::Record;
 
 type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-const PLENTY: Budget = Budget { settled_runs_max: 1_000, bytes_max: 1 << 30, log_bytes_min: 1 << 30 };
+pub(super) const PLENTY: Budget = Budget { settled_runs_max: 1_000, bytes_max: 1 << 30, log_bytes_min: 1 << 30 };
 
 /// Limits that are never reached.
-const LIMITS: Limits = Limits {
+pub(super) const LIMITS: Limits = Limits {
     tidy: PLENTY,
     in_passing: PLENTY,
     finished_waiting_max: 1_000,
@@ -22,16 +22,16 @@ const LIMITS: Limits = Limits {
     side_file_commits: 1_000,
 };
 
-fn opened(folder: &Path, limits: Limits) -> SledStore {
+pub(super) fn opened(folder: &Path, limits: Limits) -> SledStore {
     SledStore::open_with(folder, Durability::Buffered, limits).expect("the store opens")
 }
 
-fn run(number: usize) -> RunId {
+pub(super) fn run(number: usize) -> RunId {
     RunId::new(format!("run {number:04}")).expect("an id")
 }
 
 /// A record of so many bytes, by which it is told from others.
-fn append(number: usize, expected: u64, bytes: usize, status: RunStatus) -> Append {
+pub(super) fn append(number: usize, expected: u64, bytes: usize, status: RunStatus) -> Append {
     let frame = number.to_le_bytes().into_iter().cycle().take(bytes).collect();
     Append {
         run: run(number),
@@ -43,12 +43,12 @@ fn append(number: usize, expected: u64, bytes: usize, status: RunStatus) -> Appe
     }
 }
 
-fn commit(store: &SledStore, appends: &[Append]) {
+pub(super) fn commit(store: &SledStore, appends: &[Append]) {
     let answers = store.commit(appends).expect("a store that works");
     assert!(answers.iter().all(std::result::Result::is_ok), "{answers:?}");
 }
 
-fn everything(store: &SledStore) -> Vec<StoredRun> {
+pub(super) fn everything(store: &SledStore) -> Vec<StoredRun> {
     let heads = store.list(None, None, usize::MAX).expect("a store that works");
     heads.iter().map(|head| store.read(&head.run).expect("readable").expect("it is listed")).collect()
 }
@@ -57,7 +57,7 @@ fn waiting(store: &SledStore) -> usize {
     store.state.read().index.finished_count()
 }
 
-fn count(store: &SledStore, prefix: &[u8]) -> usize {
+pub(super) fn count(store: &SledStore, prefix: &[u8]) -> usize {
     store.state.read().disk.scan_prefix(prefix).count()
 }
 
@@ -343,33 +343,33 @@ fn a_commit_without_one_of_its_chunks_costs_its_runs_only() -> Result {
 }
 
 /// As [`append`], and the record is due then.
-fn sleep(number: usize, expected: u64, due: u64) -> Append {
+pub(super) fn sleep(number: usize, expected: u64, due: u64) -> Append {
     let mut append = append(number, expected, 10, RunStatus::Suspended);
     append.records[0].due = Some(Timestamp(due));
     append
 }
 
-fn due(store: &SledStore, now: u64, limit: usize) -> Vec<(u64, RunId, u64)> {
+pub(super) fn due(store: &SledStore, now: u64, limit: usize) -> Vec<(u64, RunId, u64)> {
     let timers = store.due(Timestamp(now), limit).expect("a store that works").into_iter();
     timers.map(|timer| (timer.due.0, timer.run, timer.position.0)).collect()
 }
 
-fn live(store: &SledStore) -> Vec<RunId> {
+pub(super) fn live(store: &SledStore) -> Vec<RunId> {
     store.state.read().index.after(None).map(|(run, _)| run.clone()).collect()
 }
 
-fn settle(store: &SledStore) {
+pub(super) fn settle(store: &SledStore) {
     while store.tidy().expect("a store that works") {}
 }
 
-fn put(store: &SledStore, change: impl FnOnce(&mut ::sled::Batch)) {
+pub(super) fn put(store: &SledStore, change: impl FnOnce(&mut ::sled::Batch)) {
     let mut batch = ::sled::Batch::default();
     change(&mut batch);
     store.state.read().disk.apply(batch).expect("a disk that works");
 }
 
 /// Settles all that sleep.
-const DEEP: Limits = Limits { suspended_max: 0, ..LIMITS };
+pub(super) const DEEP: Limits = Limits { suspended_max: 0, ..LIMITS };
 
 #[test]
 fn a_run_that_sleeps_is_settled_and_found_by_its_keys() -> Result {

@@ -138,7 +138,8 @@ impl SledStore {
             if bytes_left == 0 {
                 break;
             }
-            if touched.contains(run) {
+            // One that is settled leaves the log anyway.
+            if touched.contains(run) || chores.settled.contains(run) {
                 continue;
             }
             match state.noted(read::log_frames(&state.disk, run, Position(live.settled), &live.places)) {
@@ -192,6 +193,7 @@ fn movable<'a>(state: &'a State, limits: &Limits, budget: Budget) -> impl Iterat
 mod tests {
     use std::sync::Arc;
 
+    use super::super::tests::{DEEP, LIMITS, PLENTY, append, commit, due, everything, live, opened, run, sleep};
     use super::*;
     use crate::store::{Durability, Store};
     use crate::testing::conformance::StoreHarness;
@@ -213,6 +215,31 @@ mod tests {
                 side_file_commits: 1,
             };
             Arc::new(SledStore::open_with(self.0.path(), Durability::Buffered, limits).expect("open"))
+        }
+    }
+
+    /// Else it would be in the log behind its settled part, and corrupt when the store is opened.
+    #[test]
+    fn a_run_that_is_settled_is_not_moved_as_well() {
+        let temporary = tempfile::tempdir().expect("a folder");
+        let store = opened(temporary.path(), LIMITS);
+        commit(&store, &[append(1, 0, 10, RunStatus::Running), append(2, 0, 10, RunStatus::Running)]);
+        while store.tidy().expect("tidy") {}
+        commit(&store, &[sleep(1, 1, 5)]);
+        let before = everything(&store);
+        drop(store);
+        // The log is too long, the run that sleeps is among those that need its beginning, and none may sleep in it.
+        let tidy = Budget { log_bytes_min: 0, ..PLENTY };
+        let limits = Limits { tidy, log_to_live_max: 0, ..DEEP };
+        let mut store = opened(temporary.path(), limits);
+        let moved_to = store.state.read().index.newest_commit() + 1;
+        store.tidy().expect("tidy");
+        assert_eq!(store.state.read().index.oldest_needed(), Some(moved_to), "the other one was moved");
+        for _ in 0..2 {
+            assert_eq!(live(&store), [run(2)]);
+            assert_eq!((everything(&store), due(&store, 5, 9)), (before.clone(), vec![(5, run(1), 1)]));
+            drop(store);
+            store = opened(temporary.path(), LIMITS);
         }
     }
 
