@@ -172,6 +172,7 @@ pub fn write(store: &dyn Store, run: &str, frames: Vec<Vec<u8>>) {
         expected: Position(0),
         fence: Fence(1),
         records: frames.into_iter().map(|frame| Record { frame, due: None }).collect(),
+        replaces: false,
         clears: Vec::new(),
         status: RunStatus::Running,
     };

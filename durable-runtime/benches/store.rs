@@ -113,6 +113,7 @@ fn append(run: &RunId, expected: u64, frame: &[u8], status: RunStatus) -> Append
         expected: Position(expected),
         fence: Fence(1),
         records: vec![Record { frame: frame.to_vec(), due: None }],
+        replaces: false,
         clears: Vec::new(),
         status,
     }

@@ -302,7 +302,8 @@ async fn a_timer_that_no_record_asks_for_neither_begins_a_run_nor_begins_it_agai
         let records = from.frames.into_iter().enumerate();
         let records = records.map(|(index, frame)| Record { frame, due: wrong(index).or(right(index)) }).collect();
         let (expected, fence, status) = (Position(0), from.head.fence, RunStatus::Suspended);
-        let append = Append { run: from.head.run, expected, fence, records, clears: Vec::new(), status };
+        let append =
+            Append { run: from.head.run, expected, fence, records, replaces: false, clears: Vec::new(), status };
         world.disk.memory.commit(&[append]).unwrap()[0].unwrap();
     }
     let process = world.open().await;

@@ -217,6 +217,7 @@ async fn with_many(count: usize, id: impl Fn(usize) -> String) -> MemoryStore {
         expected: Position(0),
         fence: Fence(1),
         records: frames.iter().map(|frame| Record { frame: frame.clone(), due: None }).collect(),
+        replaces: false,
         clears: Vec::new(),
         status: RunStatus::Completed,
     };

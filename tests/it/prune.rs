@@ -173,7 +173,7 @@ async fn a_run_that_was_started_anew_since_it_was_looked_at_is_kept() {
     let anew = frames(disk, "young").into_iter().map(|frame| Record { frame, due: None });
     assert!(disk.delete(&run).unwrap());
     let (expected, fence, status) = (Position(0), Fence(1), RunStatus::Completed);
-    let append = Append { run, expected, fence, records: anew.collect(), clears: Vec::new(), status };
+    let append = Append { run, expected, fence, records: anew.collect(), replaces: false, clears: Vec::new(), status };
     disk.commit(&[append]).unwrap()[0].unwrap();
     process.handle.release();
     assert_eq!(pruning.await.unwrap().unwrap(), 2);

@@ -326,6 +326,7 @@ fn suspend(store: &MemoryStore, run: &str) {
         expected,
         fence: Fence(1),
         records: Vec::new(),
+        replaces: false,
         clears: Vec::new(),
         status: RunStatus::Suspended,
     };
@@ -342,6 +343,7 @@ fn write_suspended(world: &World, run: &str, started: Vec<u8>, due: Timestamp) {
         expected: Position(1),
         fence: Fence(1),
         records: vec![durable_runtime::store::Record { frame, due: Some(due) }],
+        replaces: false,
         clears: Vec::new(),
         status: RunStatus::Running,
     };

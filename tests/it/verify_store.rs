@@ -54,6 +54,7 @@ fn damaged(store: &dyn Store, run: &str, frames: Vec<Vec<u8>>, status: RunStatus
         expected: Position(0),
         fence: Fence(1),
         records: frames.into_iter().map(|frame| Record { frame, due }).collect(),
+        replaces: false,
         clears: Vec::new(),
         status,
     };

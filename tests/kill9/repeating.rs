@@ -17,7 +17,8 @@ pub(crate) fn lose_newest_records(store: &SledStore) -> Result<(), StoreError> {
         let (run, fence) = (head.run.clone(), head.fence);
         store.delete(&head.run)?;
         let expected = Position(0);
-        let anew = Append { run, expected, fence, records, clears: Vec::new(), status: RunStatus::Running };
+        let anew =
+            Append { run, expected, fence, records, replaces: false, clears: Vec::new(), status: RunStatus::Running };
         assert_eq!(store.commit(&[anew])?, [Ok(())], "the run was deleted and is created anew");
     }
     Ok(())

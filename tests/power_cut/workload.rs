@@ -8,7 +8,8 @@ use durable_runtime::{Fence, Position, RunId, RunStatus};
 pub(crate) const OPERATIONS: u64 = 600;
 const RUNS: usize = 100;
 
-/// Commits of a few to many runs, deletions and housekeeping, so that sled moves and reuses its segments.
+/// Commits of a few to many runs, some of which are replaced, deletions and housekeeping, so that sled moves and reuses its
+/// segments.
 pub(crate) struct Workload {
     random: Random,
     lengths: Vec<u64>,
@@ -57,13 +58,15 @@ impl Workload {
         let run = self.random.below(RUNS);
         let bytes = if self.random.one_in(50) { self.random.below(60_000) } else { self.random.below(5_000) };
         let expected = Position(self.lengths[run]);
-        self.lengths[run] += 1;
+        let replaces = expected > Position(0) && self.random.one_in(8);
+        self.lengths[run] = if replaces { 1 } else { expected.0 + 1 };
         let statuses = [RunStatus::Running, RunStatus::Suspended, RunStatus::Halted, RunStatus::Completed];
         Append {
             run: id(run),
             expected,
             fence: Fence(1),
             records: vec![Record { frame: vec![self.random.number().to_le_bytes()[0]; bytes], due: None }],
+            replaces,
             clears: Vec::new(),
             status: statuses[self.random.below(4)],
         }

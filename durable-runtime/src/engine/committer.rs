@@ -241,7 +241,7 @@ fn serve(store: &dyn Store, queue: &Receiver<Submitted>, counters: &Counters) {
             Ok(answers) => {
                 fail_point!("committer.commit.durable");
                 for ((append, link), answer) in appends.drain(..).zip(links.drain(..)).zip(answers) {
-                    let length = Position(append.expected.0 + append.records.len() as u64);
+                    let length = append.length_after();
                     link.answer(answer.map(|()| length).map_err(CommitError::Refused));
                 }
             }

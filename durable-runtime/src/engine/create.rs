@@ -129,7 +129,7 @@ impl Past {
         }
         let (run, length, fence) = (id.clone(), Position(events.len() as u64), Fence(1));
         let head = RunHead { run: run.clone(), status, length, fence };
-        let append = Append { run, expected: Position(0), fence, records, clears: Vec::new(), status };
+        let append = Append { run, expected: Position(0), fence, records, replaces: false, clears: Vec::new(), status };
         Ok(Self { append, head })
     }
 }

@@ -302,6 +302,7 @@ impl Driver {
                 expected,
                 fence: self.fence,
                 records: outbox.records,
+                replaces: false,
                 clears: outbox.clears,
                 status: self.status,
             };

@@ -190,6 +190,7 @@ impl Engine {
             expected: loaded.head.length,
             fence: loaded.head.fence,
             records,
+            replaces: false,
             clears: Vec::new(),
             status,
         };

@@ -185,6 +185,7 @@ impl Engine {
             expected: loaded.head.length,
             fence: loaded.head.fence,
             records: Vec::new(),
+            replaces: false,
             clears: Vec::new(),
             status: loaded.head.status,
         };

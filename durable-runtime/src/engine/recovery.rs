@@ -304,6 +304,7 @@ impl Engine {
             expected: loaded.head.length,
             fence,
             records: vec![Record { frame, due: None }],
+            replaces: false,
             clears: Vec::new(),
             status: RunStatus::Running,
         };

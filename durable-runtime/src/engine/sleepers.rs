@@ -293,6 +293,7 @@ impl Engine {
                 .into_iter()
                 .map(|frame| Record { frame, due: begun.as_ref().and_then(Event::due) })
                 .collect(),
+            replaces: false,
             // A run that goes on clears what it has seen with its next record.
             clears: if let Becomes::Running = becomes { Vec::new() } else { dues.to_vec() },
             status: if let Becomes::Suspended(_) = becomes { RunStatus::Suspended } else { RunStatus::Running },

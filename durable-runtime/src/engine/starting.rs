@@ -172,6 +172,7 @@ impl Engine {
             expected: Position(0),
             fence: Fence(1),
             records: vec![Record { frame, due: event.due() }],
+            replaces: false,
             clears: Vec::new(),
             status,
         };

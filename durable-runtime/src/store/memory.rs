@@ -102,7 +102,9 @@ impl Runs {
         let known = self.0.get(&append.run);
         let found = known.map_or(Position(0), Run::length);
         let current = known.map_or(Fence(0), |run| run.fence);
-        if append.expected != found || (known.is_none() && append.records.is_empty()) {
+        let is_new = known.is_none();
+        let cannot_be = if append.records.is_empty() { is_new || append.replaces } else { is_new && append.replaces };
+        if append.expected != found || cannot_be {
             return Err(Refused::WrongPosition { expected: append.expected, found });
         }
         if append.fence < current {
@@ -114,6 +116,10 @@ impl Runs {
             frames: Vec::new(),
             dues: BTreeMap::new(),
         });
+        if append.replaces {
+            run.frames.clear();
+            run.dues.clear();
+        }
         for record in &append.records {
             if let Some(due) = record.due {
                 run.dues.insert(run.length(), due);

@@ -96,8 +96,8 @@ pub struct Record {
     /// The encoded event; the store returns exactly these bytes.
     pub frame: Vec<u8>,
     /// When the run wants to be woken because of this record; listed by [`Store::due`] while the run is
-    /// [suspended](RunStatus::Suspended), until an append clears it or the run is deleted. In between, a run can be
-    /// running or halted: it has its timers back when it is suspended again.
+    /// [suspended](RunStatus::Suspended), until an append clears it or the run is deleted or replaced. In between, a run
+    /// can be running or halted: it has its timers back when it is suspended again.
     pub due: Option<Timestamp>,
 }
 
@@ -112,24 +112,41 @@ pub struct Append {
     pub fence: Fence,
     /// The events, in order. Without any, the append changes status, fence and timers of a run that exists.
     pub records: Vec<Record>,
-    /// Records of this run, by position, whose `due` is over, those of this append included. Unknown
-    /// positions are ignored.
+    /// Whether these records take the place of all that the run has: it has them alone from then on, at positions from 0,
+    /// and of its earlier timers none. Its id and its fence stay. A run that does not exist can't be replaced, and none
+    /// by nothing: without `records`, or with `expected` 0, the append is [refused](Refused::WrongPosition).
+    pub replaces: bool,
+    /// Records of this run, by position, whose `due` is over, those of this append included; if it
+    /// [replaces](Self::replaces), those alone. Unknown positions are ignored.
     pub clears: Vec<Position>,
     /// The run's status from now on.
     pub status: RunStatus,
+}
+
+impl Append {
+    /// The position of its first record.
+    pub(crate) fn first(&self) -> Position {
+        if self.replaces { Position(0) } else { self.expected }
+    }
+
+    /// How many records the run has when this was applied.
+    pub(crate) fn length_after(&self) -> Position {
+        Position(self.first().0 + self.records.len() as u64)
+    }
 }
 
 /// Why one [`Append`] of a commit was not applied. The others of the same commit were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// The run has another number of records than the append expected (S3, S6). Told first when the
-    /// fence is stale, too.
+    /// fence is stale, too. Both numbers are the same when the run can't be begun, or
+    /// [replaced](Append::replaces), as the append would.
     #[error("expected {expected} records, found {found}")]
     WrongPosition {
         /// What the append expected.
         expected: Position,
-        /// What the store has; 0 when it does not know the run (which an append without records can't create),
-        /// `u64::MAX` when it can't read it
+        /// What the store has; 0 when it does not know the run (which an append without records, or one that replaces,
+        /// can't create), `u64::MAX` when it can't read it
         /// ([`Store::read`] tells why).
         found: Position,
     },
@@ -206,7 +223,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// `Ok` holds one answer per append, in order. An append is applied whole or not at all (S1), in
     /// the order given (S4), only if its `expected` equals the run's length (S3; creating twice
     /// changes nothing, S6) and its fence is not below the run's (S7, S8). Later appends of the same
-    /// commit see the earlier ones. `Ok` means durable at the level the store was opened with (S2).
+    /// commit see the earlier ones, a length that [became less](Append::replaces) included. `Ok` means durable at the level
+    /// the store was opened with (S2).
     ///
     /// # Errors
     /// A [`StoreError`]: it is unknown which of the appends, if any, will be found after reopening; none
@@ -243,7 +261,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// acknowledged commit (S5).
     ///
     /// For whoever reads a long journal bit by bit: that should take no longer than reading it at once, as it does with
-    /// this default.
+    /// this default. Parts that were read before and after the run was [replaced](Append::replaces) are of two journals.
     ///
     /// # Errors
     /// A [`StoreError`]; [`StoreError::Corrupt`] names the run (S11).

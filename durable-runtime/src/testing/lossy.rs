@@ -94,7 +94,7 @@ pub enum Fault {
 /// # let record = Record { frame: b"four".to_vec(), due: None };
 /// # let create = Append {
 /// #     run: RunId::new("ord_abc123")?, expected: Position(0), fence: Fence(1), records: vec![record],
-/// #     clears: Vec::new(), status: RunStatus::Running,
+/// #     replaces: false, clears: Vec::new(), status: RunStatus::Running,
 /// # };
 /// let store = LossyStore::default();
 /// store.on(Call::Commit, 1, Fault::SkipSync);
@@ -203,7 +203,7 @@ impl LossyStore {
     }
 
     /// From now on, in all lives to come, the disk has room for so many bytes of frames: a commit that needs more fails
-    /// like [`Fault::DiskFull`]. Deleting runs makes room.
+    /// like [`Fault::DiskFull`]. Deleting runs makes room, and so does [replacing](Append::replaces) them by less.
     pub fn limit_bytes(&self, bytes: u64) {
         self.disk.state.lock().bytes_max = Some(bytes);
     }

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex};
 
-use durable_runtime::store::{Store, StoreError};
+use durable_runtime::store::{Append, Store, StoreError};
 use durable_runtime::testing::conformance::StoreHarness;
 use durable_runtime::testing::{Call, Fault, LossyStore};
 use durable_runtime::{RunStatus, Timestamp};
@@ -156,6 +156,37 @@ fn of_a_torn_commit_the_first_appends_are_found_each_of_them_whole() {
     }
 }
 
+/// S1.
+#[test]
+fn a_replacement_that_failed_has_happened_wholly_or_not_at_all() {
+    let replace = || Append { replaces: true, ..append(&run("a"), 3, &[b"new"], RunStatus::Suspended) };
+    let faults = [
+        (Fault::FailBefore, 3),
+        (Fault::FailAfter, 2),
+        (Fault::DiskFull, 3),
+        (Fault::Torn { appends: 0 }, 3),
+        (Fault::Torn { appends: 1 }, 1),
+        (Fault::Torn { appends: 2 }, 2),
+        (Fault::SkipSync, 3),
+    ];
+    for (fault, found) in faults {
+        let store = LossyStore::default();
+        let old = append(&run("a"), 0, &[b"old", b"old", b"old"], RunStatus::Running);
+        store.commit(&[old]).expect("the first commit");
+        store.on(Call::Commit, 2, fault);
+        let answers = store.commit(&[replace(), append(&run("a"), 1, &[b"new"], RunStatus::Running)]);
+        assert_eq!(answers.is_ok(), fault == Fault::SkipSync, "{fault:?}");
+        let killed = if fault == Fault::SkipSync { 2 } else { found };
+        let store = store.reopen();
+        assert_eq!(length(&store), killed, "{fault:?}: killed");
+        let store = store.power_cut();
+        let stored = store.read(&run("a")).expect("read").expect("it exists");
+        let frame = if found == 3 { b"old" } else { b"new" };
+        assert_eq!(stored.frames.len() as u64, found, "{fault:?}: cut");
+        assert!(stored.frames.iter().all(|found| found == frame), "{fault:?}: cut");
+    }
+}
+
 #[test]
 fn a_full_disk_takes_nothing_more_until_something_is_deleted() {
     let store = LossyStore::default();
@@ -173,6 +204,10 @@ fn a_full_disk_takes_nothing_more_until_something_is_deleted() {
     let store = store.power_cut();
     assert!(store.delete(&run("old")).expect("nothing is written"));
     assert_eq!(step(&store, length).expect("there is room again"), 3);
+    assert!(step(&store, 3).and_then(|length| step(&store, length)).and_then(|length| step(&store, length)).is_ok());
+    let less = Append { replaces: true, ..append(&run("a"), 6, &[b"1234"], RunStatus::Running) };
+    assert_eq!(store.commit(&[less]).expect("it takes less than what it replaces"), [Ok(())]);
+    assert_eq!(step(&store, 1).expect("there is room again"), 2);
 }
 
 #[test]

@@ -134,6 +134,7 @@ pub(crate) fn append(run: &RunId, expected: u64, frames: &[&[u8]], status: RunSt
         expected: Position(expected),
         fence: Fence(1),
         records: frames.iter().map(|frame| Record { frame: frame.to_vec(), due: None }).collect(),
+        replaces: false,
         clears: Vec::new(),
         status,
     }

@@ -20,6 +20,7 @@ fn append(name: &str, position: u64) -> Append {
         expected: Position(position),
         fence: Fence(1),
         records: vec![Record { frame: vec![0], due: None }],
+        replaces: false,
         clears: Vec::new(),
         status: RunStatus::Running,
     }

@@ -339,6 +339,7 @@ fn an_answer_at_any_moment_reaches_whoever_waits_for_it() {
             expected: Position(0),
             fence: Fence(1),
             records: Vec::new(),
+            replaces: false,
             clears: Vec::new(),
             status: RunStatus::Running,
         };

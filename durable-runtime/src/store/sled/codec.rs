@@ -21,7 +21,7 @@ const DELETED: u8 = 3;
 /// One entry of a commit, about to be written.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Entry<'a> {
-    /// New records of a run.
+    /// New records of a run. If they replace what it has, its deletion is the entry before.
     Appended(&'a Append),
     /// All that the log has of a run, written again so that older commits can go.
     Moved(&'a Moved),
@@ -124,15 +124,15 @@ fn put_entry(out: &mut Vec<u8>, entry: Entry<'_>) -> Option<()> {
     put_bytes(out, run.as_str().as_bytes());
     match entry {
         Entry::Appended(append) => {
-            put_head(out, append.status, append.fence, append.expected);
+            put_head(out, append.status, append.fence, append.first());
             put_varint(out, append.records.len() as u64);
             for record in &append.records {
                 put_varint(out, u32::try_from(record.frame.len()).ok()?.into());
             }
             put_varint(out, append.records.iter().filter(|record| record.due.is_some()).count() as u64);
-            for (offset, record) in (0..).zip(&append.records) {
+            for (position, record) in (append.first().0..).zip(&append.records) {
                 if let Some(due) = record.due {
-                    put_varint(out, append.expected.0 + offset);
+                    put_varint(out, position);
                     put_varint(out, due.0);
                 }
             }

@@ -184,6 +184,7 @@ mod tests {
                 expected: Position(0),
                 fence: Fence(number),
                 records: vec![Record { frame: vec![7; 3_000 * (number % 7) as usize], due: None }; 5],
+                replaces: false,
                 clears: Vec::new(),
                 status,
             };

@@ -137,7 +137,7 @@ fn any_entry(choices: &mut Choices<'_>) -> Written {
             let due = |choices: &mut Choices<'_>| choices.flag().then(|| Timestamp(choices.number()));
             let records = frames.map(|frame| Record { frame, due: due(choices) }).collect();
             let clears = (0..choices.below(4)).map(|_| any_position(choices)).collect();
-            Written::Appended(Append { run, expected: first, fence, records, clears, status })
+            Written::Appended(Append { run, expected: first, fence, records, replaces: choices.flag(), clears, status })
         }
         1 => {
             let (dues, frames) = (any_dues(choices), any_frames(choices));
@@ -197,9 +197,10 @@ impl Written {
             (Self::Deleted(deleted), Change::Deleted) => return assert_eq!(run, deleted),
             (Self::Appended(append), Change::Appended(added)) => {
                 assert_eq!(run, &append.run);
-                assert_eq!((added.status, added.fence, added.first), (append.status, append.fence, append.expected));
+                let first = if append.replaces { Position(0) } else { append.expected };
+                assert_eq!((added.status, added.fence, added.first), (append.status, append.fence, first));
                 assert_eq!(added.clears, append.clears);
-                let positions = (append.expected.0..).map(Position);
+                let positions = (first.0..).map(Position);
                 let dues = positions.zip(&append.records).filter_map(|(at, record)| Some((at, record.due?)));
                 (added, append.records.iter().map(|record| &*record.frame).collect(), dues.collect())
             }

@@ -190,7 +190,7 @@ impl Index {
     }
 
     /// Replaces the log part of a run, which follows `settled` settled records: `new` holds all of it, and all timers
-    /// of the run.
+    /// of the run. With `settled` 0, that is all there is of the run.
     pub(super) fn replace(&mut self, run: &RunId, settled: u64, new: NewRecords<'_>) {
         self.forget(run);
         let base = Base { status: new.status, fence: new.fence, records: settled, dues: Vec::new() };
@@ -198,7 +198,7 @@ impl Index {
         self.append(run, new);
     }
 
-    /// Forgets a run: it was settled, moved or deleted.
+    /// Forgets a run: it was settled, moved, replaced or deleted.
     pub(super) fn forget(&mut self, run: &RunId) -> Option<Live> {
         let live = self.live.remove(run)?;
         self.by_age.remove(&(live.oldest_commit, run.clone()));

@@ -1,13 +1,15 @@
 //! Opening: the index is rebuilt from the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+use ::sled::Batch;
 
 use super::codec::{self, Added, Change, CommitHeader, ReadEntry};
 use super::disk::Disk;
 use super::index::{Base, Index, NewRecords};
 use super::layout::{LOG, parse_log_key};
-use super::read::{corrupt, settled_base, settled_header};
+use super::read::{corrupt, remove_settled, settled_base, settled_header};
 use crate::id::RunId;
 use crate::store::StoreError;
 
@@ -20,7 +22,8 @@ pub(super) struct Loaded {
     pub(super) last: u64,
 }
 
-/// Reads the whole log of a sled database.
+/// Reads the whole log of a sled database, and removes what is left over of settled runs that were replaced when the
+/// process died. Not durably: as long as the log has the commit that replaced them, they are found again.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] when commits are missing in between or a directory can't be read: then it can't be told
@@ -28,7 +31,7 @@ pub(super) struct Loaded {
 pub(super) fn load(disk: &Disk, folder: &Path) -> Result<Loaded, StoreError> {
     let damaged = |detail: String| StoreError::Damaged { folder: folder.to_path_buf(), detail };
     let empty = Loaded { index: Index::default(), corrupt: BTreeMap::new(), last: 0 };
-    let mut loader = Loader { disk, loaded: empty, settled_through: BTreeMap::new() };
+    let mut loader = Loader { disk, loaded: empty, settled_through: BTreeMap::new(), left_over: BTreeSet::new() };
     let mut ends: Option<(u64, CommitHeader)> = None;
     let mut commit: Option<Commit> = None;
     let mut finish = |commit: Option<Commit>| -> Result<(), StoreError> {
@@ -60,6 +63,7 @@ pub(super) fn load(disk: &Disk, folder: &Path) -> Result<Loaded, StoreError> {
             Err(damaged(format!("the log begins at commit {first} instead of {}", last.oldest)))
         }
         _ => {
+            loader.remove_left_over()?;
             for error in loader.loaded.corrupt.values() {
                 tracing::error!(%error, "a run can't be read");
             }
@@ -94,6 +98,8 @@ struct Loader<'a> {
     loaded: Loaded,
     /// Up to which commit runs are settled, of those that were looked up.
     settled_through: BTreeMap<RunId, u64>,
+    /// Runs whose settled part is of before they were replaced.
+    left_over: BTreeSet<RunId>,
 }
 
 impl Loader<'_> {
@@ -122,13 +128,18 @@ impl Loader<'_> {
 
     fn entry(&mut self, commit: u64, offset: u32, entry: ReadEntry, is_whole: bool) -> Result<(), StoreError> {
         let ReadEntry { run, change } = entry;
-        if commit <= self.settled_through(&run)? {
+        let settled_through = self.settled_through(&run)?;
+        if commit <= settled_through {
             return Ok(());
         }
         let (added, is_moved) = match change {
             Change::Deleted => {
                 self.loaded.index.forget(&run);
                 self.loaded.corrupt.remove(&run);
+                // A deletion alone takes the settled part with it. This one was followed by other records of the run.
+                if settled_through > 0 {
+                    self.left_over.insert(run);
+                }
                 return Ok(());
             }
             Change::Appended(added) => (added, false),
@@ -186,6 +197,9 @@ impl Loader<'_> {
 
     /// The settled part of a run whose first log entry is met, if it has one.
     fn base(&mut self, run: &RunId) -> Result<Option<Base>, StoreError> {
+        if self.left_over.contains(run) {
+            return Ok(None);
+        }
         match settled_base(self.disk, run) {
             Err(error @ StoreError::Corrupt { .. }) => {
                 self.mark(run, error);
@@ -193,6 +207,14 @@ impl Loader<'_> {
             }
             answer => answer,
         }
+    }
+
+    fn remove_left_over(&self) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for run in &self.left_over {
+            remove_settled(self.disk, &mut batch, run)?;
+        }
+        if self.left_over.is_empty() { Ok(()) } else { self.disk.apply(batch) }
     }
 
     /// The first thing that is found wrong with a run is what is told.

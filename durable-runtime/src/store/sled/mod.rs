@@ -23,6 +23,8 @@ mod layout;
 mod load;
 mod read;
 #[cfg(test)]
+mod replace_tests;
+#[cfg(test)]
 mod tests;
 mod tidy;
 mod timers;

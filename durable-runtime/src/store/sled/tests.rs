@@ -38,6 +38,7 @@ pub(super) fn append(number: usize, expected: u64, bytes: usize, status: RunStat
         expected: Position(expected),
         fence: Fence(1),
         records: vec![Record { frame, due: None }],
+        replaces: false,
         clears: Vec::new(),
         status,
     }

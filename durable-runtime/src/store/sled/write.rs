@@ -1,4 +1,7 @@
 //! Committing: which appends apply, the commit record, the batch, the sync.
+//!
+//! A run that is replaced is deleted and begun anew by the same record. The settled part that it may have is read until
+//! that is durable, and removed after it, or when the store is opened, if the process dies in between.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -163,10 +166,15 @@ impl SledStore {
         mut chores: Chores,
     ) -> Result<(), StoreError> {
         let number = writer.last + 1;
+        let replaced = self.settled_parts_of_replaced(&accepted)?;
         let mut record = std::mem::take(&mut writer.record);
+        let appended = accepted.iter().flat_map(|Accepted { append, .. }| {
+            let replaced = append.replaces.then_some(Entry::Deleted(&append.run));
+            replaced.into_iter().chain([Entry::Appended(append)])
+        });
         let entries: Vec<Entry<'_>> = (chores.moved.iter().map(Entry::Moved))
             .chain(chores.deleted.iter().map(Entry::Deleted))
-            .chain(accepted.iter().map(|accepted| Entry::Appended(accepted.append)))
+            .chain(appended)
             .collect();
         codec::put_commit(&mut record, &entries).ok_or_else(|| read::too_large("a commit"))?;
         let record_bytes = u32::try_from(record.len()).map_err(|_| read::too_large("a commit"))?;
@@ -180,9 +188,15 @@ impl SledStore {
         let mut state = self.state.write();
         for Accepted { append, .. } in accepted {
             offset = apply(&mut state.index, append, number, offset);
+            if append.replaces {
+                // What somebody found while this was written.
+                state.corrupt.lock().remove(&append.run);
+            }
         }
         state.index.committed(number, record_bytes);
+        let removed = replaced.map_or(Ok(()), |batch| state.disk.apply(batch));
         drop(state);
+        writer.noted(removed)?;
         if record.capacity() <= RECORD_BYTES_KEPT_MAX {
             writer.record = record;
         }
@@ -191,6 +205,15 @@ impl SledStore {
             writer.noted(written)?;
         }
         Ok(())
+    }
+
+    /// What removes the settled parts of the runs that are replaced, if there are any.
+    fn settled_parts_of_replaced(&self, accepted: &[Accepted<'_>]) -> Result<Option<Batch>, StoreError> {
+        let (mut batch, mut is_any) = (Batch::default(), false);
+        for Accepted { append, .. } in accepted.iter().filter(|accepted| accepted.append.replaces) {
+            is_any |= read::remove_settled(&self.state.read().disk, &mut batch, &append.run)?;
+        }
+        Ok(is_any.then_some(batch))
     }
 
     /// Takes in the settled runs that go on in this commit. Before it is written, so that their timers are always listed:
@@ -269,8 +292,7 @@ fn check<'a>(state: &State, appends: &'a [Append]) -> Result<Checked<'a>, StoreE
         };
         let answer = refusal(append, standing).map_or(Ok(()), Err);
         if answer.is_ok() {
-            let length = Position(standing.length.0 + append.records.len() as u64);
-            touched.insert(&append.run, Standing { length, fence: append.fence });
+            touched.insert(&append.run, Standing { length: append.length_after(), fence: append.fence });
             accepted.push(Accepted { append, base });
         }
         answers.push(answer);
@@ -280,8 +302,10 @@ fn check<'a>(state: &State, appends: &'a [Append]) -> Result<Checked<'a>, StoreE
 
 fn refusal(append: &Append, standing: Standing) -> Option<Refused> {
     let Standing { length, fence } = standing;
-    // Without records, it would begin a run that has none.
-    if append.expected != length || (length == Position(0) && append.records.is_empty()) {
+    // Without records, it would leave a run that has none; and what is not there can't be replaced.
+    let is_new = length == Position(0);
+    let cannot_be = if append.records.is_empty() { is_new || append.replaces } else { is_new && append.replaces };
+    if append.expected != length || cannot_be {
         return Some(Refused::WrongPosition { expected: append.expected, found: length });
     }
     (append.fence < fence).then_some(Refused::StaleFence { given: append.fence, current: fence })
@@ -316,7 +340,7 @@ fn known_standing(state: &State, append: &Append) -> Result<(Standing, Option<Ba
 fn apply(index: &mut Index, append: &Append, commit: u64, offset: u32) -> u32 {
     // Lengths that did not fit were refused by `put_commit`.
     let bytes = |frame: &Vec<u8>| u32::try_from(frame.len()).unwrap_or(u32::MAX);
-    let positions = (append.expected.0..).map(Position);
+    let positions = (append.first().0..).map(Position);
     let new = NewRecords {
         commit,
         offset,
@@ -326,7 +350,11 @@ fn apply(index: &mut Index, append: &Append, commit: u64, offset: u32) -> u32 {
         clears: &append.clears,
         frame_bytes: &mut append.records.iter().map(|record| bytes(&record.frame)),
     };
-    index.append(&append.run, new);
+    if append.replaces {
+        index.replace(&append.run, 0, new);
+    } else {
+        index.append(&append.run, new);
+    }
     offset + append.records.iter().map(|record| bytes(&record.frame)).sum::<u32>()
 }
 

@@ -24,6 +24,7 @@
 mod model;
 mod order;
 mod refusals;
+mod replacing;
 mod survival;
 
 use std::fmt;
@@ -37,6 +38,11 @@ pub use order::{
 pub use refusals::{
     s01_append_is_all_or_nothing, s03_a_wrong_position_changes_nothing, s06_create_is_idempotent_by_id,
     s07_fences_only_grow, s08_a_stale_fence_is_refused,
+};
+pub use replacing::{
+    s01_a_replacement_takes_the_place_of_all_records, s01_replacements_share_a_commit_with_other_appends,
+    s03_a_replacement_of_something_else_is_refused, s05_readers_see_the_old_records_or_the_new_ones,
+    s10_a_replaced_run_has_its_new_timers_only, s13_space_of_replaced_runs_is_given_back,
 };
 pub use survival::{
     s02_ok_means_durable, s11_corrupt_bytes_give_a_typed_error, s12_everything_again_after_reopen,
@@ -75,20 +81,26 @@ macro_rules! store_conformance {
     ($harness:expr) => {
         $crate::store_conformance! { $harness =>
             s01_append_is_all_or_nothing
+            s01_a_replacement_takes_the_place_of_all_records
+            s01_replacements_share_a_commit_with_other_appends
             s02_ok_means_durable
             s03_a_wrong_position_changes_nothing
+            s03_a_replacement_of_something_else_is_refused
             s04_order_is_kept
             s04_frames_of_any_size_are_kept_exactly
             s05_reads_see_own_writes
+            s05_readers_see_the_old_records_or_the_new_ones
             s06_create_is_idempotent_by_id
             s07_fences_only_grow
             s08_a_stale_fence_is_refused
             s09_the_scan_returns_each_unfinished_run_once
             s10_due_timers_come_in_order
             s10_timers_outlast_housekeeping
+            s10_a_replaced_run_has_its_new_timers_only
             s11_corrupt_bytes_give_a_typed_error
             s12_everything_again_after_reopen
             s13_space_of_deleted_runs_is_given_back
+            s13_space_of_replaced_runs_is_given_back
             s14_hostile_ids_are_stored_exactly
             model_agrees_with_the_memory_store
         }
@@ -117,6 +129,7 @@ fn append(run: &RunId, expected: u64, frames: &[&str], status: RunStatus) -> App
         expected: Position(expected),
         fence: Fence(1),
         records: frames.iter().map(|frame| Record { frame: frame.as_bytes().to_vec(), due: None }).collect(),
+        replaces: false,
         clears: Vec::new(),
         status,
     }

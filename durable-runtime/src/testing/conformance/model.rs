@@ -1,5 +1,6 @@
 //! Random work, done in the store and in [`MemoryStore`] side by side.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{StoreHarness, look, run, tidy_up};
@@ -10,8 +11,8 @@ use crate::testing::Random;
 
 const OPERATIONS: usize = 400;
 
-/// Random appends (right and wrong positions, new and stale fences), reads, deletes, housekeeping and reopenings:
-/// the store answers as [`MemoryStore`] does, always.
+/// Random appends (right and wrong positions, new and stale fences, some that replace), reads, deletes, housekeeping
+/// and reopenings: the store answers as [`MemoryStore`] does, always.
 ///
 /// The seed is printed; `DURABLE_SEED=<number>` in the environment chooses another.
 ///
@@ -71,13 +72,21 @@ fn some_run(random: &mut Random) -> RunId {
 
 fn some_appends(random: &mut Random, model: &MemoryStore) -> Vec<Append> {
     let count = 1 + random.below(6);
-    (0..count).map(|_| some_append(random, model)).collect()
+    let mut reached: BTreeMap<RunId, (u64, u64)> = BTreeMap::new();
+    let mut next = || {
+        let id = some_run(random);
+        let head = model.head(&id).expect("the model");
+        let (length, fence) = head.map_or((0, 0), |head| (head.length.0, head.fence.0));
+        let append = some_append(random, &id, reached.get(&id).copied().unwrap_or((length, fence)));
+        // If it applies, as most do.
+        reached.insert(id, (append.length_after().0, append.fence.0));
+        append
+    };
+    (0..count).map(|_| next()).collect()
 }
 
-fn some_append(random: &mut Random, model: &MemoryStore) -> Append {
-    let id = some_run(random);
-    let head = model.head(&id).expect("the model");
-    let (length, fence) = head.map_or((0, 0), |head| (head.length.0, head.fence.0));
+/// An append to a run of this length and fence.
+fn some_append(random: &mut Random, id: &RunId, (length, fence): (u64, u64)) -> Append {
     let expected = if random.one_in(5) { length + 1 - random.number() % 2 * length } else { length };
     let fence = match random.below(8) {
         0 => fence + 1,
@@ -93,10 +102,11 @@ fn some_append(random: &mut Random, model: &MemoryStore) -> Append {
     let statuses =
         [RunStatus::Suspended, RunStatus::Halted, RunStatus::Completed, RunStatus::Failed, RunStatus::Cancelled];
     Append {
-        run: id,
+        run: id.clone(),
         expected: Position(expected),
         fence: Fence(fence),
         records: (0..count).map(|_| some_record(random)).collect(),
+        replaces: random.one_in(6),
         clears: (0..random.below(3)).map(|_| Position(random.number() % (length + 3))).collect(),
         status: if random.one_in(2) { statuses[random.below(4)] } else { RunStatus::Running },
     }

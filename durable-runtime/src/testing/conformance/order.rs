@@ -203,6 +203,7 @@ pub fn s10_due_timers_come_in_order(harness: &dyn StoreHarness) {
             .iter()
             .map(|due| Record { frame: b"timer".to_vec(), due: (*due < 100).then_some(Timestamp(*due)) })
             .collect(),
+        replaces: false,
         clears: clears.iter().copied().map(Position).collect(),
         status,
     };

@@ -9,7 +9,6 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::mishap::{Crash, Mishap, StoreFailure};
 use super::stage::Stage;
 use crate::engine::{CommitError, Commits, Link};
-use crate::id::Position;
 use crate::store::{Append, Store as _};
 use crate::testing::{Call, Fault, LossyStore};
 
@@ -96,7 +95,7 @@ async fn write(stage: Arc<Stage>, store: LossyStore, mut queue: UnboundedReceive
         match committed {
             Ok(answers) => {
                 for ((append, link), answer) in appends.iter().zip(links).zip(answers) {
-                    let length = Position(append.expected.0 + append.records.len() as u64);
+                    let length = append.length_after();
                     link.answer(answer.map(|()| length).map_err(CommitError::Refused));
                 }
             }

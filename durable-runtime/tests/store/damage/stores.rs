@@ -16,7 +16,7 @@ pub(super) struct Known {
     oldest_state: usize,
 }
 
-/// Settled, active, deleted and large runs, in any store; always the same.
+/// Settled, active, deleted, replaced and large runs, in any store; always the same.
 fn write(store: &dyn Store, mut written: impl FnMut(&dyn Store)) {
     let mut random = Random::new(31);
     written(store);
@@ -35,6 +35,7 @@ fn write(store: &dyn Store, mut written: impl FnMut(&dyn Store)) {
             let bytes = if random.one_in(20) { 30_000 } else { random.below(2_000) };
             let mut next = append(&id, length, &[&random.bytes(bytes)], after);
             next.records[0].due = random.one_in(3).then_some(Timestamp(7));
+            next.replaces = length > 0 && random.one_in(4);
             store.commit(&[next]).expect("commit");
         }
         written(store);
