@@ -171,6 +171,7 @@
 //!   *called*, in the order of the calls.
 //! * **Concurrency** is what you know: `join!`, `try_join!`, `select!`, `join_all`, `FuturesUnordered`. Which branch won
 //!   is recorded by the order of outcomes. A step that loses a race is dropped; its effect may have happened.
+//!   [`Context::map`] does the same for many items, so many at a time, until enough have succeeded.
 //! * **[`Retry`]**, **timeouts** ([`Step::timeout`]) and **dependencies** ([`StepContext::dependency`]) have their own
 //!   pages. Attempts and the time of the next one survive restarts.
 //!
@@ -474,7 +475,7 @@
 //!
 //! # Not yet
 //!
-//! Schedules, `continue_as_new`, an outbox, `PostgreSQL` and several workers.
+//! `continue_as_new`, an outbox, `PostgreSQL` and several workers.
 
 // `#[durable]` names this crate by its path; inside it, that path is this.
 #[allow(unused_extern_crates, reason = "used by the expansion in unit tests only")]
@@ -527,8 +528,9 @@ pub use admin::{
 pub use chance::RunRng;
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};
 pub use context::{
-    Child, ChildCancelled, Context, Elapsed, PATCH_ID_BYTES_MAX, Promise, PromiseFailure, Retrying,
-    STEP_NAME_BYTES_MAX, Signal, Step, StepContext, Timeout, Timer, Undo,
+    Child, ChildCancelled, Context, Elapsed, Map, MapAll, MapAtLeast, MapFirstOk, MapTolerate, Mapped,
+    PATCH_ID_BYTES_MAX, Promise, PromiseFailure, Retrying, STEP_NAME_BYTES_MAX, Signal, Step, StepContext, Timeout,
+    Timer, Undo,
 };
 pub use engine::{Flaw, Limits, Recovery, Stats, Verification};
 pub use error::{AdminError, JournalError, OpenError, PromiseError, RunError, SignalError, StartError};
@@ -546,7 +548,7 @@ pub use replay::PromiseState;
 pub use retry::{Always, DelayFrom, Retry, RetryOn};
 pub use run::Run;
 pub use runtime::{Runtime, RuntimeBuilder, Shutdown};
-pub use schedule::{CATCH_UP_MAX, CatchUp, Cron, InvalidCron, Overlap};
+pub use schedule::{CATCH_UP_MAX, CatchUp, Cron, InvalidCron, Overlap, SCHEDULE_NAME_BYTES_MAX, Schedule};
 pub use signal::{SIGNAL_ID_BYTES_MAX, SendSignal, SignalSent};
 pub use start::{CORRELATION_ID_BYTES_MAX, Start, TAG_NAME_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX};
 pub use start_many::{START_BATCH_MAX, StartMany};

@@ -20,6 +20,7 @@ use crate::id::RunId;
 use crate::payload::Codec;
 use crate::queue::{Queue, QueueStats};
 use crate::run::Run;
+use crate::schedule::Schedule;
 use crate::start::Start;
 use crate::start_many::StartMany;
 use crate::store::{Durability, MemoryStore, SledStore, Store};
@@ -127,6 +128,7 @@ impl Runtime {
             recover: Recover::Now,
             retention: None,
             queues: Vec::new(),
+            schedules: Vec::new(),
         }
     }
 
@@ -359,6 +361,7 @@ pub struct RuntimeBuilder {
     recover: Recover,
     retention: Option<Retention>,
     queues: Vec<Queue>,
+    schedules: Vec<Schedule>,
 }
 
 /// When the unfinished runs of the store are continued.
@@ -447,6 +450,28 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Runs a function again and again, when a [`Cron`](crate::Cron) is due: see [`Schedule`]. A second one of the same name replaces
+    /// the first.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use durable_runtime::{Context, Cron, Runtime, Schedule, durable};
+    ///
+    /// #[durable]
+    /// async fn tidies_up(_ctx: Context) {}
+    ///
+    /// let hourly = Schedule::new("tidy", Cron::new("@hourly")?, tidies_up, |_| ());
+    /// let runtime = Runtime::builder().schedule(hourly).in_memory().await?;
+    /// # drop(runtime);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.schedules.push(schedule);
+        self
+    }
+
     /// Opens without continuing the unfinished runs of the store: they stand still until [`Runtime::recover`]. In
     /// between, [`Runtime::check`] tells whether this program can continue them all.
     ///
@@ -507,7 +532,8 @@ impl RuntimeBuilder {
     ) -> Result<Runtime, OpenError> {
         let tasks = Tasks::of(Handle::try_current().map_err(|_| OpenError::NoTokio)?);
         let (registry, recover, engine_tasks) = (Registry::collect(), self.recover, tasks.clone());
-        let (retention, queues) = (self.retention, self.queues.clone());
+        let (retention, schedules) = (self.retention, self.schedules.clone());
+        let queues = self.queues.iter().cloned().chain(schedules.iter().map(Schedule::queue)).collect();
         let environment = self.environment();
         let opened = tasks.blocking(move || {
             let store = open()?;
@@ -515,6 +541,7 @@ impl RuntimeBuilder {
                 .map_err(|error| OpenError::Thread(Arc::new(error)))?;
             let engine = Engine::new(environment, registry, Arc::clone(&store), Arc::new(committer), engine_tasks);
             engine.queues.declare(queues);
+            engine.schedules.declare(schedules);
             if let Some(retention) = retention {
                 engine.retain(retention);
             }
@@ -552,6 +579,7 @@ impl fmt::Debug for RuntimeBuilder {
             .field("recover", &self.recover)
             .field("retention", &self.retention)
             .field("queues", &self.queues)
+            .field("schedules", &self.schedules)
             .finish_non_exhaustive()
     }
 }

@@ -16,6 +16,7 @@ use crate::payload::{Payload, PayloadError};
 use crate::queue::QUEUE_KEY_BYTES_MAX;
 use crate::run::Run;
 use crate::runtime::Runtime;
+use crate::schedule::is_of_schedule;
 use crate::value;
 
 /// How many tags a run can have.
@@ -129,6 +130,9 @@ impl Said {
             }
             (_, Some(key)) if key.is_empty() || key.len() > QUEUE_KEY_BYTES_MAX => {
                 Err(format!("its key has {} bytes, and must have 1 to {QUEUE_KEY_BYTES_MAX}", key.len()))
+            }
+            (Some(queue), _) if is_of_schedule(&queue.name) => {
+                Err(format!("the queue {:?} is that of a schedule, which starts its runs itself", &*queue.name))
             }
             (None, None) => Ok(None),
             (Some(queue), key) => {

@@ -48,12 +48,14 @@ mod delayed;
 mod explored;
 mod follow;
 mod lost_writes;
+mod map;
 mod pause;
 mod programs;
 mod progress;
 mod promises;
 mod publish;
 mod queues;
+mod schedules;
 mod storage_faults;
 mod wide;
 

@@ -357,7 +357,9 @@ async fn a_disk_that_fails_at_any_commit_loses_nobody_and_lets_no_more_begin_tha
     for loss in [Loss::Whole, Loss::Acknowledgement] {
         for commits in 0..16 {
             let world = World::default();
-            names.iter().for_each(|name| world.gates.open(name));
+            for name in names {
+                world.gates.open(name);
+            }
             let handle = world.disk.open();
             handle.fail_after(commits, loss);
             let queue = || Queue::new("q").concurrency(2);

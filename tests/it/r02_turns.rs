@@ -59,7 +59,7 @@ async fn turns_wide(ctx: Context) -> u32 {
 
 /// Runs with these steps completing in this order, then replays every prefix of the journal, with all steps completing
 /// in another order.
-async fn check<F, T>(function: F, order: &[&str], all: &[&str], expected: T)
+pub(crate) async fn check<F, T>(function: F, order: &[&str], all: &[&str], expected: T)
 where
     F: durable_runtime::DurableFunction<Input = (), Output = T>,
     T: PartialEq + std::fmt::Debug + serde::de::DeserializeOwned + 'static,

@@ -45,6 +45,15 @@ async fn wide_branch(ctx: &Context, index: u32) -> u32 {
 }
 
 #[durable]
+async fn wide_map(ctx: Context, count: u32) -> Vec<u32> {
+    let late = ctx.map(0..count, |index| async move {
+        let index = ctx.run(late, index).await;
+        ctx.run(late, index).await
+    });
+    late.max_concurrency(500).all().await
+}
+
+#[durable]
 async fn wide_select_all(ctx: Context, count: u32) -> Vec<u32> {
     let mut rest: Vec<_> = (0..count).map(|index| ctx.run(late, index)).collect();
     let mut values = Vec::new();
@@ -141,6 +150,11 @@ async fn ten_thousand_unordered() {
 #[tokio::test]
 async fn ten_thousand_branches_of_two_steps() {
     check_growth(wide_branches, 2).await;
+}
+
+#[tokio::test]
+async fn ten_thousand_mapped_in_two_steps_five_hundred_at_a_time() {
+    check_growth(wide_map, 2).await;
 }
 
 /// `select_all` itself polls all that are left whenever one has ended.

@@ -64,9 +64,26 @@ pub(super) fn async_block_length(tokens: &[TokenTree]) -> usize {
     }
 }
 
+/// The first use of a variable of this name.
+fn find(tokens: &TokenStream, name: &Ident) -> Option<Ident> {
+    let mut before: Vec<TokenTree> = Vec::new();
+    for token in tokens.clone() {
+        let found = match &token {
+            TokenTree::Ident(word) if word == name && !is_member(&before) => Some(word.clone()),
+            TokenTree::Group(group) => find(&group.stream(), name),
+            TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => None,
+        };
+        if found.is_some() {
+            return found;
+        }
+        before.push(token);
+    }
+    None
+}
+
 impl Rewriter<'_> {
     /// `block(async move { … })`, or `block(branch(1))` of an async closure: durable, since what is awaited in its body
-    /// is checked there.
+    /// is checked there. A block that moves what it uses is given a copy of the context.
     pub(super) fn block(&mut self, tokens: &[TokenTree]) -> TokenStream {
         let site = Span::mixed_site().located_at(tokens.first().map_or_else(Span::call_site, TokenTree::span));
         let runtime = self.runtime.at(site);
@@ -74,9 +91,23 @@ impl Rewriter<'_> {
             TokenTree::Group(group) => TokenTree::Group(self.group(group)),
             other => other.clone(),
         });
-        let mut argument = Group::new(Delimiter::Parenthesis, argument.collect());
-        argument.set_span(site);
-        quote_spanned!(site=> #runtime::__private::block #argument)
+        let argument: TokenStream = argument.collect();
+        // A closure that is called again, as that of `ctx.map`, could not give its context away.
+        let copy = self
+            .moved_context(tokens)
+            .map(|context| quote_spanned!(site=> let #context = ::core::clone::Clone::clone(&#context);));
+        let argument = if copy.is_some() { quote_spanned!(site=> { #copy #argument }) } else { argument };
+        quote_spanned!(site=> #runtime::__private::block(#argument))
+    }
+
+    /// The context as it is written in `async move { … }`, if it is.
+    fn moved_context(&self, tokens: &[TokenTree]) -> Option<Ident> {
+        match tokens {
+            [_, TokenTree::Ident(moved), TokenTree::Group(body)] if moved == "move" => {
+                find(&body.stream(), self.context?)
+            }
+            _ => None,
+        }
     }
 
     /// True for `branch(…)` of a `branch` that is an async closure.

@@ -76,8 +76,8 @@ struct Rewriter<'a> {
 }
 
 /// What a context gives that is only for the code between steps. `ctx.run` and patches have refusals of their own.
-const NOT_IN_STEPS: [&str; 11] =
-    ["sleep", "sleep_until", "timeout", "retry", "signal", "promise", "publish", "undo", "now", "rng", "uuid"];
+const NOT_IN_STEPS: [&str; 12] =
+    ["sleep", "sleep_until", "timeout", "retry", "map", "signal", "promise", "publish", "undo", "now", "rng", "uuid"];
 
 impl<'a> Rewriter<'a> {
     fn new(context: Option<&'a Ident>, runtime: &'a Runtime, place: Place) -> Self {

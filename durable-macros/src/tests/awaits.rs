@@ -39,6 +39,25 @@ fn every_await_is_checked_behind_its_operand() {
 }
 
 #[test]
+fn a_block_that_moves_the_context_is_given_a_copy() {
+    check_body(
+        "
+        |n| async move { [n.ctx, f(ctx)] };
+        async { f(ctx) };
+        async move { n.ctx };
+        ",
+        &expect![[r#"
+            |n| d::__private::block({
+                let ctx = ::core::clone::Clone::clone(&ctx);
+                async move { [n.ctx, f(ctx)] }
+            });
+            d::__private::block(async { f(ctx) });
+            d::__private::block(async move { n.ctx });
+        "#]],
+    );
+}
+
+#[test]
 fn inner_attributes_stay_first() {
     check(
         "",

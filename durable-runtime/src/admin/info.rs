@@ -284,43 +284,7 @@ impl RunInfo {
     /// Reads a journal; `None` if it does not begin with `Started`.
     pub(crate) fn of(loaded: &Loaded, stuck: Option<Halt>) -> Option<Self> {
         let started = loaded.started()?;
-        let mut info = Self {
-            id: loaded.head.run.clone(),
-            status: loaded.head.status,
-            function: started.function.to_string(),
-            version: started.version,
-            input: started.input.clone(),
-            tags: tags_of(started),
-            correlation_id: correlation_of(started.correlation.as_ref(), &loaded.head.run).to_owned(),
-            steps: Vec::new(),
-            running: Vec::new(),
-            timers: Vec::new(),
-            signals: Vec::new(),
-            promises: Vec::new(),
-            children: Vec::new(),
-            parent: started.parent.as_ref().map(|parent| parent.run.to_string()),
-            published: Vec::new(),
-            result: None,
-            cancelled: None,
-            halt: None,
-            recoveries: 0,
-            events: loaded.head.length.0,
-            forked_from: started.forks.last().map(|fork| ForkedFrom {
-                run: fork.run.to_string(),
-                from: fork.from.to_string(),
-                events: fork.records,
-            }),
-            started_at: started.created_at(),
-            not_before: started.not_before.map(Timestamp),
-            began_at: (!started.begins_later()).then_some(Timestamp(started.at)),
-            queue: started.queue.as_ref().map(|queued| QueueInfo {
-                name: queued.name.to_string(),
-                priority: queued.priority,
-                key: queued.key.as_ref().map(ToString::to_string),
-            }),
-            deadline: started.deadline(started.at).filter(|_| !started.begins_later()).map(Timestamp),
-            updated_at: started.created_at(),
-        };
+        let mut info = Self::begun(loaded, started);
         let mut by_key: BTreeMap<Arc<str>, usize> = BTreeMap::new();
         for (event, position) in loaded.events.iter().zip(0..) {
             info.updated_at = info.started_at.max(Timestamp(event.at()));
@@ -389,6 +353,47 @@ impl RunInfo {
         // Why this process could not continue it says nothing any more once it has ended.
         info.halt = info.halt.or(stuck.filter(|_| info.status.is_unfinished()));
         Some(info)
+    }
+
+    /// What `Started` says.
+    fn begun(loaded: &Loaded, started: &Started) -> Self {
+        Self {
+            id: loaded.head.run.clone(),
+            status: loaded.head.status,
+            function: started.function.to_string(),
+            version: started.version,
+            input: started.input.clone(),
+            tags: tags_of(started),
+            correlation_id: correlation_of(started.correlation.as_ref(), &loaded.head.run).to_owned(),
+            steps: Vec::new(),
+            running: Vec::new(),
+            timers: Vec::new(),
+            signals: Vec::new(),
+            promises: Vec::new(),
+            children: Vec::new(),
+            parent: started.parent.as_ref().map(|parent| parent.run.to_string()),
+            published: Vec::new(),
+            result: None,
+            cancelled: None,
+            halt: None,
+            recoveries: 0,
+            events: loaded.head.length.0,
+            forked_from: started.forks.last().map(|fork| ForkedFrom {
+                run: fork.run.to_string(),
+                from: fork.from.to_string(),
+                events: fork.records,
+            }),
+            started_at: started.created_at(),
+            not_before: started.not_before.map(Timestamp),
+            began_at: (!started.begins_later()).then_some(Timestamp(started.at)),
+            queue: started.queue.as_ref().map(|queued| QueueInfo {
+                name: queued.name.to_string(),
+                priority: queued.priority,
+                key: queued.key.as_ref().map(ToString::to_string),
+            }),
+            deadline: started.deadline(started.at).filter(|_| !started.begins_later()).map(Timestamp),
+            updated_at: started.created_at(),
+        }
     }
 
     /// With the attempts that are running.

@@ -6,6 +6,7 @@ pub(crate) mod callee;
 mod child;
 #[cfg(feature = "testing")]
 pub(crate) mod director;
+mod map;
 pub(crate) mod patch;
 mod promise;
 mod publish;
@@ -34,6 +35,8 @@ pub(crate) use answers::{Stop, Wants};
 pub use child::{Child, ChildCancelled};
 #[cfg(feature = "testing")]
 pub(crate) use director::{Attempt, Cue, Director};
+pub(crate) use map::MayFail;
+pub use map::{Map, MapAll, MapAtLeast, MapFirstOk, MapTolerate, Mapped};
 pub use patch::PATCH_ID_BYTES_MAX;
 pub use promise::{Promise, PromiseFailure};
 pub use retrying::Retrying;
@@ -367,6 +370,51 @@ impl Context {
     {
         self.shared.check_place(&"`ctx.retry(…)`");
         Retrying::new(&self.shared, policy, block)
+    }
+
+    /// The same for each of many items: `each` is called for one after the other, so many at a time as
+    /// [`max_concurrency`](Map::max_concurrency) says, and the futures that it returns are run until enough have succeeded or too
+    /// many failed. Say when that is, and await it: [`all`](Map::all), [`first_ok`](Map::first_ok), [`at_least`](Map::at_least),
+    /// [`tolerate`](Map::tolerate).
+    ///
+    /// The future may be anything that is durable: a step, a child run, a helper, or an `async move` block with several
+    /// operations. The items are taken from the iterator here; each waits until its turn comes.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use durable_runtime::{Context, Runtime, durable};
+    ///
+    /// async fn quote(hotel: &str) -> Result<u32, String> {
+    ///     if hotel.is_empty() { Err("no name".to_owned()) } else { Ok(hotel.len() as u32 * 1_000) }
+    /// }
+    ///
+    /// async fn in_euros(cents: u32) -> u32 {
+    ///     cents / 100
+    /// }
+    ///
+    /// #[durable]
+    /// async fn cheapest(ctx: Context, hotels: Vec<String>) -> Option<u32> {
+    ///     let quotes = ctx.map(hotels, |hotel| async move {
+    ///         let cents = ctx.run(quote, &hotel).await?;
+    ///         Ok::<_, String>(ctx.run(in_euros, cents).await)
+    ///     });
+    ///     quotes.max_concurrency(8).all().await.into_iter().flatten().min()
+    /// }
+    ///
+    /// let runtime = Runtime::builder().in_memory().await?;
+    /// let hotels = ["Astoria", "", "Central"].map(str::to_owned).to_vec();
+    /// assert_eq!(runtime.start("trip-1", cheapest, hotels).await?.await?, Some(70));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn map<'a, T, F>(&self, items: T, each: impl FnMut(T::Item) -> F + Send + 'a) -> Map<'a, F>
+    where
+        T: IntoIterator<Item: Send + 'a>,
+        F: DurableFuture,
+    {
+        self.shared.check_place(&"`ctx.map(…)`");
+        Map::new(&self.shared, items, each)
     }
 
     /// Waits for a signal of this name: what [`Runtime::signal`](crate::Runtime::signal) sends to the run.

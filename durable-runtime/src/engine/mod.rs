@@ -16,6 +16,7 @@ mod queues;
 mod recovery;
 mod registry;
 mod runs;
+mod schedules;
 mod sleepers;
 mod sound;
 mod starting;

@@ -1,6 +1,6 @@
 //! Queues: who waits in them, and the task that lets the next one begin.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use tokio::sync::Notify;
@@ -12,9 +12,10 @@ use super::sleepers::{Becomes, write_failed};
 use super::sound::decode_ends;
 use crate::clock::{Clock, Timestamp};
 use crate::context::Origin;
-use crate::id::RunId;
+use crate::id::{Position, RunId};
 use crate::journal::{Queued, Started};
 use crate::queue::{Next, Places, Queue, QueueStats};
+use crate::schedule::is_of_schedule;
 use crate::store::{RunStatus, Store, StoreError};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -31,8 +32,11 @@ pub(crate) struct Queues {
     places: Mutex<Places>,
     /// Until all runs of the store are known: those that have ended since it was opened.
     ended: Mutex<Option<BTreeSet<RunId>>>,
+    /// Runs that were due when the store was opened, and wait for their schedule.
+    not_admitted: Mutex<BTreeMap<String, Vec<RunId>>>,
     is_begun: AtomicBool,
     is_open: AtomicBool,
+    opened: Notify,
     changed: Notify,
 }
 
@@ -52,7 +56,7 @@ impl Queues {
     pub(super) fn others_than(&self, queue: &str) -> Option<Vec<String>> {
         let places = self.places.lock();
         let is_unknown = places.count(queue).is_none();
-        is_unknown.then(|| places.names().map(str::to_owned).collect())
+        is_unknown.then(|| places.names().filter(|name| !is_of_schedule(name)).map(str::to_owned).collect())
     }
 
     /// A run is to be recorded that will wait at once. How many may wait, if that is one too many.
@@ -66,6 +70,24 @@ impl Queues {
             self.places.lock().wait(run, queued, started.at);
             self.changed.notify_one();
         }
+    }
+
+    /// The run waits for its turn, and need not be asked for by its schedule any more.
+    pub(super) fn admit(&self, run: &RunId, started: &Started) {
+        if let Some(queued) = &started.queue {
+            self.places.lock().admit(run, queued, started.at);
+            self.changed.notify_one();
+        }
+    }
+
+    /// The runs of a queue that wait, and those that have begun.
+    pub(super) fn of(&self, queue: &str) -> (Vec<RunId>, Vec<RunId>) {
+        self.places.lock().of(queue)
+    }
+
+    /// Whether the run has a place.
+    pub(super) fn has_begun(&self, run: &RunId) -> bool {
+        self.places.lock().has_begun(run)
     }
 
     /// The run goes on, and has its place.
@@ -96,7 +118,15 @@ impl Queues {
             places.begin(run, queued);
         } else if started.not_before.is_none_or(|due| due <= now.0) {
             places.wait(run, queued, started.at);
+            if !places.knows(run) {
+                self.not_admitted.lock().entry(queued.name.to_string()).or_default().push(run.clone());
+            }
         }
+    }
+
+    /// The runs of a queue that were due when the store was opened, and wait for their schedule.
+    pub(super) fn not_admitted(&self, queue: &str) -> Vec<RunId> {
+        self.not_admitted.lock().remove(queue).unwrap_or_default()
     }
 
     /// A start has found the run in the store, where it was before: what it promised is as that says.
@@ -114,6 +144,7 @@ impl Queues {
     /// The runtime stops.
     pub(super) fn stop(&self) {
         self.changed.notify_one();
+        self.opened.notify_waiters();
     }
 }
 
@@ -152,7 +183,21 @@ impl Engine {
         self.queues.places.lock().open(now);
         *self.queues.ended.lock() = None;
         self.queues.is_open.store(true, Ordering::Release);
+        self.queues.opened.notify_waiters();
         Ok(())
+    }
+
+    /// Waits until all runs of queues are known, or the runtime stops.
+    pub(super) async fn queues_opened(&self) {
+        loop {
+            let opened = std::pin::pin!(self.queues.opened.notified());
+            let mut opened = opened;
+            opened.as_mut().enable();
+            if self.queues.is_open.load(Ordering::Acquire) || self.stopping.load(Ordering::Acquire) {
+                return;
+            }
+            opened.await;
+        }
     }
 
     /// The last run of a page, if more follow.
@@ -190,7 +235,7 @@ impl Engine {
     /// Begins a run that was given its place, if it waits for that. `None` if it does not.
     pub(super) async fn begin_in_queue(self: &Arc<Self>, active: &Arc<Active>, loaded: &mut Loaded) -> Option<Outcome> {
         let waits = loaded.head.status == RunStatus::Suspended && !loaded.has_begun();
-        if !waits || !self.queues.places.lock().has_begun(&active.id) {
+        if !waits || !self.queues.has_begun(&active.id) {
             return None;
         }
         // Before it is recorded that it begins: one that this program can't continue waits for one that can.
@@ -198,7 +243,8 @@ impl Engine {
             Ok(registration) => registration,
             Err(halt) => return Some(Outcome::Halted(halt)),
         };
-        if let Err(error) = self.write_woken(loaded, Becomes::Begun, &[]).await {
+        // Its time, if it had one, has come.
+        if let Err(error) = self.write_woken(loaded, Becomes::Begun, &[Position(0)]).await {
             return Some(write_failed(error));
         }
         let other = Self::other_code(loaded, registration);

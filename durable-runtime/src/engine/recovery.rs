@@ -96,6 +96,7 @@ impl Engine {
         }
         self.watch_sleepers();
         self.watch_queues();
+        self.watch_schedules();
         self.prune_regularly();
         Ok(recovery)
     }

@@ -17,6 +17,7 @@ use super::pruning::Pruning;
 use super::queues::Queues;
 use super::recovery::{Loaded, load};
 use super::registry::{Registration, Registry};
+use super::schedules::Schedules;
 use super::sleepers::Sleepers;
 use super::sound;
 use super::tasks::Tasks;
@@ -51,6 +52,7 @@ pub(crate) struct Engine {
     pub(super) sleepers: Arc<Sleepers>,
     pub(super) pruning: Arc<Pruning>,
     pub(crate) queues: Arc<Queues>,
+    pub(crate) schedules: Arc<Schedules>,
     pub(super) followers: Arc<Followers>,
     pub(super) tasks: Tasks,
     this: Weak<Self>,
@@ -80,6 +82,7 @@ impl Engine {
             sleepers: Arc::default(),
             pruning: Arc::default(),
             queues: Arc::default(),
+            schedules: Arc::default(),
             followers: Arc::default(),
             tasks,
         })
@@ -437,6 +440,7 @@ impl Engine {
         });
         self.sleepers.stop();
         self.queues.stop();
+        self.schedules.stop();
         self.pruning.stop();
         self.followers.tell_all();
         self.left.notify_waiters();

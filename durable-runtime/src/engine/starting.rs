@@ -205,7 +205,7 @@ impl Engine {
             parent,
             // One that is past delays nothing.
             not_before: not_before.filter(|due| *due > now).map(|due| due.0),
-            queue,
+            queue: queue.map(Box::new),
             timeout: timeout.map(|timeout| Timestamp(0).after(timeout).0),
         }
     }

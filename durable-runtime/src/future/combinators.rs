@@ -12,8 +12,11 @@ use futures::{Future, Stream};
 use serde::de::DeserializeOwned;
 
 use super::{DurableFuture, DurableStream};
+use crate::context::MayFail;
 use crate::function::DurableFunction;
-use crate::{Child, Promise, RetryOn, Retrying, Signal, Step, Timeout, Timer};
+use crate::{
+    Child, MapAll, MapAtLeast, MapFirstOk, MapTolerate, Promise, RetryOn, Retrying, Signal, Step, Timeout, Timer,
+};
 
 #[diagnostic::do_not_recommend]
 impl<O> DurableFuture for Step<'_, O> {}
@@ -37,6 +40,15 @@ where
     E: 'static,
 {
 }
+
+#[diagnostic::do_not_recommend]
+impl<F: DurableFuture> DurableFuture for MapAll<'_, F> {}
+#[diagnostic::do_not_recommend]
+impl<F: MayFail> DurableFuture for MapFirstOk<'_, F> {}
+#[diagnostic::do_not_recommend]
+impl<F: MayFail> DurableFuture for MapAtLeast<'_, F> {}
+#[diagnostic::do_not_recommend]
+impl<F: MayFail> DurableFuture for MapTolerate<'_, F> {}
 
 #[diagnostic::do_not_recommend]
 impl<F: DurableFuture + Unpin + ?Sized> DurableFuture for &mut F {}

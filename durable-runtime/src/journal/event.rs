@@ -120,7 +120,7 @@ pub(crate) struct Started {
     pub(crate) not_before: Option<u64>,
     /// The queue in which it waits for its turn, if it was started in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) queue: Option<Queued>,
+    pub(crate) queue: Option<Box<Queued>>,
     /// So many milliseconds after it has begun it is cancelled, unless it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) timeout: Option<u64>,

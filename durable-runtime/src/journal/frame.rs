@@ -158,7 +158,7 @@ mod tests {
             forks: vec![Fork { run: "o".into(), from: "price".into(), records: 9, seed: 10, at: 11 }],
             not_before: Some(9),
             timeout: Some(300),
-            queue: Some(Queued { name: "mail".into(), priority: 2, key: Some("ada".into()) }),
+            queue: Some(Box::new(Queued { name: "mail".into(), priority: 2, key: Some("ada".into()) })),
         });
         let hex = |event: &Event| {
             let frame = encode(event).unwrap();

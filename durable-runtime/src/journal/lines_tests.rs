@@ -99,7 +99,7 @@ fn started() -> impl Strategy<Value = Started> {
                 parent: None,
                 not_before,
                 timeout,
-                queue,
+                queue: queue.map(Box::new),
             }
         },
     )

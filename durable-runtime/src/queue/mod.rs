@@ -50,6 +50,8 @@ pub struct Queue {
     capacity: usize,
     /// How many nanoseconds are between the beginnings of two runs.
     spacing: u64,
+    /// Whether its runs wait for a word of the engine's before they wait for their turn.
+    is_gated: bool,
 }
 
 impl Queue {
@@ -60,7 +62,7 @@ impl Queue {
     /// assert_eq!(queue.name(), "mail");
     /// ```
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), concurrency: usize::MAX, capacity: 1_000_000, spacing: 0 }
+        Self { name: name.into(), concurrency: usize::MAX, capacity: 1_000_000, spacing: 0, is_gated: false }
     }
 
     /// How many of its runs may have begun and not ended at the same time; 0 counts as 1.
@@ -97,6 +99,11 @@ impl Queue {
     #[must_use]
     pub fn capacity(self, runs: usize) -> Self {
         Self { capacity: runs, ..self }
+    }
+
+    /// Lets its runs wait for their turn only when they were [admitted](Places::admit).
+    pub(crate) fn gated(self) -> Self {
+        Self { is_gated: true, ..self }
     }
 
     /// Its name.

@@ -103,7 +103,7 @@ impl Places {
     /// Counts one that is to be recorded. How many may wait, if that is one too many.
     pub(crate) fn promise(&mut self, run: &RunId, queued: &Queued) -> Result<(), usize> {
         let Some(line) = self.lines.get_mut(&*queued.name) else { return Ok(()) };
-        if self.runs.contains_key(run) {
+        if line.queue.is_gated || self.runs.contains_key(run) {
             return Ok(());
         }
         if line.waiting >= line.queue.capacity {
@@ -114,8 +114,15 @@ impl Places {
         Ok(())
     }
 
-    /// The run waits for its turn, since then; unless it is known to have begun.
+    /// The run waits for its turn, since then; unless it is known to have begun, or is to be [admitted](Self::admit) first.
     pub(crate) fn wait(&mut self, run: &RunId, queued: &Queued, since: u64) {
+        if self.lines.get(&*queued.name).is_some_and(|line| !line.queue.is_gated) {
+            self.admit(run, queued, since);
+        }
+    }
+
+    /// As [`wait`](Self::wait), of a run that may.
+    pub(crate) fn admit(&mut self, run: &RunId, queued: &Queued, since: u64) {
         let Some(line) = self.lines.get_mut(&*queued.name) else { return };
         match self.runs.get(run).map(|known| known.state) {
             Some(State::Waits(_) | State::Begun) => return,
@@ -161,6 +168,14 @@ impl Places {
         if self.runs.get(run).is_some_and(|known| known.state == State::Promised) {
             self.end(run);
         }
+    }
+
+    /// The runs of a queue that wait, and those that have begun.
+    pub(crate) fn of(&self, queue: &str) -> (Vec<RunId>, Vec<RunId>) {
+        let its = self.runs.iter().filter(|(_, known)| *known.queued.name == *queue);
+        let (begun, waiting): (Vec<_>, Vec<_>) = its.partition(|(_, known)| known.state == State::Begun);
+        let ids = |runs: Vec<(&RunId, &Known)>| runs.into_iter().map(|(run, _)| run.clone()).collect();
+        (ids(waiting), ids(begun))
     }
 
     /// Whether anything is known of the run.

@@ -159,9 +159,9 @@ fn model_next(runs: &[Model], concurrency: usize) -> Option<RunId> {
 #[test]
 fn any_history_gives_the_places_that_the_model_gives() {
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut below = move |end: u64| {
+    let mut below = move |end: u32| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (seed >> 33) % end
+        u32::try_from(seed >> 33).unwrap_or_default() % end
     };
     for history in 0..200 {
         let concurrency = 1 + below(4) as usize;
@@ -173,7 +173,7 @@ fn any_history_gives_the_places_that_the_model_gives() {
             let known = runs.iter().position(|run| run.id == id);
             match (below(6), known) {
                 (0..=2, None) => {
-                    let (queued, since) = (queued("q", below(3) as u32, key), below(5));
+                    let (queued, since) = (queued("q", below(3), key), u64::from(below(5)));
                     places.wait(&id, &queued, since);
                     runs.push(Model { id, queued, since, has_begun: false });
                 }

@@ -19,10 +19,13 @@ mod catch_up;
 mod cron;
 mod expression;
 mod overlap;
+mod plan;
 mod run_id;
 mod zone;
 
 pub use catch_up::{CATCH_UP_MAX, CatchUp};
 pub use cron::{Cron, InvalidCron};
 pub use overlap::{Decision, Overlap};
+pub(crate) use plan::is_of_schedule;
+pub use plan::{SCHEDULE_NAME_BYTES_MAX, Schedule};
 pub use run_id::{due_of, run_id};

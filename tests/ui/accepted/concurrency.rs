@@ -87,6 +87,46 @@ pub async fn listed(ctx: Context, numbers: Vec<u32>) -> Result<Vec<u32>, String>
     Ok([halved.clone(), one_by_one, nested].concat())
 }
 
+/// The same for many. An `async move` block has a context of its own, whatever else is made of it.
+#[durable]
+pub async fn done_for_each(ctx: Context, numbers: Vec<u32>) -> Result<Vec<u32>, Vec<String>> {
+    let doubled = ctx.map(&numbers, |number| ctx.run(double, number)).max_concurrency(2).all().await;
+    let halved = ctx.map(doubled, |number| async move {
+        let half = ctx.run(half, number).await?;
+        Ok::<_, String>(in_a_helper(&ctx, half).await)
+    });
+    let first = halved.max_concurrency(1).first_ok().await?;
+    let two = ctx.map([2, 4, 5], |number| ctx.run(half, number)).at_least(2).await;
+    let most = ctx.map([2, 4, 5], |number| Box::pin(async move { ctx.run(half, number).await })).tolerate(1).await;
+    let both = [two, most].map(|mapped| mapped.map_or(0, |mapped| mapped.succeeded.iter().map(|(_, half)| half).sum()));
+    let cloned = [1_u32, 2].map(|number| {
+        let ctx = ctx.clone();
+        async move { ctx.run(double, &number).await }
+    });
+    let streamed: Vec<u32> = futures::stream::iter(both)
+        .map(|number| async move { ctx.run(double, &number).await })
+        .buffered(2)
+        .collect()
+        .await;
+    Ok([vec![first], streamed, join_all(cloned).await].concat())
+}
+
+#[durable]
+async fn in_a_helper(ctx: &Context, number: u32) -> u32 {
+    let added = ctx.map(1..=2, |more| async move { part_of_a_helper(ctx, number + more).await });
+    added.all().await.into_iter().sum()
+}
+
+#[durable]
+async fn part_of_a_helper(ctx: &Context, number: u32) -> u32 {
+    ctx.run(double, &number).await
+}
+
+#[tokio::test]
+async fn maps() {
+    assert_eq!(run(done_for_each, vec![1, 2]).await, Ok(vec![10, 6, 6, 2, 4]));
+}
+
 #[tokio::test]
 async fn joins() {
     assert_eq!(run(joined, 5).await, Ok(vec![10, 6, 20, 24, 10, 6, 2, 5]));

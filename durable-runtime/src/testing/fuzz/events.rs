@@ -98,9 +98,40 @@ fn of_child(choices: &mut Choices<'_>, at: u64) -> Event {
     }
 }
 
+fn any_started(choices: &mut Choices<'_>, at: u64) -> Started {
+    Started {
+        function: text(choices).into(),
+        version: choices.number_u32(),
+        fingerprint: choices.number(),
+        input: payload(choices),
+        input_digest: choices.number(),
+        at,
+        patches: (0..choices.below(4)).map(|_| Text::from(text(choices))).collect(),
+        seed: u128::from(choices.number()) << choices.below(64),
+        tags: (0..choices.below(3)).map(|_| (text(choices).into(), text(choices).into())).collect(),
+        correlation: choices.flag().then(|| text(choices).into()),
+        forks: (0..choices.below(3)).map(|_| fork(choices)).collect(),
+        parent: choices.flag().then(|| Parent {
+            run: text(choices).into(),
+            key: text(choices).into(),
+            token: u128::from(choices.number()) << choices.below(64),
+            attached: choices.flag(),
+        }),
+        not_before: choices.flag().then(|| choices.number()),
+        timeout: choices.flag().then(|| choices.number()),
+        queue: choices.flag().then(|| {
+            Box::new(Queued {
+                name: text(choices).into(),
+                priority: choices.number_u32(),
+                key: choices.flag().then(|| text(choices).into()),
+            })
+        }),
+    }
+}
+
 /// Any event, whether it can follow another or not.
 pub(super) fn event(choices: &mut Choices<'_>) -> Event {
-    const REASONS: [HaltReason; 9] = [
+    const REASONS: [HaltReason; 11] = [
         HaltReason::Panic,
         HaltReason::Divergence,
         HaltReason::Value,
@@ -110,35 +141,12 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
         HaltReason::Corrupt,
         HaltReason::Storage,
         HaltReason::Unregistered,
+        HaltReason::NotUndone,
+        HaltReason::Paused,
     ];
     let at = choices.number();
     match choices.below(22) {
-        0 => Event::Started(Started {
-            function: text(choices).into(),
-            version: choices.number_u32(),
-            fingerprint: choices.number(),
-            input: payload(choices),
-            input_digest: choices.number(),
-            at,
-            patches: (0..choices.below(4)).map(|_| Text::from(text(choices))).collect(),
-            seed: u128::from(choices.number()) << choices.below(64),
-            tags: (0..choices.below(3)).map(|_| (text(choices).into(), text(choices).into())).collect(),
-            correlation: choices.flag().then(|| text(choices).into()),
-            forks: (0..choices.below(3)).map(|_| fork(choices)).collect(),
-            parent: choices.flag().then(|| Parent {
-                run: text(choices).into(),
-                key: text(choices).into(),
-                token: u128::from(choices.number()) << choices.below(64),
-                attached: choices.flag(),
-            }),
-            not_before: choices.flag().then(|| choices.number()),
-            timeout: choices.flag().then(|| choices.number()),
-            queue: choices.flag().then(|| Queued {
-                name: text(choices).into(),
-                priority: choices.number_u32(),
-                key: choices.flag().then(|| text(choices).into()),
-            }),
-        }),
+        0 => Event::Started(any_started(choices, at)),
         1 => Event::AttemptFailed(AttemptFailed {
             operation: any_operation(choices),
             attempt: choices.number_u32(),
