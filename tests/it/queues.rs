@@ -152,11 +152,12 @@ async fn a_run_keeps_its_place_while_it_sleeps_and_over_restarts() {
     let world = World::default();
     let queue = || Queue::new("q").concurrency(1);
     let (runtime, handle) = open(&world, queue()).await;
-    for name in ["a", "b"] {
-        runtime.start(name, queued_sleep, name.to_owned()).queue("q").await.unwrap().id();
+    // The one that waits is more urgent than the one that has begun.
+    for (name, priority) in [("a", 5), ("b", 0)] {
+        runtime.start(name, queued_sleep, name.to_owned()).queue("q").priority(priority).await.unwrap().id();
         world.clock.advance(Duration::from_millis(1));
+        stands(&runtime, usize::from(name == "b"), 1).await;
     }
-    stands(&runtime, 1, 1).await;
     have_begun(&runtime, &[("a", true)]).await;
     let due = info(&runtime, "a").await.began_at.unwrap().after(HOUR);
     world.asked_for(due).await;
@@ -387,4 +388,22 @@ async fn a_disk_that_fails_at_any_commit_loses_nobody_and_lets_no_more_begin_tha
             assert!(runtime.verify_store().await.unwrap().is_sound());
         }
     }
+}
+
+#[tokio::test]
+async fn a_run_that_waits_is_imported_into_the_queue_of_another_store() {
+    let world = World::default();
+    let (runtime, _) = open(&world, Queue::new("q").concurrency(1)).await;
+    for name in ["a", "b"] {
+        runtime.start(name, queued_work, name.to_owned()).queue("q").await.unwrap().id();
+        stands(&runtime, usize::from(name == "b"), 1).await;
+    }
+    let journal = runtime.journal("b").await.unwrap().expect("it was started");
+    let other = World::default();
+    let (elsewhere, _) = open(&other, Queue::new("q").concurrency(1)).await;
+    stands(&elsewhere, 0, 0).await;
+    elsewhere.import(&journal).await.unwrap();
+    other.gates.open("b");
+    let run = elsewhere.attach("b", queued_work).await.unwrap();
+    assert_eq!(patiently("b", run).await.unwrap(), "b");
 }

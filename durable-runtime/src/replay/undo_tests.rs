@@ -4,7 +4,7 @@ use super::past::forked;
 use super::tests::{attempt_failed, completed, delivers, replay, request};
 use super::*;
 use crate::id::RunId;
-use crate::journal::{Cancelled, Finished, UndoPlanned};
+use crate::journal::{Cancelled, Finished, Started, UndoPlanned};
 use crate::payload::Codec;
 
 fn planned(claim: u32, key: &str) -> Event {
@@ -123,4 +123,20 @@ fn a_fork_is_cancelled_only_if_something_was_undone_already() {
     let undone: Vec<_> = before.iter().cloned().chain([completed(1, "b"), completed(2, "c")]).collect();
     assert!(is_cancelled(&undone, "c"));
     assert!(!is_cancelled(&undone, "a"));
+}
+
+/// Else a run that is woken by it, when the clock is set back meanwhile, would not be woken by it again.
+#[test]
+fn r14_a_deadline_is_a_timer_until_the_run_is_to_be_cancelled() {
+    let Event::Started(started) = super::tests::started() else { unreachable!("see there") };
+    let begun = |started| Replay::of_journal([Event::Started(started)]).expect("a legal journal");
+    let mut timed = begun(Started { timeout: Some(7), ..started.clone() });
+    assert_eq!((timed.deadline(), timed.is_timer(Position(0))), (Some(Timestamp(7)), true));
+    timed.apply(requested()).expect("it was not before");
+    assert_eq!((timed.deadline(), timed.is_timer(Position(0))), (None, false));
+
+    let mut later = begun(Started { timeout: Some(7), not_before: Some(3), ..started });
+    assert_eq!((later.deadline(), later.is_timer(Position(0))), (None, false));
+    later.apply(Event::Begun { at: 5, deadline: Some(12) }).expect("it has not begun");
+    assert_eq!((later.deadline(), later.is_timer(Position(1))), (Some(Timestamp(12)), true));
 }

@@ -189,6 +189,6 @@ impl fmt::Display for Cron {
 #[path = "cron_tests.rs"]
 mod tests;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 #[path = "model_tests.rs"]
 mod model_tests;
