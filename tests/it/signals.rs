@@ -407,3 +407,39 @@ async fn a_signal_that_is_not_asked_for_yet_wakes_the_run_once() {
     world.clock.advance(DAY);
     assert_eq!(run.await.unwrap(), 7);
 }
+
+/// What came in time, and what came behind it.
+#[durable]
+async fn signal_or_nothing(ctx: Context) -> (Option<u32>, u32) {
+    let in_time = ctx.timeout(DAY, ctx.signal::<u32>("number")).await.ok();
+    ctx.run(gated, 1).await;
+    (in_time, ctx.signal::<u32>("number").await)
+}
+
+/// Peers' corner case: timeout-to-nothing replays as nothing.
+#[tokio::test]
+async fn a_timeout_to_nothing_replays_as_nothing_though_the_signal_has_come_since() {
+    let world = World::default();
+    let process = world.open().await;
+    process.runtime.start("r", signal_or_nothing, ()).await.unwrap().id();
+    let due = world.clock.now().after(DAY);
+    world.asked_for(world.clock.now().after(Duration::from_secs(1))).await;
+    world.clock.set(due);
+    world.gates.arrived("gated", 1).await;
+    process.runtime.signal("r", "number", &7).await.unwrap();
+    process.crash().await;
+    for lives in 2..4 {
+        process_again(&world, lives).await;
+    }
+    world.gates.open("gated");
+    let process = world.open().await;
+    let run = process.runtime.attach("r", signal_or_nothing).await.unwrap();
+    assert_eq!(patiently("the run", run.into_future()).await.unwrap(), (None, 7));
+}
+
+/// A process that comes to the gate again, and dies there.
+async fn process_again(world: &World, lives: usize) {
+    let process = world.open().await;
+    world.gates.arrived("gated", lives).await;
+    process.crash().await;
+}

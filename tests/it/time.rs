@@ -22,6 +22,7 @@ async fn reminder(ctx: Context) -> String {
     ctx.run(note, "remember").await
 }
 
+/// Peers' corner case: sleep keeps its wake time over restarts.
 #[tokio::test]
 async fn r11_a_sleep_keeps_its_time_over_restarts() {
     let world = World::default();
