@@ -50,6 +50,8 @@ pub enum Kind {
     UndoPlanned,
     /// Somebody has ended the run, which has something to undo first.
     CancelRequested,
+    /// The latest value of a name that the run had published before it continued as new.
+    Kept,
 }
 
 /// A record of a journal.
@@ -89,6 +91,7 @@ impl Entry {
             19 => Kind::Begun,
             20 => Kind::UndoPlanned,
             21 => Kind::CancelRequested,
+            22 => Kind::Kept,
             other => panic!("there is no event {other}"),
         };
         let is_operation = matches!(

@@ -150,6 +150,11 @@ refusals! {
     OperationInsideStep { method } =>
         "a step is one unit of work of which only the outcome is recorded, and does not run on replay: call `{method}` \
          outside of it, and inside what is usual, such as tokio's timers and the machine's clock",
+    ContinuesInHelper =>
+        "a helper does not know which function its run is of: let the durable function itself continue as new, or name that \
+         function, and give its input as a whole, `ctx.continue_as_new::<function>((a, b))`",
+    ContinuesWithOthers { function, wanted, given } =>
+        "`{function}` is continued with its own parameters, which are {wanted} behind the context, and here are {given}",
     AssignedInsideStep { variable } =>
         "`{variable}` is assigned inside a step, but on replay the step does not run and the assignment would be \
          lost: return the value and assign it outside, `{variable} = ctx.run(…).await`",

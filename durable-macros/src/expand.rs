@@ -10,7 +10,7 @@ use crate::fingerprint::fingerprint;
 use crate::options::{Given, LAST, OnChange, Options};
 use crate::parse::{Function, parse};
 use crate::paths::{Runtime, generated_at, split_inner_attributes};
-use crate::rewrite::{Site, may_undo, rewrite};
+use crate::rewrite::{Site, Starts, may_undo, rewrite};
 
 /// The whole macro: `#[durable(options)] item`.
 pub(crate) fn durable(given: &TokenStream, item: &TokenStream) -> TokenStream {
@@ -37,7 +37,9 @@ pub(crate) fn durable(given: &TokenStream, item: &TokenStream) -> TokenStream {
     if shape.kind == Kind::Helper {
         check_helper_options(&options, &mut diagnostics);
     }
-    let rewritten = rewrite(&function, shape.context.as_ref(), &runtime);
+    let starts = Starts { function: &function.signature.ident, inputs: shape.inputs.len() };
+    let starts = (shape.kind == Kind::Durable).then_some(starts);
+    let rewritten = rewrite(&function, shape.context.as_ref(), starts, &runtime);
     diagnostics.extend(rewritten.elsewhere);
 
     let expansion =

@@ -538,6 +538,11 @@ fn callees_that_are_none_are_refused() {
     use Refusal::*;
     let called = |instead: &str| [CalledInPlace { instead: instead.into() }];
     let awaited = |instead: &str| [AwaitedInPlace { instead: instead.into() }];
+    check_refused("ctx.continue_as_new(1).await", &[ContinuesInHelper]);
+    check_refused(
+        r#"ctx.run("x", async || ctx.continue_as_new(1).await)"#,
+        &[OperationInsideStep { method: "continue_as_new".into() }],
+    );
     check_refused("ctx.run()", &[RunWithoutCallee]);
     check_refused("ctx.run::<u8>(parse, x)", &[RunWithTypeArguments]);
     check_refused("ctx.run::<Vec<fn() -> u8>>(parse, x)", &[RunWithTypeArguments]);

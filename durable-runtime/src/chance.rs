@@ -55,6 +55,14 @@ pub(crate) fn child_token(seed: u128, key: &str) -> u128 {
     u128::from_le_bytes(bytes)
 }
 
+/// What the chance of a run is made of when it has [continued as new](crate::Context::continue_as_new): it draws other numbers, and
+/// its promises and children of before are none of its any more. As the [token of a promise](promise_token), with a nonce of its own.
+pub(crate) fn next_seed(seed: u128) -> u128 {
+    let mut bytes = [0; 16];
+    RunRng::with_key(seed, 0, u64::MAX - 2).0.fill_bytes(&mut bytes);
+    u128::from_le_bytes(bytes)
+}
+
 /// What a delay is shortened by: a number from 0 up to 1, another one for each run, operation and attempt.
 pub(crate) fn jitter(seed: u128, key: &str, attempt: u32) -> f64 {
     let number = RunRng::with_key(seed, !xxh3_128(key.as_bytes()), attempt.into()).0.next_u32();

@@ -213,6 +213,9 @@
 //! A run that only waits is [suspended](RunStatus::Suspended): it leaves memory, and is replayed when its time, a signal, or
 //! what somebody has made of a promise comes.
 //!
+//! A run that goes on for ever has [`Context::continue_as_new`]: now and then it begins its function anew with what it has come to, and its
+//! journal with it.
+//!
 //! # Being seen from outside
 //!
 //! [`Context::publish`] shows a value outside while the run goes on: how far it is, or one more part of what it makes. Each is
@@ -528,7 +531,7 @@ pub use admin::{
 pub use chance::RunRng;
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};
 pub use context::{
-    Child, ChildCancelled, Context, Elapsed, Map, MapAll, MapAtLeast, MapFirstOk, MapTolerate, Mapped,
+    Child, ChildCancelled, Context, ContinueAsNew, Elapsed, Map, MapAll, MapAtLeast, MapFirstOk, MapTolerate, Mapped,
     PATCH_ID_BYTES_MAX, Promise, PromiseFailure, Retrying, STEP_NAME_BYTES_MAX, Signal, Step, StepContext, Timeout,
     Timer, Undo,
 };

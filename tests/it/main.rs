@@ -43,6 +43,7 @@ mod time;
 mod cancel;
 mod children;
 mod concurrency;
+mod continuing;
 mod deadline;
 mod delayed;
 mod explored;

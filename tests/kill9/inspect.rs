@@ -10,7 +10,7 @@ use futures::TryStreamExt as _;
 use crate::fact::{Execution, Refusal};
 use crate::ledger::{Ledger, Run, Step, Violation};
 use crate::life::list_all;
-use crate::order::{LEARNED, Order, Receipt, SEAL, filling, fulfil};
+use crate::order::{LEARNED, Order, Receipt, SEAL, filling, fulfil, without_part};
 use crate::reaper::Trial;
 use crate::reference::{Reference, essence};
 
@@ -67,10 +67,10 @@ async fn look(trial: &Trial, ledger: &Ledger) -> Result<Found, String> {
             return Err(format!("{id} came to {essence:?}, and unkilled it comes to {unkilled:?}"));
         }
         let learned = runtime.follow::<Execution>(id, LEARNED, 0).try_collect::<Vec<_>>().await;
-        compare_learned(&result, &learned.map_err(|error| error.to_string())?)
-            .map_err(|difference| format!("{id}: {difference}"))?;
         let info = runtime.get(id).await.map_err(|error| error.to_string())?;
         let info = info.ok_or_else(|| format!("{id} is not in the store"))?;
+        compare_learned(&result, &learned.map_err(|error| error.to_string())?, info.continued > 0)
+            .map_err(|difference| format!("{id}: {difference}"))?;
         let outcomes = found.compare_run(run, &info).map_err(|difference| format!("{id}: {difference}"))?;
         // The start and the result, too.
         found.by_run.insert(id.clone(), (1 + outcomes + 1, info.events));
@@ -83,16 +83,35 @@ async fn look(trial: &Trial, ledger: &Ledger) -> Result<Found, String> {
 }
 
 /// Each execution that the code has learned of is published once, and in that order, whoever was killed in between.
-fn compare_learned(result: &Result<Vec<Execution>, Refusal>, learned: &[(u64, Execution)]) -> Result<(), String> {
-    if !learned.iter().map(|(number, _)| *number).eq(0..learned.len() as u64) {
+/// Of a run that has continued as new, the last one before that, and those since.
+fn compare_learned(
+    result: &Result<Vec<Execution>, Refusal>,
+    learned: &[(u64, Execution)],
+    has_continued: bool,
+) -> Result<(), String> {
+    let first = learned.first().map_or(0, |(number, _)| *number);
+    if !learned.iter().map(|(number, _)| *number).eq(first..first + learned.len() as u64)
+        || (first > 0) != has_continued
+    {
         return Err(format!("what it published is not numbered without gaps: {learned:?}"));
     }
+    let first = usize::try_from(first).unwrap_or(usize::MAX);
     match result {
-        Ok(known) if !known.iter().eq(learned.iter().map(|(_, by)| by)) => {
+        Ok(known) if !known.iter().skip(first).eq(learned.iter().map(|(_, by)| by)) => {
             Err(format!("it published {learned:?}, and learned {known:?}"))
         }
         Err(_) if learned.is_empty() => Err("it published nothing".to_owned()),
         Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// What a run has taken along of a step when it continued as new: one outcome, as it was heard of.
+fn compare_before(step: &Step, before: &[Receipt]) -> Result<usize, String> {
+    let outcome = step.outcome.as_ref().ok_or("it has no outcome, and the run went on")?;
+    match before.iter().filter(|receipt| receipt.by == *outcome).map(|receipt| &receipt.filling).collect::<Vec<_>>()[..]
+    {
+        [bytes] if *bytes == filling(outcome, bytes.len()) => Ok(1),
+        _ => Err(format!("it came to {outcome:?}, and the run has gone on with {before:?}")),
     }
 }
 
@@ -118,12 +137,22 @@ impl Found {
         {
             return Err("it is said to be sealed, and nobody heard of it".to_owned());
         }
-        if let Some(unheard) = recorded.keys().find(|key| !run.steps.contains_key(**key)) {
+        let part = if info.continued == 0 { String::new() } else { format!("@{}", info.continued + 1) };
+        if let Some(unheard) = recorded.keys().find(|key| !run.steps.contains_key(&format!("{key}{part}"))) {
             return Err(format!("recorded is {unheard}, heard of were {:?}", run.steps.keys()));
+        }
+        let (_, before): (Order, Vec<Receipt>) = info.input.decode().map_err(|error| error.to_string())?;
+        if before.is_empty() != (info.continued == 0) {
+            return Err(format!("it has continued as new {} times, with {before:?}", info.continued));
         }
         let mut outcomes = 0;
         for (key, step) in &run.steps {
-            match (recorded.get(&**key), &step.outcome) {
+            if without_part(key) == key && info.continued > 0 {
+                // Nothing is left of it but what the run has taken along.
+                outcomes += compare_before(step, &before).map_err(|difference| format!("{key}: {difference}"))?;
+                continue;
+            }
+            match (recorded.get(without_part(key)), &step.outcome) {
                 (Some(recorded), Some(outcome)) => {
                     self.compare_step(step, outcome, recorded).map_err(|difference| format!("{key}: {difference}"))?;
                     outcomes += 1;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::fact::{Execution, Fact, Known, Refusal};
-use crate::order::{Order, RACERS};
+use crate::order::{Order, RACERS, without_part};
 
 /// Why the trial failed.
 #[derive(Debug, Clone)]
@@ -242,7 +242,7 @@ impl Ledger {
         if run.result.is_some() {
             return broken(format!("{execution:?} happened after its run had finished"));
         }
-        if let Some(winner) = rival(key).and_then(|rival| run.steps.get(rival)?.outcome.clone()) {
+        if let Some(winner) = rival(key).and_then(|rival| run.steps.get(&rival)?.outcome.clone()) {
             return broken(format!("{execution:?} happened although {winner:?} had won the race"));
         }
         let step = run.steps.entry(key.to_owned()).or_default();
@@ -298,7 +298,10 @@ impl Ledger {
             return if *first == result { Ok(()) } else { broken(format!("{run} returned {first:?}, now {result:?}")) };
         }
         let has_outcome = |key: &str| known.steps.get(key).is_some_and(|step| step.outcome.is_some());
-        let open = known.steps.iter().find(|(key, _)| !has_outcome(key) && !rival(key).is_some_and(has_outcome));
+        let open = known
+            .steps
+            .iter()
+            .find(|(key, _)| !has_outcome(key) && !rival(key).is_some_and(|rival| has_outcome(&rival)));
         if let Some((key, step)) = open {
             return broken(format!("{run} finished, but {key} has no outcome: {:?}", step.executions));
         }
@@ -349,9 +352,10 @@ impl Ledger {
 }
 
 /// The other one of two steps that race.
-fn rival(key: &str) -> Option<&'static str> {
-    let at = RACERS.iter().position(|racer| *racer == key)?;
-    RACERS.get(1 - at).copied()
+fn rival(key: &str) -> Option<String> {
+    let name = without_part(key);
+    let at = RACERS.iter().position(|racer| *racer == name)?;
+    RACERS.get(1 - at).map(|rival| key.replacen(name, rival, 1))
 }
 
 impl fmt::Display for Counts {

@@ -259,7 +259,7 @@ impl Worker {
 
     async fn start(self, order: Order, compacts: bool) {
         let run = order.run_id();
-        let start = self.runtime.start(&run, fulfil, order);
+        let start = self.runtime.start(&run, fulfil, (order, Vec::new()));
         // Some begin in their turn, and of those some one at a time.
         let start = match order.number % 6 {
             0 => start.queue(QUEUE),

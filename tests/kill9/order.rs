@@ -26,6 +26,11 @@ pub(crate) const LEARNED: &str = "learned";
 /// What a broken step says.
 pub(crate) const PANIC: &str = "the scales are broken";
 
+/// A step's key without the number of the part that its run is in.
+pub(crate) fn without_part(key: &str) -> &str {
+    key.split_once('@').map_or(key, |(key, _)| key)
+}
+
 /// An order's input; everything about it follows from its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Order {
@@ -57,6 +62,11 @@ impl Order {
     /// Whether it waits for a time between two steps.
     fn sleeps(self) -> bool {
         self.number % 9 == 5
+    }
+
+    /// Whether its run continues as new when all legs are done.
+    pub(crate) fn continues(self) -> bool {
+        self.number % 5 == 2
     }
 
     /// How many bytes its large results have.
@@ -121,15 +131,13 @@ async fn seal(step: StepContext) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns who did what, in the order in which the code learned of it.
+/// Up to the last leg: what the code has learned, in that order.
 #[durable]
-pub(crate) async fn fulfil(ctx: Context, order: Order) -> Result<Vec<Execution>, Refusal> {
+async fn deliver(ctx: &Context, order: Order) -> Result<Vec<Receipt>, Refusal> {
     let at_once = Retry::fixed(Duration::ZERO).max_attempts(4);
     let patient = Retry::exponential(Duration::from_millis(2)).max_attempts(4);
     let large = Effect { bytes: order.bytes(), ..QUICK };
     let failing = Effect { failures: (order.number % 4) as u32, ..QUICK };
-
-    let publish = |learned: &[Receipt]| learned.iter().for_each(|receipt| ctx.publish(LEARNED, &receipt.by));
 
     let reserved = vec![ctx.run(effect, &Vec::new(), QUICK).named("reserve").await?];
     let charged = vec![ctx.run(effect, &reserved, failing).named("charge").retry(patient).await?];
@@ -147,14 +155,36 @@ pub(crate) async fn fulfil(ctx: Context, order: Order) -> Result<Vec<Execution>,
     let (packed, labelled, invoiced) =
         tokio::try_join!(pack, label, ctx.run(effect, &charged, large).named("invoice"))?;
     let mut known = [reserved, charged, packed, labelled, vec![invoiced]].concat();
-    publish(&known);
+    publish(ctx, &known);
 
     let mut here = known.clone();
     for _ in 0..order.number % 5 {
         here = vec![ctx.run(effect, &here, QUICK).named("leg").await?];
-        publish(&here);
+        publish(ctx, &here);
         known.extend(here.clone());
     }
+    Ok(known)
+}
+
+fn publish(ctx: &Context, learned: &[Receipt]) {
+    for receipt in learned {
+        ctx.publish(LEARNED, &receipt.by);
+    }
+}
+
+/// Returns who did what, in the order in which the code learned of it. What it has learned already, an order is given that has
+/// continued as new.
+#[durable]
+pub(crate) async fn fulfil(ctx: Context, order: Order, known: Vec<Receipt>) -> Result<Vec<Execution>, Refusal> {
+    let at_once = Retry::fixed(Duration::ZERO).max_attempts(4);
+    let large = Effect { bytes: order.bytes(), ..QUICK };
+    let is_new = known.is_empty();
+    let mut known = if is_new { deliver(&ctx, order).await? } else { known };
+    if is_new && order.continues() {
+        ctx.continue_as_new(order, known).await;
+    }
+    let legs = (order.number % 5).min(1) as usize;
+    let mut here = known[if legs == 0 { 0 } else { known.len() - 1 }..].to_vec();
 
     if order.sleeps() {
         // So long that the run leaves memory, and is in the store only when most lives end.
@@ -163,7 +193,7 @@ pub(crate) async fn fulfil(ctx: Context, order: Order) -> Result<Vec<Execution>,
 
     let weighing = Effect { breaks: order.breaks(), ..QUICK };
     let weighed = ctx.run(effect, &here, weighing).named("weigh").await?;
-    publish(std::slice::from_ref(&weighed));
+    publish(&ctx, std::slice::from_ref(&weighed));
     known.push(weighed);
 
     // If that was interrupted it is left as it is, sealed or not.
@@ -176,25 +206,25 @@ pub(crate) async fn fulfil(ctx: Context, order: Order) -> Result<Vec<Execution>,
         carried = ctx.run(effect, &here, slow(order.number / 3)).named(RACERS[1]) => carried?,
     };
     here = vec![carried];
-    publish(&here);
+    publish(&ctx, &here);
     known.extend(here.clone());
 
     let stamps =
         (0..4).map(|failures| ctx.run(effect, &here, Effect { failures, ..QUICK }).named("stamp").retry(at_once));
     let stamps = try_join_all(stamps).await?;
-    publish(&stamps);
+    publish(&ctx, &stamps);
     known.extend(stamps.clone());
 
     let mut offers: FuturesUnordered<_> = (0..3).map(|_| ctx.run(effect, &stamps, large).named("offer")).collect();
     while let Some(offer) = offers.next().await {
         let offer = offer?;
-        publish(std::slice::from_ref(&offer));
+        publish(&ctx, std::slice::from_ref(&offer));
         known.push(offer);
     }
 
     let last = Effect { failures: if order.is_refused() { 2 } else { 1 }, ..QUICK };
     let confirmed = ctx.run(effect, &known, last).named("confirm").retry(at_once.max_attempts(2)).await?;
-    publish(std::slice::from_ref(&confirmed));
+    publish(&ctx, std::slice::from_ref(&confirmed));
     known.push(confirmed);
     Ok(known.into_iter().map(|receipt| receipt.by).collect())
 }

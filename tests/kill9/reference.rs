@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use durable_runtime::Runtime;
 
 use crate::fact::{Execution, Refusal, World};
-use crate::order::{Order, RACERS, fulfil};
+use crate::order::{Order, RACERS, fulfil, without_part};
 
 /// A result without what may differ from life to life: in which one a step was executed, in which order steps that ran
 /// at the same time came to their end, and who won the race.
@@ -15,7 +15,7 @@ pub(crate) type Essence = Result<BTreeSet<(String, u32)>, (String, u32)>;
 pub(crate) fn essence(result: &Result<Vec<Execution>, Refusal>) -> Essence {
     let step = |by: &Execution| {
         let (_, key) = by.run_and_step();
-        let key = if RACERS.contains(&key) { RACERS.join(" or ") } else { key.to_owned() };
+        let key = if RACERS.contains(&without_part(key)) { RACERS.join(" or ") } else { key.to_owned() };
         (key, by.attempt)
     };
     result.as_ref().map(|executions| executions.iter().map(step).collect()).map_err(|refusal| step(&refusal.by))
@@ -35,7 +35,8 @@ impl Reference {
 
     /// What the order comes to.
     pub(crate) async fn of(&self, order: Order) -> Result<Essence, String> {
-        let run = self.runtime.start(order.run_id(), fulfil, order).await.map_err(|error| error.to_string())?;
+        let run =
+            self.runtime.start(order.run_id(), fulfil, (order, Vec::new())).await.map_err(|error| error.to_string())?;
         let result = run.await.map_err(|error| error.to_string())?;
         self.runtime.delete(order.run_id()).await.map_err(|error| error.to_string())?;
         Ok(essence(&result))

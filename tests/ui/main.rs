@@ -11,6 +11,7 @@ pub mod accepted {
     pub mod awaits;
     pub mod callees;
     pub mod concurrency;
+    pub mod continuing;
     pub mod functions;
     pub mod helpers;
     pub mod inline_steps;

@@ -13,7 +13,7 @@ fn messages(parameters: &str, body: &str) -> Vec<String> {
     let item = format!("async fn f(ctx: &Context, {parameters}) {{ {body} }}");
     let function = parse(&item.parse().unwrap_or_else(|error| panic!("{item}: {error}"))).unwrap();
     let context = quote::format_ident!("ctx");
-    let rewritten = rewrite(&function, Some(&context), &Runtime::new(None));
+    let rewritten = rewrite(&function, Some(&context), None, &Runtime::new(None));
     [rewritten.in_place.messages(), rewritten.elsewhere.messages()].concat()
 }
 
@@ -494,7 +494,7 @@ fn messages_name_what_to_write_instead() {
 fn a_refusal_leaves_the_rest_as_it_is() {
     let check = |body: TokenStream, expected: &[TokenStream]| {
         let function = parse(&quote!(async fn f(ctx: &Context, m: HashMap<u8, u8>) { #body })).unwrap();
-        let rewritten = rewrite(&function, None, &Runtime::new(None)).body.to_string();
+        let rewritten = rewrite(&function, None, None, &Runtime::new(None)).body.to_string();
         for part in expected {
             assert!(rewritten.contains(&part.to_string()), "no `{part}` in {rewritten}");
         }

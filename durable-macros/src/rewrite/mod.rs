@@ -6,6 +6,7 @@
 mod assigned;
 mod awaits;
 mod branches;
+mod continuing;
 mod patch;
 mod run;
 mod step;
@@ -19,6 +20,7 @@ use crate::nondeterminism::{Found, Names};
 use crate::parse::Function;
 use crate::paths::Runtime;
 use crate::rewrite::branches::Branch;
+pub(crate) use crate::rewrite::continuing::Starts;
 use crate::rewrite::step::Call;
 pub(crate) use crate::rewrite::undoes::may_undo;
 
@@ -33,9 +35,15 @@ pub(crate) struct Rewritten {
     pub(crate) elsewhere: Diagnostics,
 }
 
-/// Rewrites the body of `function`, in which the context is called `context`.
-pub(crate) fn rewrite(function: &Function, context: Option<&Ident>, runtime: &Runtime) -> Rewritten {
+/// Rewrites the body of `function`, in which the context is called `context`; of a helper it is not known what starts it.
+pub(crate) fn rewrite(
+    function: &Function,
+    context: Option<&Ident>,
+    starts: Option<Starts<'_>>,
+    runtime: &Runtime,
+) -> Rewritten {
     let mut rewriter = Rewriter::new(context, runtime, Place::Body);
+    rewriter.starts = starts;
     rewriter.names = Names::new(&function.signature, context);
     let mut body = rewriter.group(&function.body);
     if rewriter.has_awaits {
@@ -66,6 +74,8 @@ struct Rewriter<'a> {
     runtime: &'a Runtime,
     place: Place,
     names: Names,
+    /// The durable function, if it is one.
+    starts: Option<Starts<'a>>,
     /// Inside of a statement that asked not to be checked.
     is_unchecked: bool,
     /// Whether an await was rewritten.
@@ -76,8 +86,21 @@ struct Rewriter<'a> {
 }
 
 /// What a context gives that is only for the code between steps. `ctx.run` and patches have refusals of their own.
-const NOT_IN_STEPS: [&str; 12] =
-    ["sleep", "sleep_until", "timeout", "retry", "map", "signal", "promise", "publish", "undo", "now", "rng", "uuid"];
+const NOT_IN_STEPS: [&str; 13] = [
+    "sleep",
+    "sleep_until",
+    "timeout",
+    "retry",
+    "map",
+    "signal",
+    "promise",
+    "publish",
+    "undo",
+    "continue_as_new",
+    "now",
+    "rng",
+    "uuid",
+];
 
 impl<'a> Rewriter<'a> {
     fn new(context: Option<&'a Ident>, runtime: &'a Runtime, place: Place) -> Self {
@@ -86,6 +109,7 @@ impl<'a> Rewriter<'a> {
             runtime,
             place,
             names: Names::default(),
+            starts: None,
             is_unchecked: false,
             has_awaits: false,
             sites: Vec::new(),
@@ -146,6 +170,9 @@ impl<'a> Rewriter<'a> {
         if let Some((call, length)) = self.call(tokens, index) {
             let renamed = self.chain(&tokens[index + length..]);
             rewritten.extend(self.run(&call, renamed));
+            return length;
+        }
+        if let Some(length) = self.continues(tokens, index, rewritten) {
             return length;
         }
         if let Some(length) = self.patch(&tokens[index..], is_member(&tokens[..index]), rewritten) {

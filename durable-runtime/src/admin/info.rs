@@ -12,7 +12,7 @@ use crate::halt::Halt;
 use crate::id::RunId;
 use crate::journal::event::AttemptError;
 use crate::journal::{
-    Event, Operation, OperationKind, Outcome, Published, Settlement, SignalReceived, Started, TimerSet,
+    Event, Kept, Operation, OperationKind, Outcome, Published, Settlement, SignalReceived, Started, TimerSet,
 };
 use crate::payload::Payload;
 use crate::replay::PromiseState;
@@ -31,8 +31,10 @@ pub struct RunInfo {
     pub function: String,
     /// The version of the function that started it.
     pub version: u32,
-    /// What it was started with.
+    /// What it was started with, or has [continued as new](crate::Context::continue_as_new) with last.
     pub input: Payload,
+    /// How often it has continued as new. Steps, timers, signals and the like are those since the last time.
+    pub continued: u64,
     /// What was said of it when it was started, by name: see [`Start::tag`](crate::Start::tag).
     pub tags: BTreeMap<String, String>,
     /// What it belongs to, together with others: see [`Start::correlation_id`](crate::Start::correlation_id).
@@ -341,6 +343,7 @@ impl RunInfo {
                 | Event::PromiseTaken(_)
                 | Event::StepStarted(_)
                 | Event::UndoPlanned(_) => {}
+                Event::Kept(kept) => info.published.push(PublishedInfo::of(kept)),
                 Event::CancelRequested(cancelled) => info.cancelled = Some(cancelled.reason.clone()),
                 Event::ChildStarted(started) => info.children.push(ChildInfo::new(started)),
                 Event::ChildEnded(ended) => {
@@ -363,6 +366,7 @@ impl RunInfo {
             function: started.function.to_string(),
             version: started.version,
             input: started.input.clone(),
+            continued: started.part() - 1,
             tags: tags_of(started),
             correlation_id: correlation_of(started.correlation.as_ref(), &loaded.head.run).to_owned(),
             steps: Vec::new(),
@@ -385,7 +389,7 @@ impl RunInfo {
             }),
             started_at: started.created_at(),
             not_before: started.not_before.map(Timestamp),
-            began_at: (!started.begins_later()).then_some(Timestamp(started.at)),
+            began_at: (!started.begins_later()).then_some(started.began_at()),
             queue: started.queue.as_ref().map(|queued| QueueInfo {
                 name: queued.name.to_string(),
                 priority: queued.priority,
@@ -497,8 +501,16 @@ impl StepInfo {
             | Event::ChildEnded(_)
             | Event::Published(_)
             | Event::CancelRequested(_)
+            | Event::Kept(_)
             | Event::Begun { .. } => {}
         }
+    }
+}
+
+impl PublishedInfo {
+    fn of(kept: &Kept) -> Self {
+        let (name, value, published_at) = (kept.name.to_string(), kept.value.clone(), Timestamp(kept.published_at));
+        Self { name, number: kept.number, value, published_at }
     }
 }
 

@@ -4,6 +4,7 @@
 mod answers;
 pub(crate) mod callee;
 mod child;
+mod continuing;
 #[cfg(feature = "testing")]
 pub(crate) mod director;
 mod map;
@@ -33,6 +34,7 @@ use uuid::Uuid;
 
 pub(crate) use answers::{Stop, Wants};
 pub use child::{Child, ChildCancelled};
+pub use continuing::ContinueAsNew;
 #[cfg(feature = "testing")]
 pub(crate) use director::{Attempt, Cue, Director};
 pub(crate) use map::MayFail;
@@ -42,7 +44,7 @@ pub use promise::{Promise, PromiseFailure};
 pub use retrying::Retrying;
 pub(crate) use scope::Scope;
 pub use shared::STEP_NAME_BYTES_MAX;
-pub(crate) use shared::{AtWork, ChildStart, Environment, Received, RunShared, Waits, check_name};
+pub(crate) use shared::{AtWork, ChildStart, Environment, Named, Received, RunShared, Waits, check_name};
 pub use signal::Signal;
 pub use step::Step;
 pub(crate) use step_context::Dependencies;

@@ -34,7 +34,7 @@ use crate::entropy::Entropy;
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Position, RunId};
 use crate::journal::{self, CodeId, Event, Operation, Text};
-use crate::payload::Codec;
+use crate::payload::{Codec, Payload};
 use crate::replay::{Answer, Begin, Begun, ClaimNumber, Delivery, Replay};
 use crate::store::Record;
 
@@ -68,10 +68,20 @@ pub(crate) struct Environment {
     pub(crate) director: Option<Arc<dyn super::Director>>,
 }
 
+/// Which run it is.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) id: RunId,
+    pub(crate) function: &'static str,
+    /// What it belongs to; `None` if to itself.
+    pub(crate) correlation: Option<Text>,
+}
+
 /// One run in memory. The code's [`Step`](super::Step)s and the driver hold it; both live in one task, so
 /// the lock is never contended.
 pub(crate) struct RunShared {
     pub(crate) id: RunId,
+    pub(super) function: &'static str,
     /// The runs that it was forked from, the first one first.
     lives: Vec<Option<RunId>>,
     /// Tells this life of the run from any other, within the process.
@@ -80,6 +90,8 @@ pub(crate) struct RunShared {
     is_back: bool,
     /// What it belongs to; `None` if to itself.
     correlation: Option<Text>,
+    /// Which part of the run this is: above 1, if it has continued as new.
+    pub(crate) part: u64,
     pub(crate) environment: Arc<Environment>,
     /// The bodies of steps that were woken.
     pub(crate) wakes: Arc<BodyWakes>,
@@ -118,6 +130,8 @@ struct State {
     /// Those of them that were called.
     at_work: BTreeMap<ClaimNumber, AtWork>,
     halt: Option<Halt>,
+    /// If the code has continued as new: with what, and its digest.
+    next: Option<(Payload, u64)>,
     /// If the run is to leave memory where it rests.
     suspending: Option<Suspending>,
 }
@@ -141,15 +155,15 @@ struct Slot {
 
 impl RunShared {
     pub(crate) fn new(
-        id: RunId,
+        named: Named,
         instance: u64,
         environment: Arc<Environment>,
         wakes: Arc<BodyWakes>,
         replay: Replay,
         origin: &Origin,
-        correlation: Option<Text>,
     ) -> Self {
-        let (durable, lives) = (replay.length(), replay.lives());
+        let Named { id, function, correlation } = named;
+        let (durable, lives, part) = (replay.length(), replay.lives(), replay.part());
         let (is_back, recovered_by, left_at, born) = match *origin {
             Origin::New => (false, None, None, Position(0)),
             Origin::Recovered(code) => (false, Some(code), None, Position(0)),
@@ -184,9 +198,10 @@ impl RunShared {
             bodies: BTreeMap::new(),
             at_work: BTreeMap::new(),
             halt: None,
+            next: None,
             suspending,
         };
-        Self { id, lives, instance, is_back, correlation, environment, wakes, state: Mutex::new(state) }
+        Self { id, function, lives, instance, is_back, correlation, part, environment, wakes, state: Mutex::new(state) }
     }
 
     /// The operation of a claim, for its record.
@@ -254,6 +269,17 @@ impl RunShared {
             state.outbox.clears.extend(timer);
         }
         state.close(claim);
+    }
+
+    /// The code continues as new, with this input, which has this digest.
+    pub(crate) fn continue_as_new(&self, next: (Payload, u64)) {
+        self.state.lock().next.get_or_insert(next);
+    }
+
+    /// With what the code continues as new, if it does. A run that is to be cancelled does not.
+    pub(crate) fn take_next(&self) -> Option<(Payload, u64)> {
+        let mut state = self.state.lock();
+        if state.replay.cancel_reason().is_some() || state.halt.is_some() { None } else { state.next.take() }
     }
 
     /// Stops the run; the first reason stays.

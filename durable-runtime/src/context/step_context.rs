@@ -2,7 +2,7 @@
 
 use std::any::{Any, TypeId, type_name};
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
@@ -77,9 +77,11 @@ impl StepContext {
     /// `<run id>:<key>`, such as `ord_abc123:charge_card`: the same on every attempt, after every crash
     /// and on every replay (R4). Pass it to whatever the step talks to, so that it can tell a repetition.
     ///
-    /// No two steps share one: a `:` or `%` in a step's own name is written `%3A` or `%25` here.
+    /// When the run has [continued as new](crate::Context::continue_as_new), it goes on with `@2`, then `@3` …:
+    /// `ord_abc123:charge_card@2`. No two steps share one: a `:`, `%` or `@` in a step's own name is written `%3A`, `%25` or `%40` here.
     pub fn idempotency_key(&self) -> &str {
-        self.inner.idempotency_key.get_or_init(|| idempotency_key(self.run_id(), &self.inner.key))
+        let Inner { shared, key, .. } = &*self.inner;
+        self.inner.idempotency_key.get_or_init(|| idempotency_key(&shared.id, key, shared.part))
     }
 
     /// Which attempt this is, from 1; counted across restarts.
@@ -165,13 +167,23 @@ impl StepContext {
     }
 }
 
-/// The last `:` ends the run's id, so that run `a` with step `b:c` and run `a:b` with step `c` differ.
-pub(crate) fn idempotency_key(run: &RunId, key: &str) -> String {
-    if key.contains([':', '%']) {
-        format!("{}:{}", run.as_str(), key.replace('%', "%25").replace(':', "%3A"))
-    } else {
-        format!("{}:{key}", run.as_str())
+/// The last `:` ends the run's id, so that run `a` with step `b:c` and run `a:b` with step `c` differ; and what is behind
+/// the last `@` behind that is the run's part, if it is not the first one.
+pub(crate) fn idempotency_key(run: &RunId, key: &str, part: u64) -> String {
+    let mut whole = format!("{}:", run.as_str());
+    for character in key.chars() {
+        match character {
+            '%' => whole.push_str("%25"),
+            ':' => whole.push_str("%3A"),
+            '@' => whole.push_str("%40"),
+            other => whole.push(other),
+        }
     }
+    if part > 1 {
+        // Writing to a string does not fail.
+        let _ = write!(whole, "@{part}");
+    }
+    whole
 }
 
 impl fmt::Debug for StepContext {
@@ -213,10 +225,14 @@ mod tests {
     /// R4.
     #[test]
     fn no_two_steps_share_an_idempotency_key() {
-        let of = |run: &str, key: &str| idempotency_key(&RunId::new(run).expect("a valid id"), key);
-        assert_eq!(of("ord_abc123", "charge_card#2"), "ord_abc123:charge_card#2");
-        assert_eq!(of("a", "b:c"), "a:b%3Ac");
-        assert_ne!(of("a", "b:c"), of("a:b", "c"));
-        assert_ne!(of("a", "b:c"), of("a", "b%3Ac"));
+        let of = |run: &str, key: &str, part| idempotency_key(&RunId::new(run).expect("a valid id"), key, part);
+        assert_eq!(of("ord_abc123", "charge_card#2", 1), "ord_abc123:charge_card#2");
+        assert_eq!(of("ord_abc123", "charge_card#2", 25), "ord_abc123:charge_card#2@25");
+        assert_eq!(of("a", "b:c", 1), "a:b%3Ac");
+        assert_ne!(of("a", "b:c", 1), of("a:b", "c", 1));
+        assert_ne!(of("a", "b:c", 1), of("a", "b%3Ac", 1));
+        assert_ne!(of("a", "b", 2), of("a", "b@2", 1));
+        assert_ne!(of("a", "b@2", 1), of("a", "b%402", 1));
+        assert_ne!(of("a@2:b", "c", 1), of("a", "b", 2));
     }
 }

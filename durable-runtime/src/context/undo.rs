@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::shared::RunShared;
 use super::{Context, Step};
+use crate::payload::Payload;
 use crate::retry::{Retry, RetryOn};
 use crate::timed_out::TimedOut;
 use crate::value::Recorded;
@@ -140,6 +141,8 @@ pub(crate) enum Ended<T> {
     Returned(T),
     /// The run is cancelled, and what it had done is undone.
     Cancelled,
+    /// It has continued as new, with this input, which has this digest. What it had planned to undo is settled.
+    Continues(Payload, u64),
 }
 
 impl Planned {
@@ -163,14 +166,23 @@ impl Planned {
                 },
                 None => Poll::Pending,
             };
+            // What else it has come to in that poll counts for nothing.
+            if let Some((input, digest)) = shared.take_next() {
+                code = None;
+                return Poll::Ready(Ended::Continues(input, digest));
+            }
             if polled.is_ready() {
                 code = None;
             }
-            polled
+            polled.map(|returned| returned.map_or(Ended::Cancelled, Ended::Returned))
         })
         .await;
-        let is_cancelled = shared.is_to_be_cancelled();
-        if is_cancelled || returned.as_ref().is_some_and(&has_failed) {
+        let is_to_undo = match &returned {
+            Ended::Returned(returned) => shared.is_to_be_cancelled() || has_failed(returned),
+            Ended::Cancelled => true,
+            Ended::Continues(..) => false,
+        };
+        if is_to_undo {
             // Not held while it is polled: its destructor may plan something.
             while let Some(step) = { planned.0.0.lock().pop() } {
                 step.await;
@@ -178,8 +190,8 @@ impl Planned {
         }
         match returned {
             // It may have been cancelled meanwhile.
-            Some(returned) if !shared.is_to_be_cancelled() => Ended::Returned(returned),
-            _ => Ended::Cancelled,
+            Ended::Returned(_) if shared.is_to_be_cancelled() => Ended::Cancelled,
+            ended => ended,
         }
     }
 }

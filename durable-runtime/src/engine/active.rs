@@ -48,7 +48,8 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) function: String,
-    pub(crate) input: Payload,
+    /// What it was started with, for people.
+    pub(crate) input: String,
     pub(crate) input_digest: u64,
     /// The run that has started it, if a run has.
     pub(crate) parent: Option<Parent>,
@@ -58,8 +59,8 @@ impl Identity {
     pub(super) fn of(started: &Started) -> Self {
         Self {
             function: started.function.to_string(),
-            input: started.input.clone(),
-            input_digest: started.input_digest,
+            input: started.first_input(),
+            input_digest: started.first_digest(),
             parent: started.parent.clone(),
         }
     }
@@ -126,7 +127,7 @@ impl Active {
             return Err(StartError::OtherInput {
                 run: self.id.clone(),
                 function: function.to_owned(),
-                recorded: identity.input.excerpt(),
+                recorded: identity.input.clone(),
                 given: input.excerpt(),
             });
         }

@@ -103,13 +103,13 @@ impl Engine {
 }
 
 /// A run as it is to be written down.
-struct Past {
-    append: Append,
-    head: RunHead,
+pub(super) struct Past {
+    pub(super) append: Append,
+    pub(super) head: RunHead,
 }
 
 impl Past {
-    fn of(id: &RunId, events: &[Event]) -> Result<Self, NotCreated> {
+    pub(super) fn of(id: &RunId, events: &[Event]) -> Result<Self, NotCreated> {
         let whole = Whole::of(events).map_err(|illegal| NotCreated::Illegal(illegal.to_string()))?;
         let status = match whole.stage {
             Stage::Empty => return Err(NotCreated::Illegal("it has no events".to_owned())),
@@ -163,6 +163,7 @@ fn dues(events: &[Event], mut timers: BTreeMap<Position, Timestamp>) -> BTreeMap
             | Event::ChildStarted(_)
             | Event::Published(_)
             | Event::UndoPlanned(_)
+            | Event::Kept(_)
             | Event::CancelRequested(_) => None,
         };
         told.map(|told| timers.remove(&told));

@@ -20,6 +20,7 @@ use crate::context::{Ended, Received, RunShared, Stop, Suspension, Waits};
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Fence, Position};
 use crate::journal::{Cancelled, Event, Finished, Halted};
+use crate::payload::Payload;
 use crate::replay::{Incoming, Sent};
 use crate::store::{Append, RunStatus};
 use crate::sync::Mutex;
@@ -98,6 +99,21 @@ pub(super) enum Driven {
     WindsUp(Outcome),
     /// The run is to be read from the store again, and to go on.
     Suspended(Suspension),
+    /// The run continues as new, with this input, which has this digest. All that it has recorded is durable.
+    Continues(Payload, u64),
+}
+
+/// Where the turns of a run have ended.
+enum Left {
+    Over(Outcome),
+    Suspends,
+    Continues(Payload, u64),
+}
+
+impl From<Outcome> for Left {
+    fn from(outcome: Outcome) -> Self {
+        Self::Over(outcome)
+    }
 }
 
 /// What a driver waited for, and will not get.
@@ -174,23 +190,24 @@ impl Driver {
 
     async fn run(mut self) -> Driven {
         match self.turns().await {
-            Some(outcome) if self.winds_up => Driven::WindsUp(outcome),
-            Some(outcome) => Driven::Over(outcome),
-            None => self.suspend().await,
+            Left::Over(outcome) if self.winds_up => Driven::WindsUp(outcome),
+            Left::Over(outcome) => Driven::Over(outcome),
+            Left::Suspends => self.suspend().await,
+            Left::Continues(input, digest) => Driven::Continues(input, digest),
         }
     }
 
     /// Until the run is over, or is to leave memory.
-    async fn turns(&mut self) -> Option<Outcome> {
+    async fn turns(&mut self) -> Left {
         self.shared.mark_recovered();
         if let Err(error) = self.flush(RunStatus::Running).await {
-            return Some(self.interrupted(&error));
+            return self.interrupted(&error).into();
         }
         fail_point!("run.code.unpolled");
         loop {
             self.receive();
             if let Some(reason) = self.shared.cancelled() {
-                return Some(self.cancel(reason).await);
+                return self.cancel(reason).await.into();
             }
             // Asked before the code is polled, too: a run that was told to stop begins no step.
             if self.control.requested() != Requested::Nothing {
@@ -202,22 +219,22 @@ impl Driver {
                     self.control.waker.wake_by_ref();
                     tokio::task::yield_now().await;
                 }
-                Turn::Returned(returned) => return Some(self.finish(returned).await),
-                Turn::Stopped(stop) => return Some(self.halt(stop).await),
-                Turn::Suspend => return None,
+                Turn::Returned(returned) => return self.finish(returned).await,
+                Turn::Stopped(stop) => return self.halt(stop).await.into(),
+                Turn::Suspend => return Left::Suspends,
             }
             match self.control.requested() {
                 Requested::Nothing => {}
                 Requested::Drain => {
                     self.shared.stop();
                     if !self.shared.is_body_attended() {
-                        return Some(self.stop().await);
+                        return self.stop().await.into();
                     }
                 }
-                Requested::Stop => return Some(self.stop().await),
+                Requested::Stop => return self.stop().await.into(),
             }
             if self.is_to_pause() {
-                return Some(self.pause().await);
+                return self.pause().await.into();
             }
             let waits = self.waits_for_long();
             self.submit(if waits.is_some() { RunStatus::Suspended } else { RunStatus::Running });
@@ -225,13 +242,13 @@ impl Driver {
                 && !self.committing
             {
                 self.execution.drop_code_silently();
-                return Some(Outcome::Suspended { due });
+                return Outcome::Suspended { due }.into();
             }
             self.nursery.start(self.shared.take_child_starts());
             match self.wait().await {
                 Ok(()) => {}
-                Err(Lost::Append(error)) => return Some(self.interrupted(&error)),
-                Err(Lost::Child(lost)) => return Some(self.child_lost(lost).await),
+                Err(Lost::Append(error)) => return self.interrupted(&error).into(),
+                Err(Lost::Child(lost)) => return self.child_lost(lost).await.into(),
             }
         }
     }
@@ -369,12 +386,29 @@ impl Driver {
         }
     }
 
-    async fn finish(&mut self, ended: Ended<Result<Returned, String>>) -> Outcome {
-        let Returned { result, failed } = match self.execution.result(ended) {
-            Ok(Ended::Returned(returned)) => returned,
-            Ok(Ended::Cancelled) => return self.finish_cancelled().await,
-            Err(stop) => return self.halt(stop).await,
-        };
+    async fn finish(&mut self, ended: Ended<Result<Returned, String>>) -> Left {
+        match self.execution.result(ended) {
+            Ok(Ended::Returned(returned)) => self.finish_returned(returned).await.into(),
+            Ok(Ended::Cancelled) => self.finish_cancelled().await.into(),
+            Ok(Ended::Continues(input, digest)) => self.finish_part(input, digest).await,
+            Err(stop) => self.halt(stop).await.into(),
+        }
+    }
+
+    /// The run continues as new.
+    async fn finish_part(&mut self, input: Payload, digest: u64) -> Left {
+        if let Some(outcome) = self.start_children().await {
+            return outcome.into();
+        }
+        self.execution.drop_code();
+        match self.flush(RunStatus::Running).await {
+            Ok(()) => Left::Continues(input, digest),
+            Err(error) => self.interrupted(&error).into(),
+        }
+    }
+
+    async fn finish_returned(&mut self, returned: Returned) -> Outcome {
+        let Returned { result, failed } = returned;
         if let Some(outcome) = self.start_children().await {
             return outcome;
         }

@@ -10,7 +10,7 @@ use tracing::Dispatch;
 use tracing::subscriber::NoSubscriber;
 
 use super::registry::{Code, Registration, Returned};
-use crate::context::{BodyWakes, Context, Ended, Environment, Origin, RunShared, Scope, Stop, Wants};
+use crate::context::{BodyWakes, Context, Ended, Environment, Named, Origin, RunShared, Scope, Stop, Wants};
 use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
 use crate::journal::{CodeId, Event};
@@ -135,7 +135,8 @@ impl Execution {
         // One that only left memory has not died.
         let is_new_here = matches!(origin, Origin::New | Origin::Recovered(_));
         let environment_of_run = Arc::clone(environment);
-        let shared = RunShared::new(run, instance, environment_of_run, bodies, replay, origin, correlation);
+        let named = Named { id: run, function: registration.name, correlation };
+        let shared = RunShared::new(named, instance, environment_of_run, bodies, replay, origin);
         let shared = Arc::new(shared);
         let limits = environment.limits;
         let code = if is_new_here && recoveries >= limits.recoveries_without_progress.max(1) {
@@ -240,6 +241,7 @@ impl Execution {
                 Err(Stop::Halt(Halt::new(HaltReason::Value, None, message)))
             }
             Ended::Cancelled => Ok(Ended::Cancelled),
+            Ended::Continues(input, digest) => Ok(Ended::Continues(input, digest)),
         }
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::runs::{Engine, halt_of};
 use crate::halt::Halt;
-use crate::id::{Position, RunId};
+use crate::id::{Fence, Position, RunId};
 use crate::journal::{self, Event};
 use crate::payload::Payload;
 use crate::store::{RunHead, Store, StoreError, StoredPart};
@@ -105,6 +105,10 @@ pub(crate) struct Cursor {
     position: u64,
     /// The number of the next value.
     next: u64,
+    /// Of which part of the run that is, and under which fence that was seen: a run that continues as new goes on under the
+    /// next one.
+    part: u64,
+    fence: Fence,
     /// Why the run was halted last before that, if it ever was.
     pub(crate) halt: Option<Halt>,
 }
@@ -156,20 +160,47 @@ impl Engine {
 }
 
 fn read(store: &dyn Store, run: &RunId, name: &str, mut cursor: Cursor) -> Result<Option<Part>, StoreError> {
-    let part = store.read_part(run, Position(cursor.position), PART_BYTES_MAX)?;
-    let Some(StoredPart { head, frames }) = part else { return Ok(None) };
+    let decode = |frame: &[u8], position: u64| {
+        journal::decode(frame).map_err(|error| StoreError::Corrupt {
+            run: run.clone(),
+            position: Some(Position(position)),
+            detail: error.to_string(),
+        })
+    };
+    let StoredPart { head, frames } = loop {
+        let part = store.read_part(run, Position(cursor.position), PART_BYTES_MAX)?;
+        let Some(stored) = part else { return Ok(None) };
+        if cursor.position == 0 || stored.head.fence == cursor.fence {
+            break stored;
+        }
+        let Some(beginning) = store.read_part(run, Position(0), 1)? else { return Ok(None) };
+        if let Some(first) = beginning.frames.first()
+            && let Event::Started(started) = decode(first, 0)?
+            && started.part() == cursor.part
+        {
+            // It was only resumed, or recovered.
+            cursor.fence = beginning.head.fence;
+        } else {
+            // What is left of what was before, it says itself.
+            cursor.position = 0;
+        }
+    };
+    cursor.fence = head.fence;
     let mut values = Vec::new();
     for frame in &frames {
-        let event = journal::decode(frame).map_err(|error| StoreError::Corrupt {
-            run: run.clone(),
-            position: Some(Position(cursor.position)),
-            detail: error.to_string(),
-        })?;
+        let event = decode(frame, cursor.position)?;
         cursor.position += 1;
         match event {
             Event::Published(published) if published.operation.name() == name => {
                 values.push((cursor.next, published.value));
                 cursor.next += 1;
+            }
+            Event::Started(started) => cursor.part = started.part(),
+            Event::Kept(kept) if *kept.name == *name => {
+                if kept.number >= cursor.next {
+                    values.push((kept.number, kept.value));
+                }
+                cursor.next = kept.number.saturating_add(1);
             }
             Event::Halted(halted) => cursor.halt = Some(halt_of(&halted)),
             _ => {}

@@ -3,6 +3,7 @@
 
 mod active;
 mod committer;
+mod continuing;
 mod counters;
 mod create;
 mod driver;

@@ -230,7 +230,7 @@ impl Engine {
         if let Some(started) = loaded.started() {
             self.queues.begin(&active.id, started);
         }
-        let fence = loaded.head.fence.next();
+        let mut fence = loaded.head.fence.next();
         let mut origin = origin;
         let mut events = loaded.events;
         loop {
@@ -260,6 +260,15 @@ impl Engine {
                     return outcome;
                 }
                 Driven::Suspended(suspension) => origin = Origin::Suspended(suspension),
+                Driven::Continues(input, digest) => {
+                    match self.continue_as_new(&active.id, registration, input, digest).await {
+                        Ok(continued) => {
+                            (events, fence, origin) = (continued.events, continued.head.fence, Origin::New);
+                        }
+                        Err(outcome) => return outcome,
+                    }
+                    continue;
+                }
             }
             events = match self.load(&active.id).await {
                 Ok(Some(loaded)) => loaded.events,

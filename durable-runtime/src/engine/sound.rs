@@ -143,6 +143,7 @@ pub(crate) fn decode_ends(ends: RunEnds) -> Result<Ends, Unsound> {
         | Event::ChildStarted(_)
         | Event::Published(_)
         | Event::UndoPlanned(_)
+        | Event::Kept(_)
         | Event::Begun { .. } => head.status.is_unfinished(),
     };
     if fits {

@@ -207,6 +207,7 @@ impl Engine {
             not_before: not_before.filter(|due| *due > now).map(|due| due.0),
             queue: queue.map(Box::new),
             timeout: timeout.map(|timeout| Timestamp(0).after(timeout).0),
+            continued: None,
         }
     }
 }

@@ -50,7 +50,7 @@ pub enum Verification {
     /// The run has not ended; the present code takes everything that is recorded, and goes on.
     Continues {
         /// The keys of the steps that it would begin next, in the order in which it asks for them. Empty if it would
-        /// return.
+        /// return, or continue as new.
         next: Vec<String>,
     },
     /// The present program does not go on with the run; or the run has ended, and the present code would not have
@@ -166,6 +166,7 @@ pub(crate) async fn verify(
             | Event::ChildEnded(_)
             | Event::UndoPlanned(_)
             | Event::CancelRequested(_)
+            | Event::Kept(_)
             | Event::Begun { .. },
         )
         | None => {}
@@ -199,7 +200,7 @@ pub(crate) async fn verify(
         (Turn::Returned(returned), finished) => match (execution.result(returned), finished) {
             (Err(stop), _) => Verification::Differs { halt: execution.explain(stop) },
             (Ok(_), None) => Verification::Continues { next: Vec::new() },
-            (Ok(Ended::Cancelled), Some(finished)) => {
+            (Ok(Ended::Cancelled | Ended::Continues(..)), Some(finished)) => {
                 Verification::Differs { halt: goes_on(&execution, &finished, records) }
             }
             (Ok(Ended::Returned(returned)), Some(finished)) => {

@@ -15,7 +15,8 @@ use super::{DurableFuture, DurableStream};
 use crate::context::MayFail;
 use crate::function::DurableFunction;
 use crate::{
-    Child, MapAll, MapAtLeast, MapFirstOk, MapTolerate, Promise, RetryOn, Retrying, Signal, Step, Timeout, Timer,
+    Child, ContinueAsNew, MapAll, MapAtLeast, MapFirstOk, MapTolerate, Promise, RetryOn, Retrying, Signal, Step,
+    Timeout, Timer,
 };
 
 #[diagnostic::do_not_recommend]
@@ -24,6 +25,8 @@ impl<O> DurableFuture for Step<'_, O> {}
 impl<F: DurableFunction> DurableFuture for Child<F> {}
 #[diagnostic::do_not_recommend]
 impl DurableFuture for Timer {}
+#[diagnostic::do_not_recommend]
+impl DurableFuture for ContinueAsNew {}
 
 #[diagnostic::do_not_recommend]
 impl<T: DeserializeOwned> DurableFuture for Signal<T> {}

@@ -25,6 +25,7 @@ impl Event {
             Self::ChildEnded(event) => event.at,
             Self::Published(event) => event.at,
             Self::UndoPlanned(event) => event.at,
+            Self::Kept(event) => event.at,
             Self::Recovered { at, .. } | Self::Resumed { at } | Self::Begun { at, .. } => *at,
         }
     }
@@ -53,6 +54,7 @@ impl Event {
             | Self::PromiseSettled(_)
             | Self::Cancelled(_)
             | Self::CancelRequested(_)
+            | Self::Kept(_)
             | Self::Begun { .. } => None,
         }
     }
@@ -82,6 +84,7 @@ impl Event {
             | Self::PromiseSettled(_)
             | Self::Cancelled(_)
             | Self::CancelRequested(_)
+            | Self::Kept(_)
             | Self::Begun { .. } => None,
         }
     }
@@ -94,6 +97,7 @@ impl Event {
                 (event.at, event.seed) = (time, 0);
                 event.forks.iter_mut().for_each(|fork| (fork.at, fork.seed) = (time, 0));
                 event.not_before = event.not_before.map(|_| time);
+                event.continued.iter_mut().for_each(|continued| continued.created_at = time);
             }
             Self::AttemptFailed(event) => (event.retry_at, event.at) = (time, time),
             Self::StepCompleted(event) => (event.began_at, event.at) = (time, time),
@@ -112,6 +116,7 @@ impl Event {
             Self::ChildEnded(event) => event.at = time,
             Self::Published(event) => event.at = time,
             Self::UndoPlanned(event) => event.at = time,
+            Self::Kept(event) => (event.published_at, event.at) = (time, time),
             Self::Recovered { at, .. } | Self::Resumed { at } => *at = time,
             Self::Begun { at, deadline } => (*at, *deadline) = (time, deadline.map(|_| time)),
         }
@@ -155,7 +160,8 @@ impl Event {
             | Self::Cancelled(_)
             | Self::ChildStarted(_)
             | Self::Published(_)
-            | Self::UndoPlanned(_) => None,
+            | Self::UndoPlanned(_)
+            | Self::Kept(_) => None,
         }
     }
 
@@ -184,6 +190,7 @@ impl Event {
             Self::Begun { .. } => "Begun",
             Self::UndoPlanned(_) => "UndoPlanned",
             Self::CancelRequested(_) => "CancelRequested",
+            Self::Kept(_) => "Kept",
         }
     }
 }

@@ -81,6 +81,8 @@ pub(crate) enum Event {
     UndoPlanned(UndoPlanned),
     /// Somebody outside has ended the run, which has something to undo first.
     CancelRequested(Cancelled),
+    /// The latest value of a name that the run had published before it continued as new.
+    Kept(Kept),
 }
 
 /// See [`Event::Started`].
@@ -124,6 +126,9 @@ pub(crate) struct Started {
     /// So many milliseconds after it has begun it is cancelled, unless it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) timeout: Option<u64>,
+    /// What the run was before it has continued as new. The rest is said of what it is since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) continued: Option<Box<Continued>>,
 }
 
 impl Started {
@@ -139,8 +144,55 @@ impl Started {
 
     /// When the run came to be: what it has from before, if it was forked, is older.
     pub(crate) fn created_at(&self) -> Timestamp {
-        Timestamp(self.forks.last().map_or(self.at, |fork| fork.at))
+        self.forks.last().map_or_else(|| self.began_at(), |fork| Timestamp(fork.at))
     }
+
+    /// When the run began, unless it was to begin later.
+    pub(crate) fn began_at(&self) -> Timestamp {
+        Timestamp(self.continued.as_ref().map_or(self.at, |continued| continued.created_at))
+    }
+
+    /// Which part of the run its journal is, from 1.
+    pub(crate) fn part(&self) -> u64 {
+        self.continued.as_ref().map_or(1, |continued| continued.times.saturating_add(1))
+    }
+
+    /// The digest of the input that the run was started with.
+    pub(crate) fn first_digest(&self) -> u64 {
+        self.continued.as_ref().map_or(self.input_digest, |continued| continued.input_digest)
+    }
+
+    /// The input that the run was started with, for people.
+    pub(crate) fn first_input(&self) -> String {
+        self.continued.as_ref().map_or_else(|| self.input.excerpt(), |continued| continued.input.clone())
+    }
+}
+
+/// What a run was before it has [continued as new](crate::Context::continue_as_new): its records are gone.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Continued {
+    /// How often it has.
+    pub(crate) times: u64,
+    /// When it was started, or forked.
+    pub(crate) created_at: u64,
+    /// What it was started with, for people.
+    pub(crate) input: String,
+    #[serde(with = "spelling::hex")]
+    pub(crate) input_digest: u64,
+    /// The newest signals that were taken and had an id of the sender's, the newest last: it may send them again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) signals: Vec<TakenSignal>,
+}
+
+/// A signal that the run has taken before it has continued as new.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TakenSignal {
+    pub(crate) id: Text,
+    pub(crate) name: Text,
+    #[serde(with = "spelling::hex")]
+    pub(crate) digest: u64,
 }
 
 /// A run's place in a queue.
@@ -424,6 +476,19 @@ pub(crate) struct Published {
     pub(crate) operation: Operation,
     #[serde(with = "spelling")]
     pub(crate) value: Payload,
+    pub(crate) at: u64,
+}
+
+/// See [`Event::Kept`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Kept {
+    pub(crate) name: Text,
+    /// The value's number among those of the name, from 0.
+    pub(crate) number: u64,
+    #[serde(with = "spelling")]
+    pub(crate) value: Payload,
+    pub(crate) published_at: u64,
     pub(crate) at: u64,
 }
 

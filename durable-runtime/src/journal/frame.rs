@@ -1,7 +1,7 @@
 //! One event as bytes: a version, a checksum, and the event in bincode. See `docs/journal-format.md`.
 //!
 //! ```text
-//! offset 0  1 byte   frame version, now 5
+//! offset 0  1 byte   frame version, now 6
 //! offset 1  4 bytes  CRC-32 (IEEE) of the version byte and everything from offset 5, little endian
 //! offset 5  n bytes  the event, bincode 2 standard configuration
 //! ```
@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::event::Event;
 
 /// The frame version this library writes; it reads no other.
-pub(crate) const VERSION: u8 = 5;
+pub(crate) const VERSION: u8 = 6;
 
 /// The largest frame that is written or decoded.
 pub(crate) const FRAME_BYTES_MAX: usize = 16 * 1_024 * 1_024;
@@ -107,8 +107,8 @@ mod tests {
     use super::*;
     use crate::journal::event::AttemptError;
     use crate::journal::{
-        Arguments, AttemptFailed, Fork, Operation, OperationKind, Outcome, Patched, Queued, Site, Started,
-        StepCompleted,
+        Arguments, AttemptFailed, Continued, Fork, Operation, OperationKind, Outcome, Patched, Queued, Site, Started,
+        StepCompleted, TakenSignal,
     };
     use crate::payload::{Codec, Payload};
 
@@ -135,10 +135,10 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_of_version_5_stay_as_they_are() {
+    fn the_bytes_of_version_6_stay_as_they_are() {
         let frame = encode(&event()).unwrap();
         let hex = frame.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-        expect_test::expect!["051117581702030d6368617267655f63617264233200fdefcdab89674523010d7372632f6f72646572732e72731109010d5b22755f31222c31313837375d000200000e5b2270695f31222c31313837375dfd0068e5cf8b010000fd7b68e5cf8b010000"].assert_eq(&hex);
+        expect_test::expect!["06e515febd02030d6368617267655f63617264233200fdefcdab89674523010d7372632f6f72646572732e72731109010d5b22755f31222c31313837375d000200000e5b2270695f31222c31313837375dfd0068e5cf8b010000fd7b68e5cf8b010000"].assert_eq(&hex);
     }
 
     #[test]
@@ -159,21 +159,28 @@ mod tests {
             not_before: Some(9),
             timeout: Some(300),
             queue: Some(Box::new(Queued { name: "mail".into(), priority: 2, key: Some("ada".into()) })),
+            continued: Some(Box::new(Continued {
+                times: 1,
+                created_at: 2,
+                input: "6".into(),
+                input_digest: 7,
+                signals: vec![TakenSignal { id: "i".into(), name: "paid".into(), digest: 8 }],
+            })),
         });
         let hex = |event: &Event| {
             let frame = encode(event).unwrap();
             assert_eq!(&decode(&frame).unwrap(), event);
             frame.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
         };
-        expect_test::expect!["056ce4b5aa0008636865636b6f7574020300013704050208726f756e64696e67037461780801047465616d0372656401086261736b65745f3101016f057072696365090a0b00010901046d61696c02010361646101fb2c01"]
+        expect_test::expect!["0693835dbb0008636865636b6f7574020300013704050208726f756e64696e67037461780801047465616d0372656401086261736b65745f3101016f057072696365090a0b00010901046d61696c02010361646101fb2c01010102013607010169047061696408"]
             .assert_eq(&hex(&started));
-        expect_test::expect!["05a67a3c36070374617806"]
+        expect_test::expect!["063b60d407070374617806"]
             .assert_eq(&hex(&Event::Patched(Patched { id: "tax".into(), at: 6 })));
     }
 
     #[test]
     fn another_version_is_refused_before_anything_else_is_read() {
-        for version in [0, 1, 2, 3, 4, 6, 255] {
+        for version in [0, 1, 2, 3, 4, 5, 7, 255] {
             let mut frame = encode(&event()).unwrap();
             frame[0] = version;
             assert_eq!(decode(&frame), Err(FrameError::Version { found: version }));

@@ -7,8 +7,8 @@ use crate::halt::HaltReason;
 use crate::journal::arguments::Arguments;
 use crate::journal::event::AttemptError;
 use crate::journal::{
-    AttemptFailed, Cancelled, CodeId, Finished, Fork, Halted, Operation, OperationKind, Outcome, Patched, Published,
-    Queued, Site, Started, StepCompleted, TimerFired, TimerSet, UndoPlanned,
+    AttemptFailed, Cancelled, CodeId, Continued, Finished, Fork, Halted, Kept, Operation, OperationKind, Outcome,
+    Patched, Published, Queued, Site, Started, StepCompleted, TakenSignal, TimerFired, TimerSet, UndoPlanned,
 };
 use crate::payload::{Codec, Payload};
 
@@ -69,12 +69,30 @@ fn queued() -> impl Strategy<Value = Queued> {
     })
 }
 
+fn continued() -> impl Strategy<Value = Continued> {
+    let signal = (text(), text(), any::<u64>()).prop_map(|(id, name, digest)| TakenSignal {
+        id: id.into(),
+        name: name.into(),
+        digest,
+    });
+    let signals = prop::collection::vec(signal, 0..3);
+    (any::<u64>(), any::<u64>(), text(), any::<u64>(), signals).prop_map(
+        |(times, created_at, input, input_digest, signals)| Continued {
+            times,
+            created_at,
+            input,
+            input_digest,
+            signals,
+        },
+    )
+}
+
 fn started() -> impl Strategy<Value = Started> {
     let patches = prop::collection::vec(text().prop_map(Into::into), 0..3);
     let tags = prop::collection::btree_map(text().prop_map(Into::into), text().prop_map(Into::into), 0..3);
     let times = (prop::option::of(any::<u64>()), prop::option::of(any::<u64>()));
     let correlation = prop::option::of(text().prop_map(Into::into));
-    let particulars = (tags, correlation, forks(), times, prop::option::of(queued()));
+    let particulars = (tags, correlation, forks(), times, prop::option::of(queued()), prop::option::of(continued()));
     let numbers = (any::<u32>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u128>());
     (text(), numbers, payload(), patches, particulars).prop_map(
         |(
@@ -82,7 +100,7 @@ fn started() -> impl Strategy<Value = Started> {
             (version, fingerprint, input_digest, at, seed),
             input,
             patches,
-            (tags, correlation, forks, (not_before, timeout), queue),
+            (tags, correlation, forks, (not_before, timeout), queue, continued),
         )| {
             Started {
                 function: function.into(),
@@ -100,6 +118,7 @@ fn started() -> impl Strategy<Value = Started> {
                 not_before,
                 timeout,
                 queue: queue.map(Box::new),
+                continued: continued.map(Box::new),
             }
         },
     )
@@ -163,6 +182,11 @@ fn event() -> impl Strategy<Value = Event> {
         (any::<u64>(), prop::option::of(any::<u64>())).prop_map(|(at, deadline)| Event::Begun { at, deadline }),
         (operation(), any::<u64>()).prop_map(|(operation, at)| Event::UndoPlanned(UndoPlanned { operation, at })),
         (text(), any::<u64>()).prop_map(|(reason, at)| Event::CancelRequested(Cancelled { reason, at })),
+        (text(), any::<u64>(), payload(), any::<u64>(), any::<u64>()).prop_map(
+            |(name, number, value, published_at, at)| {
+                Event::Kept(Kept { name: name.into(), number, value, published_at, at })
+            }
+        ),
         (text(), any::<u64>()).prop_map(|(id, at)| Event::Patched(Patched { id: id.into(), at })),
         (operation(), any::<u64>(), any::<u64>()).prop_map(|(operation, due, at)| Event::TimerSet(TimerSet {
             operation,
@@ -291,7 +315,7 @@ fn what_is_refused_is_told_with_its_line() {
         [D0170] line 1 is not that of a journal: [D0101] a run id must not be empty: use the business id the run is about, such as the order id. Take the text as `Journal::to_lines` wrote it
         [D0170] line 1 is not that of a journal: unknown field `more`, expected `journal` or `run` (column 29). Take the text as `Journal::to_lines` wrote it
         [D0170] line 2 is not that of a journal: EOF while parsing a value (column 0). Take the text as `Journal::to_lines` wrote it
-        [D0170] line 3 is not that of a journal: unknown variant `Stopped`, expected one of `Started`, `AttemptFailed`, `StepCompleted`, `Recovered`, `Halted`, `Resumed`, `Finished`, `Patched`, `TimerSet`, `TimerFired`, `SignalReceived`, `SignalTaken`, `PromiseSettled`, `PromiseTaken`, `StepStarted`, `Cancelled`, `ChildStarted`, `ChildEnded`, `Published`, `Begun`, `UndoPlanned`, `CancelRequested` (column 10). Take the text as `Journal::to_lines` wrote it
+        [D0170] line 3 is not that of a journal: unknown variant `Stopped`, expected one of `Started`, `AttemptFailed`, `StepCompleted`, `Recovered`, `Halted`, `Resumed`, `Finished`, `Patched`, `TimerSet`, `TimerFired`, `SignalReceived`, `SignalTaken`, `PromiseSettled`, `PromiseTaken`, `StepStarted`, `Cancelled`, `ChildStarted`, `ChildEnded`, `Published`, `Begun`, `UndoPlanned`, `CancelRequested`, `Kept` (column 10). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: unknown field `by`, expected `code` or `at` (column 25). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: missing field `at` (column 15). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: invalid value: integer `-7`, expected u64 (column 21). Take the text as `Journal::to_lines` wrote it

@@ -16,9 +16,10 @@ mod text;
 pub(crate) use arguments::Arguments;
 pub(crate) use asking::last_of;
 pub(crate) use event::{
-    AttemptFailed, Cancelled, ChildEnd, ChildEnded, ChildStarted, CodeId, Event, Finished, Fork, Halted, Operation,
-    OperationKind, Outcome, Parent, Patched, PromiseSettled, PromiseTaken, Published, Queued, Settlement,
-    SignalReceived, SignalTaken, Site, Started, StepCompleted, StepStarted, TimerFired, TimerSet, UndoPlanned,
+    AttemptFailed, Cancelled, ChildEnd, ChildEnded, ChildStarted, CodeId, Continued, Event, Finished, Fork, Halted,
+    Kept, Operation, OperationKind, Outcome, Parent, Patched, PromiseSettled, PromiseTaken, Published, Queued,
+    Settlement, SignalReceived, SignalTaken, Site, Started, StepCompleted, StepStarted, TakenSignal, TimerFired,
+    TimerSet, UndoPlanned,
 };
 pub(crate) use frame::{decode, encode};
 pub use lines::Journal;

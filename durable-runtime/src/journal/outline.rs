@@ -52,7 +52,10 @@ impl Journal {
 
 fn line(event: &Event) -> String {
     match event {
-        Event::Started(started) => format!("started {} {}", started.function, started.input.excerpt()),
+        Event::Started(started) => {
+            let how = if started.continued.is_some() { "continued as new" } else { "started" };
+            format!("{how} {} {}", started.function, started.input.excerpt())
+        }
         Event::AttemptFailed(failed) => {
             let error = match &failed.error {
                 AttemptError::Err(error) => error.excerpt(),
@@ -97,6 +100,7 @@ fn line(event: &Event) -> String {
         Event::Begun { .. } => "begun".to_owned(),
         Event::UndoPlanned(planned) => format!("{}: to undo", step(&planned.operation)),
         Event::CancelRequested(cancelled) => format!("to be cancelled: {}", cancelled.reason),
+        Event::Kept(kept) => format!("{} had published {}", kept.name, kept.value.excerpt()),
     }
 }
 

@@ -109,6 +109,7 @@ pub(crate) fn went_on_since(events: &[Event], present: CodeId) -> Option<CodeId>
             | Event::ChildEnded(_)
             | Event::Cancelled(_)
             | Event::CancelRequested(_)
+            | Event::Kept(_)
             | Event::Begun { .. } => {}
         }
     }

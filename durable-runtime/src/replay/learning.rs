@@ -72,6 +72,8 @@ impl Replay {
                 if !event.begins_later() {
                     self.deadline = due.map(|due| (position, Timestamp(due)));
                 }
+                self.part = event.part();
+                self.signals.remember(&event);
                 // Also if the clock was set back when it begins.
                 self.now = event.not_before.unwrap_or_default().max(at);
                 (self.patches.known, self.seed) = (event.patches, event.seed);
@@ -89,6 +91,7 @@ impl Replay {
             | Event::Halted(_)
             | Event::Resumed { .. }
             | Event::Finished(_)
+            | Event::Kept(_)
             | Event::Cancelled(_) => {}
         }
         Ok(position)

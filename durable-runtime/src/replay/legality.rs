@@ -79,11 +79,13 @@ pub(crate) struct Legality {
     recoveries: u32,
     /// Whether the run is to be cancelled.
     is_to_end: bool,
+    /// Whether nothing has happened since the run has continued as new.
+    is_new: bool,
 }
 
 impl Legality {
     pub(super) fn new() -> Self {
-        Self { stage: Stage::Empty, length: Position(0), recoveries: 0, is_to_end: false }
+        Self { stage: Stage::Empty, length: Position(0), recoveries: 0, is_to_end: false, is_new: false }
     }
 
     pub(super) fn stage(&self) -> Stage {
@@ -125,7 +127,8 @@ impl Legality {
                 | Event::ChildEnded(_)
                 | Event::Published(_)
                 | Event::UndoPlanned(_)
-                | Event::CancelRequested(_),
+                | Event::CancelRequested(_)
+                | Event::Kept(_),
             ) => Stage::Running,
             (Stage::Running, Event::Halted(_))
             | (
@@ -138,6 +141,9 @@ impl Legality {
         };
         if self.is_to_end && matches!(event, Event::CancelRequested(_) | Event::Finished(_)) {
             return illegal("the run is to be cancelled".to_owned());
+        }
+        if !self.is_new && matches!(event, Event::Kept(_)) {
+            return illegal("it belongs to the beginning of a run that has continued as new".to_owned());
         }
         if let Facts::Patch { is_recorded: true } = facts {
             return illegal("the patch is recorded already".to_owned());
@@ -177,7 +183,13 @@ impl Legality {
             | Event::ChildEnded(_)
             | Event::Published(_)
             | Event::UndoPlanned(_)
+            | Event::Kept(_)
             | Event::Begun { .. } => 0,
+        };
+        self.is_new = match event {
+            Event::Started(started) => started.continued.is_some(),
+            Event::Begun { .. } | Event::Kept(_) => self.is_new,
+            _ => false,
         };
         self.is_to_end |= matches!(event, Event::CancelRequested(_));
         self.stage = next;

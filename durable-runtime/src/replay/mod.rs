@@ -14,8 +14,12 @@ mod by_key_tests;
 #[cfg(test)]
 mod child_tests;
 mod children;
+mod continuing;
+#[cfg(test)]
+mod continuing_tests;
 mod diff;
 mod divergence;
+mod dues;
 mod incoming;
 mod learning;
 mod legality;
@@ -50,6 +54,7 @@ use std::sync::Arc;
 
 pub(crate) use answers::{Answer, Begin, Begun, Delivery};
 pub(crate) use children::{EndOfChild, open_children};
+pub(crate) use continuing::{Next, continued};
 pub(crate) use divergence::{CodeChange, Difference, Divergence, went_on_since};
 pub(crate) use incoming::{Incoming, Sent};
 pub(crate) use legality::{Illegal, Legality, Stage};
@@ -107,6 +112,8 @@ pub(crate) struct Replay {
     delivered: Position,
     /// What the run's chance is made of.
     seed: u128,
+    /// Which part of the run this is: above 1, if it has continued as new.
+    part: u64,
     /// Who has started it, if a run has.
     parent: Option<Parent>,
     /// What the run has from the runs that it was forked from.
@@ -197,6 +204,7 @@ impl Replay {
             deadline: None,
             delivered: Position(0),
             seed: 0,
+            part: 1,
             parent: None,
             past: Past::default(),
             now: 0,
@@ -435,32 +443,6 @@ impl Replay {
         self.recorded_of(claim).is_some_and(|recorded| recorded.completed)
     }
 
-    /// When the claim's timer, or the next attempt of its step, is due, if that is recorded.
-    pub(crate) fn due(&self, claim: ClaimNumber) -> Option<Timestamp> {
-        self.recorded_of(claim).and_then(|recorded| recorded.due).map(Timestamp)
-    }
-
-    /// When the first attempt of the claim's step failed, if one has.
-    pub(crate) fn first_failure(&self, claim: ClaimNumber) -> Option<Timestamp> {
-        self.recorded_of(claim).and_then(|recorded| recorded.first_failed_at).map(Timestamp)
-    }
-
-    /// The record whose timer ends when the claim's next fact is recorded.
-    pub(crate) fn timer(&self, claim: ClaimNumber) -> Option<Position> {
-        self.recorded_of(claim).and_then(|recorded| recorded.timer)
-    }
-
-    /// Whether somebody waits for the time that the record there says.
-    pub(crate) fn is_timer(&self, position: Position) -> bool {
-        self.recorded.values().any(|recorded| recorded.timer == Some(position))
-            || self.deadline.is_some_and(|(record, _)| record == position)
-    }
-
-    /// When the run is to be cancelled, unless it was or has ended.
-    pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        self.deadline.map(|(_, deadline)| deadline).filter(|_| self.stage() == Stage::Running)
-    }
-
     fn recorded_of(&self, claim: ClaimNumber) -> Option<&Recorded> {
         self.operation(claim).and_then(|operation| self.recorded.get(&operation.claim))
     }
@@ -560,6 +542,11 @@ impl Replay {
     /// What the run's chance is made of.
     pub(crate) fn seed(&self) -> u128 {
         self.seed
+    }
+
+    /// Which part of the run this is, from 1: above that, it has continued as new.
+    pub(crate) fn part(&self) -> u64 {
+        self.part
     }
 
     /// How many records the code's present knowledge rests on: they must be durable before anything that

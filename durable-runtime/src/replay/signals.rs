@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::{Replay, Sent};
 use crate::clock::Timestamp;
 use crate::id::Position;
-use crate::journal::{SignalReceived, Text};
+use crate::journal::{SignalReceived, Started, Text};
 
 /// The signals of a run: those of a name are taken in the order in which they were received.
 #[derive(Debug, Default)]
@@ -24,6 +24,13 @@ impl Signals {
             None => Sent::New,
             Some((name, digest)) if *name == signal.name && *digest == signal.digest => Sent::Again,
             Some(_) => Sent::Conflicts,
+        }
+    }
+
+    /// Those that the run has taken before it has continued as new.
+    pub(super) fn remember(&mut self, started: &Started) {
+        for taken in started.continued.iter().flat_map(|continued| &continued.signals) {
+            self.ids.insert(taken.id.clone(), (taken.name.clone(), taken.digest));
         }
     }
 

@@ -34,6 +34,7 @@ pub(super) fn started() -> Event {
         not_before: None,
         timeout: None,
         queue: None,
+        continued: None,
     })
 }
 

@@ -61,6 +61,7 @@ impl Known {
             | Event::Cancelled(_)
             | Event::UndoPlanned(_)
             | Event::CancelRequested(_)
+            | Event::Kept(_)
             | Event::Begun { .. } => {}
         }
     }
@@ -130,7 +131,10 @@ impl Whole {
                     timers.extend(event.due().map(|due| (position, due)));
                 }
                 Event::CancelRequested(_) => timers.extend(event.due().map(|due| (position, due))),
-                Event::Started(_) => timers.extend(event.due().map(|due| (position, due))),
+                Event::Started(started) => {
+                    signals.remember(started);
+                    timers.extend(event.due().map(|due| (position, due)));
+                }
                 Event::Begun { .. } => {
                     timers.remove(&Position(0));
                     timers.extend(event.due().map(|due| (position, due)));
@@ -147,7 +151,8 @@ impl Whole {
                 | Event::ChildStarted(_)
                 | Event::ChildEnded(_)
                 | Event::Published(_)
-                | Event::UndoPlanned(_) => {}
+                | Event::UndoPlanned(_)
+                | Event::Kept(_) => {}
             }
         }
         Ok(Self { stage: legality.stage(), failed, cancelled, timers })

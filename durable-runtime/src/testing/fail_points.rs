@@ -62,6 +62,8 @@ pub const FAIL_POINTS: &[&str] = &[
     "run.finish.durable",
     "run.halt.appended",
     "run.halt.durable",
+    "run.continue.unwritten",
+    "run.continue.durable",
     "run.stop.dropped",
     "run.leave.untold",
     "run.delete.done",

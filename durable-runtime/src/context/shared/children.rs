@@ -96,7 +96,7 @@ impl RunShared {
         let state = self.state.lock();
         match (state.replay.child(claim), state.replay.operation(claim)) {
             (Some(recorded), _) => recorded.to_owned(),
-            (None, Some(operation)) => idempotency_key(told, &operation.key),
+            (None, Some(operation)) => idempotency_key(told, &operation.key, self.part),
             (None, None) => String::new(),
         }
     }
@@ -185,7 +185,7 @@ impl State {
         }
         for (claim, request) in std::mem::take(&mut self.children.asked) {
             let Some(operation) = self.replay.operation(claim).cloned() else { continue };
-            let run = match RunId::new(idempotency_key(&shared.id, &operation.key)) {
+            let run = match RunId::new(idempotency_key(&shared.id, &operation.key, shared.part)) {
                 Ok(run) => run,
                 Err(error) => {
                     let message = format!("the id of a child can't be one: {error}");

@@ -109,6 +109,7 @@ fn run_of(code: impl FnOnce(Context) -> Written + 'static) -> (Driver, Arc<Contr
         not_before: None,
         timeout: None,
         queue: None,
+        continued: None,
         parent: None,
     };
     let control = Arc::<Control>::default();

@@ -7,8 +7,10 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::mishap::{Crash, Mishap, StoreFailure};
+use super::play::journal;
 use super::stage::Stage;
 use crate::engine::{CommitError, Commits, Link};
+use crate::journal::Journal;
 use crate::store::{Append, Store as _};
 use crate::testing::{Call, Fault, LossyStore};
 
@@ -77,14 +79,20 @@ async fn write(stage: Arc<Stage>, store: LossyStore, mut queue: UnboundedReceive
         if let Some(fault) = fault {
             store.on(Call::Commit, store.calls(Call::Commit) + 1, fault);
         }
+        let before = |append: &Append| append.replaces.then(|| journal(&store, &append.run));
+        let before: Vec<Option<Journal>> = appends.iter().map(before).collect();
         let committed = store.commit(&appends);
         match &committed {
             Ok(_) if fault == Some(Fault::SkipSync) => {}
             Ok(answers) => {
-                let there = appends.iter().zip(answers).filter(|(_, answer)| answer.is_ok());
-                stage.committed(&there.map(|(append, _)| append.clone()).collect::<Vec<_>>());
+                let there = appends.iter().zip(before).zip(answers).filter(|(_, answer)| answer.is_ok());
+                let (there, before): (Vec<Append>, Vec<_>) =
+                    there.map(|((append, before), _)| (append.clone(), before)).unzip();
+                stage.committed(&there, before.into_iter().flatten().collect());
             }
-            Err(_) if fault == Some(Fault::FailAfter) && !has_failed => stage.committed(&appends),
+            Err(_) if fault == Some(Fault::FailAfter) && !has_failed => {
+                stage.committed(&appends, before.into_iter().flatten().collect());
+            }
             Err(_) => {}
         }
         has_failed |= committed.is_err();

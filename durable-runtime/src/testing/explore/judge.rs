@@ -29,10 +29,10 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn of<O: Serialize>(output: &O, journal: &Journal) -> Result<Self, String> {
+    fn of<'a, O: Serialize>(output: &O, journals: impl Iterator<Item = &'a Journal>) -> Result<Self, String> {
         let returned = value::digest(output).map_err(|error| error.to_string())?;
         let mut published: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-        for Published { operation, .. } in publications(journal) {
+        for Published { operation, .. } in journals.flat_map(publications) {
             published.entry(operation.name().to_owned()).or_default().push(operation.digest);
         }
         Ok(Self { returned, published })
@@ -82,13 +82,15 @@ impl<F: DurableFunction> Exploration<F> {
         if let Err(why) = outcome {
             return Err(checked().err().map_or(why.clone(), |check| format!("{why}\n  the check says: {check}")));
         }
-        judge_journal::<F>(known, &world)?;
+        for part in world.journals() {
+            judge_journal::<F>(known, part)?;
+        }
         checked()
     }
 
     /// The outcome is that of a world in which the process does not die, and the steps act and end in the same order.
     fn judge_outcome(&self, known: &mut Known, played: &Played<F::Output>, output: &F::Output) -> Result<(), String> {
-        let outcome = Outcome::of(output, &played.journal)?;
+        let outcome = Outcome::of(output, played.journals())?;
         if known.outcomes.contains(&outcome) {
             return Ok(());
         }
@@ -97,11 +99,11 @@ impl<F: DurableFunction> Exploration<F> {
             return Ok(());
         }
         let mut ends = Vec::new();
-        for order in orders(&played.seen, &played.journal, &played.children) {
+        for order in orders(played) {
             let is_faultless = order.fails.is_empty();
             let other = self.play_quietly(Schedule { order: Some(order), ..Schedule::default() })?;
             if let End::Returned(output) = &other.end {
-                let expected = Outcome::of(output, &other.journal)?;
+                let expected = Outcome::of(output, other.journals())?;
                 let is_same = expected == outcome;
                 if is_faultless {
                     known.outcomes.insert(expected);
@@ -110,16 +112,17 @@ impl<F: DurableFunction> Exploration<F> {
                     return Ok(());
                 }
             }
-            ends.push((other.end, other.journal));
+            let published = list(other.journals());
+            ends.push((other.end, published));
         }
         let returned = self.text(output);
-        let expected = ends.iter().find_map(|(end, journal)| match end {
-            End::Returned(expected) => Some((expected, journal)),
+        let expected = ends.iter().find_map(|(end, published)| match end {
+            End::Returned(expected) => Some((expected, published)),
             End::Halted(_) | End::Stuck(_) => None,
         });
         Err(match (expected, ends.first().map(|(end, _)| end)) {
-            (Some((expected, journal)), _) if value::digest(expected).ok() == Some(outcome.returned) => {
-                let (published, expected) = (list(&played.journal), list(journal));
+            (Some((same, expected)), _) if value::digest(same).ok() == Some(outcome.returned) => {
+                let published = list(played.journals());
                 format!(
                     "the run published what it does not publish when nothing goes wrong and its steps act and end in the same order\n  published: {published}\n  expected:  {expected}"
                 )
@@ -149,14 +152,13 @@ impl<F: DurableFunction> Exploration<F> {
 }
 
 /// What a run has published, for people.
-fn list(journal: &Journal) -> String {
-    let told = publications(journal).map(|one| format!("{} {}", one.operation.key, one.value.excerpt()));
+fn list<'a>(journals: impl Iterator<Item = &'a Journal>) -> String {
+    let told = journals.flat_map(publications).map(|one| format!("{} {}", one.operation.key, one.value.excerpt()));
     told.collect::<Vec<_>>().join(", ")
 }
 
 /// One outcome for each operation, and every prefix replays: to the same next operations as it did before.
-fn judge_journal<F: DurableFunction>(known: &mut Known, world: &World<F::Output>) -> Result<(), String> {
-    let journal = &world.journal;
+fn judge_journal<F: DurableFunction>(known: &mut Known, journal: &Journal) -> Result<(), String> {
     let mut outcomes = BTreeSet::new();
     for event in &journal.events {
         if let (true, Some(operation)) = (event.is_outcome() || matches!(event, Event::Published(_)), event.operation())

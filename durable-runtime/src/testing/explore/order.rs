@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::mishap::Boundary;
+use super::play::Played;
 use super::stage::Seen;
+use super::telling::label;
 use crate::clock::Timestamp;
 use crate::journal::{Event, Journal, Outcome, StepCompleted};
 use crate::payload::Payload;
@@ -103,10 +105,12 @@ impl Order {
 /// In which order concurrent steps end is recorded. In which order they had their effects is not: a step that was executed
 /// twice may have had its effect the first time or the last time, when its body was called or when it returned. Each is
 /// tried, for one step at a time.
-pub(super) fn orders(seen: &Seen, journal: &Journal, children: &[Journal]) -> Vec<Order> {
-    let recorded = &Recorded::of(journal, children);
+pub(super) fn orders<O>(played: &Played<O>) -> Vec<Order> {
+    let seen = &played.seen;
+    let recorded = &Recorded::of(played);
     let ends = ends(seen, recorded);
-    let began = Timestamp(journal.events.first().map_or(0, Event::at));
+    let began = played.journals().next().and_then(|first| first.events.first());
+    let began = Timestamp(began.map_or(0, Event::at));
     let failed: BTreeMap<_, _> = injected(seen, recorded);
     let mut fails = vec![Arc::default()];
     if !failed.is_empty() {
@@ -137,12 +141,14 @@ pub(super) fn orders(seen: &Seen, journal: &Journal, children: &[Journal]) -> Ve
 struct Recorded<'a>(Vec<(String, &'a Event)>);
 
 impl<'a> Recorded<'a> {
-    fn of(journal: &'a Journal, children: &'a [Journal]) -> Self {
-        let labelled = |of: &'a Journal| {
-            let path = of.run.as_str().strip_prefix(journal.run.as_str()).and_then(|path| path.strip_prefix(':'));
-            of.events.iter().filter_map(move |event| {
-                let key = &*event.operation()?.key;
-                Some((path.map_or_else(|| key.to_owned(), |path| format!("{path}:{key}")), event))
+    fn of<O>(played: &'a Played<O>) -> Self {
+        let (journal, children) = (&played.journal, &played.children);
+        let labelled = |last: &'a Journal| {
+            let before = played.parts.get(&last.run).into_iter().flatten();
+            before.chain([last]).zip(1..).flat_map(|(of, part)| {
+                of.events
+                    .iter()
+                    .filter_map(move |event| Some((label(&journal.run, &of.run, &event.operation()?.key, part), event)))
             })
         };
         // A child's, before that it has ended.

@@ -1,5 +1,6 @@
 //! One world from its beginning to its end: one process after the other, until the run has its result.
 
+use std::collections::BTreeMap;
 use std::future::IntoFuture as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,8 @@ const LIVES_MAX: u32 = 200;
 pub(super) struct Played<O> {
     pub(super) seen: Seen,
     pub(super) journal: Journal,
+    /// What was recorded of it, and of the runs that it has started, before they continued as new.
+    pub(super) parts: BTreeMap<RunId, Vec<Journal>>,
     /// Of the runs that it has started, and of theirs.
     pub(super) children: Vec<Journal>,
     /// What became of the run.
@@ -83,7 +86,8 @@ impl<F: DurableFunction> Exploration<F> {
         };
         let journal = journal(&store, &self.id);
         let children = children(&store, &self.id);
-        Played { seen: stage.seen(), journal, children, end, dependencies, lives: stage.life() }
+        let parts = std::mem::take(&mut *stage.parts.lock());
+        Played { seen: stage.seen(), journal, parts, children, end, dependencies, lives: stage.life() }
     }
 
     /// One process, from opening the store to its death or the end of the run.
@@ -227,7 +231,7 @@ impl<F: DurableFunction> Exploration<F> {
     }
 }
 
-fn journal(store: &LossyStore, run: &RunId) -> Journal {
+pub(super) fn journal(store: &LossyStore, run: &RunId) -> Journal {
     // The handle of the last life: that one was not ended.
     let loaded = load(store, run).unwrap_or_else(|error| panic!("the journal can't be read: {error}"));
     Journal { run: run.clone(), events: loaded.map(|loaded| loaded.events).unwrap_or_default() }
@@ -242,11 +246,17 @@ fn children(store: &LossyStore, run: &RunId) -> Vec<Journal> {
 }
 
 impl<O> Played<O> {
+    /// What was recorded of the run: all its parts, the last one last.
+    pub(super) fn journals(&self) -> impl Iterator<Item = &Journal> {
+        self.parts.get(&self.journal.run).into_iter().flatten().chain([&self.journal])
+    }
+
     /// The world of a run that returned; otherwise what became of it.
     pub(super) fn world(self) -> Result<World<O>, String> {
         match self.end {
             End::Returned(output) => Ok(World {
                 output,
+                before: self.parts.get(&self.journal.run).cloned().unwrap_or_default(),
                 journal: self.journal,
                 seen: self.seen,
                 dependencies: self.dependencies,

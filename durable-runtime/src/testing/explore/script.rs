@@ -140,7 +140,7 @@ impl Script {
     }
 
     pub(super) fn takes(&self, key: &str) -> Option<Duration> {
-        let name = key.split('#').next().unwrap_or_default();
+        let name = key.split(['#', '@']).next().unwrap_or_default();
         self.takes.get(key).or_else(|| self.takes.get(name)).copied()
     }
 }

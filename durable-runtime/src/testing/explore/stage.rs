@@ -16,7 +16,7 @@ use super::timeline::{Entry, Timeline};
 use crate::clock::{Clock, Sleep};
 use crate::context::{Attempt, Cue, Director};
 use crate::id::RunId;
-use crate::journal::{self, Event};
+use crate::journal::{self, Event, Journal};
 use crate::payload::{Codec, Payload};
 use crate::store::Append;
 
@@ -38,6 +38,8 @@ pub(super) struct Stage {
     script: Arc<Script>,
     codec: Codec,
     state: Mutex<State>,
+    /// What was recorded of runs before they continued as new: their earlier parts.
+    pub(super) parts: Mutex<BTreeMap<RunId, Vec<Journal>>>,
     /// Set when the process dies.
     death: watch::Sender<Option<Death>>,
     /// Whether the store has failed in this life.
@@ -113,6 +115,7 @@ impl Stage {
             script,
             codec,
             state: Mutex::default(),
+            parts: Mutex::default(),
             death: watch::Sender::default(),
             failed: watch::Sender::default(),
             acted: watch::Sender::default(),
@@ -228,9 +231,16 @@ impl Stage {
         due.saturating_sub(state.elapsed()) + late
     }
 
-    /// What is durable is what was committed.
-    pub(super) fn committed(&self, appends: &[Append]) {
+    /// What is durable is what was committed. Of runs that have continued as new with it, that is what was recorded of them before.
+    pub(super) fn committed(&self, appends: &[Append], before: Vec<Journal>) {
+        let told = self.list(appends);
         let mut state = self.state.lock();
+        for journal in before {
+            // Their keys begin anew.
+            state.operations.retain(|(run, _), _| *run != journal.run);
+            state.identities.retain(|(run, _), _| *run != journal.run);
+            self.parts.lock().entry(journal.run.clone()).or_default().push(journal);
+        }
         for append in appends {
             for record in &append.records {
                 let Ok(event) = journal::decode(&record.frame) else { continue };
@@ -259,7 +269,7 @@ impl Stage {
                 }
             }
         }
-        state.note(format_args!("recorded: {}", self.list(appends)));
+        state.note(format_args!("recorded: {told}"));
     }
 
     /// The writer is about to write this: what goes wrong?

@@ -6,11 +6,19 @@ use crate::id::RunId;
 use crate::journal::{self, Event};
 use crate::store::{Append, RunStatus};
 
+/// How an operation is called: by its key, behind those of the runs that lead to its own, if that is not the explored one; and
+/// with the number of the part behind it, if its run had continued as new.
+pub(super) fn label(explored: &RunId, run: &RunId, key: &str, part: usize) -> String {
+    let path = run.as_str().strip_prefix(explored.as_str()).and_then(|path| path.strip_prefix(':'));
+    let label = path.map_or_else(|| key.to_owned(), |path| format!("{path}:{key}"));
+    if part == 1 { label } else { format!("{label}@{part}") }
+}
+
 impl Stage {
-    /// How an operation is called here: by its key, behind those of the runs that lead to its own, if that is not the explored one.
+    /// How an operation is called here.
     pub(super) fn label(&self, run: &RunId, key: &str) -> String {
-        let path = run.as_str().strip_prefix(self.run.as_str()).and_then(|path| path.strip_prefix(':'));
-        path.map_or_else(|| key.to_owned(), |path| format!("{path}:{key}"))
+        let part = self.parts.lock().get(run).map_or(1, |before| before.len() + 1);
+        label(&self.run, run, key, part)
     }
 
     /// How the step of an attempt is called.
@@ -39,6 +47,9 @@ impl Stage {
     fn told(&self, append: &Append) -> impl Iterator<Item = String> {
         let events = append.records.iter().filter_map(|record| journal::decode(&record.frame).ok());
         let told = events.map(|event| match event.operation() {
+            None if append.replaces && matches!(event, Event::Started(_)) => {
+                self.label(&append.run, "continued as new")
+            }
             Some(operation) => format!("{} {}", event.name(), self.label(&append.run, &operation.key)),
             None => match &event {
                 Event::SignalReceived(signal) => format!("{} {}", event.name(), signal.name),

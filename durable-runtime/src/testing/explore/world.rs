@@ -33,6 +33,8 @@ use crate::payload::Payload;
 /// ```
 pub struct World<O> {
     pub(super) output: O,
+    /// Its earlier parts.
+    pub(super) before: Vec<Journal>,
     pub(super) journal: Journal,
     pub(super) seen: Seen,
     pub(super) dependencies: Arc<Dependencies>,
@@ -55,9 +57,14 @@ impl<O> World<O> {
         })
     }
 
-    /// All that is recorded of the run.
+    /// All that is recorded of the run: since it has [continued as new](crate::Context::continue_as_new), if it has.
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// All parts of the run, the last one last: more than one if it has continued as new.
+    pub(super) fn journals(&self) -> impl Iterator<Item = &Journal> {
+        self.before.iter().chain([&self.journal])
     }
 
     /// What the run has published under this name, in order.
@@ -80,7 +87,7 @@ impl<O> World<O> {
     /// # Panics
     /// If one of the values is no `T`.
     pub fn published<T: DeserializeOwned>(&self, name: &str) -> Vec<T> {
-        let published = self.journal.events.iter().filter_map(|event| match event {
+        let published = self.journals().flat_map(|part| &part.events).filter_map(|event| match event {
             Event::Published(published) if published.operation.name() == name => Some(&published.value),
             _ => None,
         });
@@ -90,7 +97,8 @@ impl<O> World<O> {
         published.map(read).collect()
     }
 
-    /// How often the body of the step with this key was called, in all lives; fakes count.
+    /// How often the body of the step with this key was called, in all lives; fakes count. A key of the second part of a run that has
+    /// continued as new is `charge@2`.
     pub fn executions(&self, key: &str) -> usize {
         self.seen.executions.get(key).copied().unwrap_or(0)
     }

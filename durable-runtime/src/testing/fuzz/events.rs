@@ -4,9 +4,10 @@ use super::Choices;
 use crate::halt::HaltReason;
 use crate::journal::event::{AttemptError, CodeId};
 use crate::journal::{
-    Arguments, AttemptFailed, Cancelled, ChildEnd, ChildEnded, ChildStarted, Event, Finished, Fork, Halted, Operation,
-    OperationKind, Outcome, Parent, Patched, PromiseSettled, PromiseTaken, Published, Queued, Settlement,
-    SignalReceived, SignalTaken, Site, Started, StepCompleted, StepStarted, Text, TimerFired, TimerSet, UndoPlanned,
+    Arguments, AttemptFailed, Cancelled, ChildEnd, ChildEnded, ChildStarted, Continued, Event, Finished, Fork, Halted,
+    Kept, Operation, OperationKind, Outcome, Parent, Patched, PromiseSettled, PromiseTaken, Published, Queued,
+    Settlement, SignalReceived, SignalTaken, Site, Started, StepCompleted, StepStarted, TakenSignal, Text, TimerFired,
+    TimerSet, UndoPlanned,
 };
 use crate::payload::{Codec, Payload};
 
@@ -126,6 +127,22 @@ fn any_started(choices: &mut Choices<'_>, at: u64) -> Started {
                 key: choices.flag().then(|| text(choices).into()),
             })
         }),
+        continued: choices.flag().then(|| Box::new(continued(choices))),
+    }
+}
+
+fn continued(choices: &mut Choices<'_>) -> Continued {
+    let taken = |choices: &mut Choices<'_>| TakenSignal {
+        id: text(choices).into(),
+        name: text(choices).into(),
+        digest: choices.number(),
+    };
+    Continued {
+        times: choices.number(),
+        created_at: choices.number(),
+        input: text(choices),
+        input_digest: choices.number(),
+        signals: (0..choices.below(3)).map(|_| taken(choices)).collect(),
     }
 }
 
@@ -145,7 +162,7 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
         HaltReason::Paused,
     ];
     let at = choices.number();
-    match choices.below(22) {
+    match choices.below(23) {
         0 => Event::Started(any_started(choices, at)),
         1 => Event::AttemptFailed(AttemptFailed {
             operation: any_operation(choices),
@@ -205,6 +222,13 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
         13 => Event::StepStarted(StepStarted { operation: any_operation(choices), attempt: choices.number_u32(), at }),
         16 => Event::Begun { at, deadline: choices.flag().then(|| choices.number()) },
         20 => Event::UndoPlanned(UndoPlanned { operation: any_operation(choices), at }),
+        22 => Event::Kept(Kept {
+            name: text(choices).into(),
+            number: choices.number(),
+            value: payload(choices),
+            published_at: choices.number(),
+            at,
+        }),
         21 => Event::CancelRequested(Cancelled { reason: text(choices), at }),
         12 => Event::PromiseTaken(PromiseTaken { operation: any_operation(choices), at }),
         17 | 18 => of_child(choices, at),

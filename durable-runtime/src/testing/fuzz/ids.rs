@@ -53,12 +53,16 @@ fn checked(run: &str) -> Option<RunId> {
     }
 }
 
-/// Run and key can be told from the idempotency key: so no other run and key have it.
+/// Run, key and part can be told from the idempotency key: so no others have it.
 fn reverses(run: &RunId, key: &str) {
-    let idempotency_key = idempotency_key(run, key);
-    let (run_again, escaped) = idempotency_key.rsplit_once(':').expect("it has a separator");
-    let key_again = escaped.replace("%3A", ":").replace("%25", "%");
-    assert_eq!((run_again, &*key_again), (run.as_str(), key), "{idempotency_key:?}");
+    for part in [1, 2, 25, u64::MAX] {
+        let idempotency_key = idempotency_key(run, key, part);
+        let (run_again, rest) = idempotency_key.rsplit_once(':').expect("it has a separator");
+        let (escaped, part_again) = rest.split_once('@').unwrap_or((rest, "1"));
+        let key_again = escaped.replace("%40", "@").replace("%3A", ":").replace("%25", "%");
+        assert_eq!((run_again, &*key_again), (run.as_str(), key), "{idempotency_key:?}");
+        assert_eq!(part_again.parse(), Ok(part), "{idempotency_key:?}");
+    }
 }
 
 fn request(name: String) -> Request {

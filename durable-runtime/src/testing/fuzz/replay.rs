@@ -7,9 +7,9 @@ use super::{Choices, events};
 use crate::halt::HaltReason;
 use crate::journal::event::AttemptError;
 use crate::journal::{
-    AttemptFailed, Cancelled, ChildEnd, ChildEnded, ChildStarted, Event, Finished, Halted, Operation, OperationKind,
-    Outcome, Patched, PromiseSettled, PromiseTaken, Published, Settlement, SignalReceived, SignalTaken, Site, Started,
-    StepCompleted, StepStarted, TimerFired, TimerSet, UndoPlanned,
+    AttemptFailed, Cancelled, ChildEnd, ChildEnded, ChildStarted, Continued, Event, Finished, Halted, Kept, Operation,
+    OperationKind, Outcome, Patched, PromiseSettled, PromiseTaken, Published, Settlement, SignalReceived, SignalTaken,
+    Site, Started, StepCompleted, StepStarted, TakenSignal, TimerFired, TimerSet, UndoPlanned,
 };
 use crate::payload::{Codec, Payload};
 use crate::replay::{Answer, Begin, Begun, Delivery, Difference, Replay, Request};
@@ -57,7 +57,16 @@ fn started(patches: &[&'static str]) -> Event {
         not_before: None,
         timeout: None,
         queue: None,
+        continued: None,
     })
+}
+
+/// The beginning of a run that has continued as new, and had taken a signal before.
+fn continued() -> Event {
+    let Event::Started(started) = started(&[]) else { unreachable!("see there") };
+    let signals = vec![TakenSignal { id: "i".into(), name: "a".into(), digest: 0 }];
+    let continued = Continued { times: 1, created_at: 0, input: String::new(), input_digest: 0, signals };
+    Event::Started(Started { continued: Some(Box::new(continued)), ..started })
 }
 
 fn completed(operation: Operation, attempts: u32) -> Event {
@@ -146,8 +155,10 @@ fn halted() -> Event {
 
 /// An event that may well be legal, and may be not.
 fn event(choices: &mut Choices<'_>, of: impl FnOnce(&mut Choices<'_>) -> Operation) -> Event {
-    match choices.below(23) {
+    match choices.below(24) {
         22 => cancel_requested(),
+        23 if choices.flag() => continued(),
+        23 => Event::Kept(Kept { name: "a".into(), number: 0, value: number(), published_at: 0, at: 0 }),
         0 => Event::Recovered { code: None, at: 0 },
         1 => halted(),
         2 => Event::Resumed { at: 0 },
@@ -206,7 +217,7 @@ fn answers_as_the_model(choices: &mut Choices<'_>, by_key: bool) {
     let mut replay = Replay::new();
     for _ in 0..=choices.below(EVENTS_MAX) {
         let event = if model.events.is_empty() && !choices.byte().is_multiple_of(16) {
-            started(&[])
+            if choices.flag() { started(&[]) } else { continued() }
         } else {
             event(choices, any_operation)
         };

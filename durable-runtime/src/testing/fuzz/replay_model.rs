@@ -1,7 +1,7 @@
 //! What `replay` is to answer, told once more: from the whole list of events and claims each time, with no state
 //! that could be wrong.
 
-use crate::journal::{Event, Operation, OperationKind};
+use crate::journal::{Event, Operation, OperationKind, Started};
 use crate::replay::{Begin, Difference, Path, Stage};
 
 /// One claim of the code.
@@ -90,6 +90,12 @@ impl Model {
             Stage::Finished => false,
         };
         let agrees = match event {
+            // Behind nothing but the beginning of a run that has continued as new.
+            Event::Kept(_) => {
+                let is_new = |event: &Event| matches!(event, Event::Started(started) if started.continued.is_some());
+                let is_more = |event: &Event| matches!(event, Event::Begun { .. } | Event::Kept(_));
+                self.events.first().is_some_and(is_new) && self.events.iter().skip(1).all(is_more)
+            }
             Event::Patched(new) => {
                 !self.events.iter().any(|old| matches!(old, Event::Patched(old) if old.id == new.id))
             }
@@ -138,7 +144,13 @@ impl Model {
             }
             Event::CancelRequested(_) | Event::Finished(_) => self.cancel().is_none(),
             Event::SignalReceived(new) => {
-                let same = |old: &Event| matches!(old, Event::SignalReceived(old) if old.id == new.id);
+                let same = |old: &Event| match old {
+                    Event::SignalReceived(old) => old.id == new.id,
+                    Event::Started(Started { continued: Some(old), .. }) => {
+                        old.signals.iter().any(|old| Some(&old.id) == new.id.as_ref())
+                    }
+                    _ => false,
+                };
                 new.id.is_none() || !self.events.iter().any(same)
             }
             Event::SignalTaken(new) => {
