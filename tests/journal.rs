@@ -52,6 +52,8 @@ pub enum Kind {
     CancelRequested,
     /// The latest value of a name that the run had published before it continued as new.
     Kept,
+    /// The code has emitted an event.
+    Emitted,
 }
 
 /// A record of a journal.
@@ -92,6 +94,7 @@ impl Entry {
             20 => Kind::UndoPlanned,
             21 => Kind::CancelRequested,
             22 => Kind::Kept,
+            23 => Kind::Emitted,
             other => panic!("there is no event {other}"),
         };
         let is_operation = matches!(
@@ -107,6 +110,7 @@ impl Entry {
                 | Kind::ChildEnded
                 | Kind::Published
                 | Kind::UndoPlanned
+                | Kind::Emitted
         );
         let key = is_operation.then(|| {
             let (_claim, body) = number(body);

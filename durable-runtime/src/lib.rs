@@ -250,6 +250,9 @@
 //! # }
 //! ```
 //!
+//! Where another system is to learn of it for certain, [`Context::emit`] records an event with the checkpoint before it, and the
+//! [sink](RuntimeBuilder::sink) of its channel is called until it has taken it.
+//!
 //! # Code that can be replayed
 //!
 //! Between steps, the code must ask for the same steps in the same order, with equal arguments, whenever it is given
@@ -491,6 +494,7 @@ mod admin;
 mod chance;
 mod clock;
 mod context;
+mod emission;
 mod engine;
 mod entropy;
 mod error;
@@ -522,11 +526,12 @@ mod timed_out;
 mod value;
 
 pub use durable_macros::durable;
+pub use emission::{DELIVERY_FUNCTION, Emission};
 
 pub use admin::{
-    AttemptInfo, CHECK_LIST_MAX, Check, ChildInfo, FORK_KEYS_MAX, Finding, ForkedFrom, LIST_LOOKS_MAX, LIST_MAX,
-    PromiseInfo, PublishedInfo, QueueInfo, Retention, RunFilter, RunInfo, RunPage, RunSummary, RunningStep, SignalInfo,
-    StepInfo, StepStatus, StoreReport, Stranded, TimerInfo,
+    AttemptInfo, CHECK_LIST_MAX, Check, ChildInfo, EmittedInfo, FORK_KEYS_MAX, Finding, ForkedFrom, LIST_LOOKS_MAX,
+    LIST_MAX, PromiseInfo, PublishedInfo, QueueInfo, Retention, RunFilter, RunInfo, RunPage, RunSummary, RunningStep,
+    SignalInfo, StepInfo, StepStatus, StoreReport, Stranded, TimerInfo,
 };
 pub use chance::RunRng;
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};

@@ -10,6 +10,7 @@ use tokio::sync::OnceCell;
 use crate::admin::Retention;
 use crate::clock::{Clock, SystemClock};
 use crate::context::{Dependencies, Environment};
+use crate::emission::Sinks;
 #[cfg(feature = "testing")]
 use crate::engine::Commits;
 use crate::engine::{Committer, Counters, Engine, Limits, Loaded, Recovery, Registration, Registry, Stats, Tasks};
@@ -122,6 +123,7 @@ impl Runtime {
         RuntimeBuilder {
             clock: Arc::new(SystemClock),
             dependencies: Dependencies::default(),
+            sinks: Sinks::default(),
             codec: Codec::default(),
             limits: Limits::default(),
             durability: Durability::default(),
@@ -355,6 +357,7 @@ fn executes<F: DurableFunction>(loaded: &Loaded) -> bool {
 pub struct RuntimeBuilder {
     clock: Arc<dyn Clock>,
     dependencies: Dependencies,
+    pub(crate) sinks: Sinks,
     codec: Codec,
     limits: Limits,
     durability: Durability,
@@ -559,6 +562,7 @@ impl RuntimeBuilder {
             clock: self.clock,
             entropy: Arc::new(SystemEntropy),
             dependencies: Arc::new(self.dependencies),
+            sinks: self.sinks,
             codec: self.codec,
             limits: self.limits,
             counters: Counters::default(),
@@ -573,6 +577,7 @@ impl fmt::Debug for RuntimeBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RuntimeBuilder")
             .field("dependencies", &self.dependencies)
+            .field("sinks", &self.sinks)
             .field("codec", &self.codec)
             .field("limits", &self.limits)
             .field("durability", &self.durability)

@@ -429,7 +429,8 @@ async fn it_survives_a_failure_at_every_commit() {
             }
             failures += 1;
         }
-        assert!(failures > 8, "{failures}");
+        // How many commits there are depends on what shares one.
+        assert!(failures > 5, "{failures}");
     }
 }
 

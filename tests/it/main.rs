@@ -46,6 +46,7 @@ mod concurrency;
 mod continuing;
 mod deadline;
 mod delayed;
+mod emit;
 mod explored;
 mod follow;
 mod lost_writes;

@@ -86,7 +86,7 @@ struct Rewriter<'a> {
 }
 
 /// What a context gives that is only for the code between steps. `ctx.run` and patches have refusals of their own.
-const NOT_IN_STEPS: [&str; 13] = [
+const NOT_IN_STEPS: [&str; 14] = [
     "sleep",
     "sleep_until",
     "timeout",
@@ -95,6 +95,7 @@ const NOT_IN_STEPS: [&str; 13] = [
     "signal",
     "promise",
     "publish",
+    "emit",
     "undo",
     "continue_as_new",
     "now",

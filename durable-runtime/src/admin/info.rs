@@ -12,7 +12,7 @@ use crate::halt::Halt;
 use crate::id::RunId;
 use crate::journal::event::AttemptError;
 use crate::journal::{
-    Event, Kept, Operation, OperationKind, Outcome, Published, Settlement, SignalReceived, Started, TimerSet,
+    Emitted, Event, Kept, Operation, OperationKind, Outcome, Published, Settlement, SignalReceived, Started, TimerSet,
 };
 use crate::payload::Payload;
 use crate::replay::PromiseState;
@@ -57,6 +57,8 @@ pub struct RunInfo {
     pub parent: Option<String>,
     /// What it has [published](crate::Context::publish): the latest value of each name, in the order of the names.
     pub published: Vec<PublishedInfo>,
+    /// What it has [emitted](crate::Context::emit), in that order; also what it has from a run that it was forked from, which was delivered by that one.
+    pub emitted: Vec<EmittedInfo>,
     /// What the function returned, if it has.
     pub result: Option<Payload>,
     /// Why it was cancelled, or is to be when what it has done is undone.
@@ -247,6 +249,18 @@ pub struct PublishedInfo {
     pub published_at: Timestamp,
 }
 
+/// An event that a run has emitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EmittedInfo {
+    /// Its key: `sales`, `sales#2` …. The channel is what it begins with.
+    pub key: String,
+    /// The event.
+    pub value: Payload,
+    /// When it was recorded.
+    pub emitted_at: Timestamp,
+}
+
 /// What became of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -344,7 +358,10 @@ impl RunInfo {
                 | Event::StepStarted(_)
                 | Event::UndoPlanned(_) => {}
                 Event::Kept(kept) => info.published.push(PublishedInfo::of(kept)),
+                Event::Emitted(emitted) => info.emitted.push(EmittedInfo::of(emitted)),
                 Event::CancelRequested(cancelled) => info.cancelled = Some(cancelled.reason.clone()),
+                // What was emitted is delivered.
+                Event::ChildStarted(started) if started.operation.kind == OperationKind::Emission => {}
                 Event::ChildStarted(started) => info.children.push(ChildInfo::new(started)),
                 Event::ChildEnded(ended) => {
                     if let Some(child) = info.children.iter_mut().find(|child| *child.key == *ended.operation.key) {
@@ -377,6 +394,7 @@ impl RunInfo {
             children: Vec::new(),
             parent: started.parent.as_ref().map(|parent| parent.run.to_string()),
             published: Vec::new(),
+            emitted: Vec::new(),
             result: None,
             cancelled: None,
             halt: None,
@@ -502,8 +520,16 @@ impl StepInfo {
             | Event::Published(_)
             | Event::CancelRequested(_)
             | Event::Kept(_)
+            | Event::Emitted(_)
             | Event::Begun { .. } => {}
         }
+    }
+}
+
+impl EmittedInfo {
+    fn of(emitted: &Emitted) -> Self {
+        let (key, value) = (emitted.operation.key.to_string(), emitted.value.clone());
+        Self { key, value, emitted_at: Timestamp(emitted.at) }
     }
 }
 

@@ -15,8 +15,8 @@ pub use check::{CHECK_LIST_MAX, Check, Stranded};
 pub use child_info::ChildInfo;
 pub use fork::FORK_KEYS_MAX;
 pub use info::{
-    AttemptInfo, ForkedFrom, PromiseInfo, PublishedInfo, QueueInfo, RunInfo, RunningStep, SignalInfo, StepInfo,
-    StepStatus, TimerInfo,
+    AttemptInfo, EmittedInfo, ForkedFrom, PromiseInfo, PublishedInfo, QueueInfo, RunInfo, RunningStep, SignalInfo,
+    StepInfo, StepStatus, TimerInfo,
 };
 pub use list::{LIST_LOOKS_MAX, LIST_MAX, RunFilter, RunPage, RunSummary};
 pub use prune::Retention;

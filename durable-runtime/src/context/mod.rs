@@ -7,6 +7,7 @@ mod child;
 mod continuing;
 #[cfg(feature = "testing")]
 pub(crate) mod director;
+mod emit;
 mod map;
 pub(crate) mod patch;
 mod promise;
@@ -44,12 +45,13 @@ pub use promise::{Promise, PromiseFailure};
 pub use retrying::Retrying;
 pub(crate) use scope::Scope;
 pub use shared::STEP_NAME_BYTES_MAX;
-pub(crate) use shared::{AtWork, ChildStart, Environment, Named, Received, RunShared, Waits, check_name};
+pub(crate) use shared::{
+    AtWork, Born, ChildStart, Environment, Named, Received, RunShared, Waits, check_name, delivery,
+};
 pub use signal::Signal;
 pub use step::Step;
 pub(crate) use step_context::Dependencies;
 pub use step_context::StepContext;
-#[cfg(feature = "testing")]
 pub(crate) use step_context::idempotency_key;
 pub(crate) use suspension::{Origin, Suspension};
 pub use timer::{Elapsed, Timeout, Timer};

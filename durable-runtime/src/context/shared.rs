@@ -5,6 +5,7 @@ mod at_work;
 mod chance;
 mod children;
 mod claims;
+mod emissions;
 mod incoming;
 mod patches;
 mod place;
@@ -29,6 +30,7 @@ use super::step_context::Dependencies;
 use super::suspension::{Origin, Progress, Suspending, Suspension};
 use super::wakes::{BodyWaker, BodyWakes};
 use crate::clock::{Clock, Timestamp};
+use crate::emission::Sinks;
 use crate::engine::{Counters, Limits};
 use crate::entropy::Entropy;
 use crate::halt::{Halt, HaltReason};
@@ -39,7 +41,8 @@ use crate::replay::{Answer, Begin, Begun, ClaimNumber, Delivery, Replay};
 use crate::store::Record;
 
 pub(crate) use self::at_work::AtWork;
-pub(crate) use self::children::{ChildRequest, ChildStart};
+pub(crate) use self::children::{Born, ChildRequest, ChildStart};
+pub(crate) use self::emissions::delivery;
 pub(crate) use self::incoming::Received;
 use self::incoming::Receivers;
 pub(crate) use self::place::check_name;
@@ -58,6 +61,7 @@ pub(crate) struct Environment {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) dependencies: Arc<Dependencies>,
+    pub(crate) sinks: Sinks,
     pub(crate) codec: Codec,
     pub(crate) limits: Limits,
     pub(crate) counters: Counters,
@@ -201,7 +205,20 @@ impl RunShared {
             next: None,
             suspending,
         };
-        Self { id, function, lives, instance, is_back, correlation, part, environment, wakes, state: Mutex::new(state) }
+        let shared = Self {
+            id,
+            function,
+            lives,
+            instance,
+            is_back,
+            correlation,
+            part,
+            environment,
+            wakes,
+            state: Mutex::new(state),
+        };
+        shared.deliver_what_is_left();
+        shared
     }
 
     /// The operation of a claim, for its record.
@@ -302,7 +319,7 @@ impl RunShared {
             if state.awaited.is_empty() {
                 return Wants::Stop(Stop::Diverged(Box::new(state.replay.waits_for_nothing())));
             }
-            if let Some(halt) = state.record_publications(&self.environment) {
+            if let Some(halt) = state.record_publications(self) {
                 return Wants::Stop(Stop::Halt(halt));
             }
             if state.is_to_leave() {
@@ -355,7 +372,7 @@ impl RunShared {
         if let Some(divergence) = state.replay.end() {
             return Some(Stop::Diverged(Box::new(divergence)));
         }
-        state.record_publications(&self.environment).map(Stop::Halt)
+        state.record_publications(self).map(Stop::Halt)
     }
 
     /// The driver: appends a fact of the run itself. `None`, and the run is to be halted, if it can't be.

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::shared::RunShared;
 use crate::RunId;
+use crate::emission::Sinks;
 use crate::halt::{Halt, HaltReason};
 use crate::payload::{Payload, PayloadError};
 use crate::replay::ClaimNumber;
@@ -82,6 +83,17 @@ impl StepContext {
     pub fn idempotency_key(&self) -> &str {
         let Inner { shared, key, .. } = &*self.inner;
         self.inner.idempotency_key.get_or_init(|| idempotency_key(&shared.id, key, shared.part))
+    }
+
+    /// Where what runs emit is delivered to.
+    pub(crate) fn sinks(&self) -> &Sinks {
+        &self.inner.shared.environment.sinks
+    }
+
+    /// Which attempt this is, if each part of the run makes so many.
+    pub(crate) fn attempt_of_all(&self, of_each_part: u32) -> u32 {
+        let before = u32::try_from(self.inner.shared.part - 1).unwrap_or(u32::MAX).saturating_mul(of_each_part);
+        before.saturating_add(self.attempt())
     }
 
     /// Which attempt this is, from 1; counted across restarts.

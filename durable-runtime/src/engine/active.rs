@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use tokio::sync::watch;
 
-use super::driver::Control;
+use super::control::Control;
 use crate::clock::Timestamp;
 use crate::context::{AtWork, RunShared};
 use crate::error::StartError;

@@ -164,6 +164,7 @@ fn dues(events: &[Event], mut timers: BTreeMap<Position, Timestamp>) -> BTreeMap
             | Event::Published(_)
             | Event::UndoPlanned(_)
             | Event::Kept(_)
+            | Event::Emitted(_)
             | Event::CancelRequested(_) => None,
         };
         told.map(|told| timers.remove(&told));

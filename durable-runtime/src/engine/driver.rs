@@ -8,7 +8,8 @@ use tracing::Instrument as _;
 
 use super::active::Outcome;
 use super::committer::{CommitError, Commits, Link};
-use super::execution::{Execution, RunWaker, Turn};
+use super::control::{Control, Requested};
+use super::execution::{Execution, Turn};
 use super::followers::Followers;
 use super::incoming::{Answer, Message, NotReceived};
 use super::nursery::{ChildLost, Nursery};
@@ -23,72 +24,9 @@ use crate::journal::{Cancelled, Event, Finished, Halted};
 use crate::payload::Payload;
 use crate::replay::{Incoming, Sent};
 use crate::store::{Append, RunStatus};
-use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicU8, Ordering};
 
 /// A run that waits for no longer than this stays in memory.
 const STAYS: Duration = Duration::from_secs(1);
-
-/// How a driver is told to stop.
-#[derive(Debug)]
-pub(crate) struct Control {
-    request: AtomicU8,
-    /// What the run did not come to yet. `None` when it has ended.
-    inbox: Mutex<Option<Vec<Message>>>,
-    pub(crate) waker: Arc<RunWaker>,
-}
-
-impl Default for Control {
-    fn default() -> Self {
-        Self { request: AtomicU8::default(), inbox: Mutex::new(Some(Vec::new())), waker: Arc::default() }
-    }
-}
-
-impl Control {
-    /// Begin no further step, and stop when none is running.
-    pub(crate) fn drain(&self) {
-        self.request.fetch_max(1, Ordering::AcqRel);
-        self.waker.wake_by_ref();
-    }
-
-    /// Stop at once.
-    pub(crate) fn stop(&self) {
-        self.request.fetch_max(2, Ordering::AcqRel);
-        self.waker.wake_by_ref();
-    }
-
-    /// Gives the run what somebody has sent. `false` if it has ended.
-    pub(super) fn send(&self, message: Message) -> bool {
-        let is_open = self.inbox.lock().as_mut().map(|inbox| inbox.push(message)).is_some();
-        self.waker.wake_by_ref();
-        is_open
-    }
-
-    /// What was sent to the run since it was last asked.
-    pub(super) fn take_messages(&self) -> Vec<Message> {
-        self.inbox.lock().as_mut().map(std::mem::take).unwrap_or_default()
-    }
-
-    /// The run has ended, and takes nothing more; who has sent something asks again.
-    pub(super) fn wind_up(&self) {
-        drop(self.inbox.lock().take());
-    }
-
-    fn requested(&self) -> Requested {
-        match self.request.load(Ordering::Acquire) {
-            0 => Requested::Nothing,
-            1 => Requested::Drain,
-            _ => Requested::Stop,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Requested {
-    Nothing,
-    Drain,
-    Stop,
-}
 
 /// Why a driver drives a run no further.
 #[derive(Debug)]
@@ -466,8 +404,23 @@ impl Driver {
         }
     }
 
+    /// The run goes no further for now: what it has emitted is to be delivered all the same.
+    async fn deliver(&mut self) -> Result<(), CommitError> {
+        self.flush(RunStatus::Running).await?;
+        self.nursery.start(self.shared.take_deliveries());
+        match self.nursery.all_started(&self.shared).await {
+            // It is started when the run is resumed, or cancelled.
+            Ok(()) | Err(ChildLost::Refused(_)) => Ok(()),
+            Err(ChildLost::Store(error)) => Err(CommitError::Store(error)),
+            Err(ChildLost::ShuttingDown) => Err(CommitError::Closed),
+        }
+    }
+
     async fn halt(&mut self, stop: Stop) -> Outcome {
         self.execution.drop_code();
+        if let Err(error) = self.deliver().await {
+            return self.interrupted(&error);
+        }
         let halt = self.execution.explain(stop);
         tracing::error!(%halt, "run halted");
         let Halt { reason, step, message } = halt.clone();
@@ -492,8 +445,11 @@ impl Driver {
         self.execution.drop_code();
         let mut pausing = std::mem::take(&mut self.pausing);
         let Some((halted, _)) = pausing.first() else { return Outcome::Stopped };
-        let halt = halt_of(halted);
-        if self.shared.append(Event::Halted(halted.clone())).is_none() {
+        let (halted, halt) = (halted.clone(), halt_of(halted));
+        if let Err(error) = self.deliver().await {
+            return self.interrupted(&error);
+        }
+        if self.shared.append(Event::Halted(halted)).is_none() {
             return Outcome::Stopped;
         }
         let flushed = self.flush(RunStatus::Halted).await;

@@ -161,7 +161,8 @@ impl Engine {
     /// Records it behind what a run has, and whether the run then has something left to do though it has ended.
     async fn append_incoming(&self, loaded: &mut Loaded, incoming: &Incoming) -> Result<(Sent, bool), NotReceived> {
         let (sent, replay) = self.judge(loaded, incoming)?;
-        let winds_up = replay.parent().is_some_and(|parent| parent.attached) || replay.has_open_children();
+        let is_left_something = replay.has_open_children() || replay.emissions().next().is_some();
+        let winds_up = replay.parent().is_some_and(|parent| parent.attached) || is_left_something;
         if sent != Sent::New {
             return Ok((sent, winds_up));
         }

@@ -4,6 +4,7 @@
 mod active;
 mod committer;
 mod continuing;
+mod control;
 mod counters;
 mod create;
 mod driver;

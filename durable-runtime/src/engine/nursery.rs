@@ -13,27 +13,20 @@ use super::incoming::NotReceived;
 use super::recovery::Loaded;
 use super::runs::{Engine, Leaving};
 use super::starting::{Particulars, Starting};
-use crate::context::{ChildStart, RunShared};
+use crate::context::{Born, ChildStart, RunShared, delivery};
+use crate::emission::DELIVERY_FUNCTION;
 use crate::error::StartError;
 use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
 use crate::journal::{Cancelled, ChildEnd, Event, Parent};
-use crate::replay::{EndOfChild, Incoming, open_children};
+use crate::replay::{EndOfChild, Incoming, Replay, open_children, undelivered};
+use crate::start::correlation_of;
 use crate::store::{Append, StoreError};
 
 /// The runs that a run is starting.
 pub(super) struct Nursery {
     engine: Weak<Engine>,
-    starting: FuturesUnordered<BoxFuture<'static, Result<Started, ChildLost>>>,
-}
-
-/// A run that exists now.
-#[derive(Debug)]
-struct Started {
-    claim: u32,
-    run: RunId,
-    function: &'static str,
-    attached: bool,
+    starting: FuturesUnordered<BoxFuture<'static, Result<Born, ChildLost>>>,
 }
 
 /// Why a run could not be started.
@@ -70,8 +63,8 @@ impl Nursery {
         let mut progress = Poll::Pending;
         while let Poll::Ready(Some(started)) = self.starting.poll_next_unpin(task) {
             match started {
-                Ok(Started { claim, run, function, attached }) => {
-                    shared.child_started(claim, &run, function, attached);
+                Ok(born) => {
+                    shared.child_started(&born);
                     progress = Poll::Ready(Ok(()));
                 }
                 Err(lost) => return Poll::Ready(Err(lost)),
@@ -92,8 +85,8 @@ impl Nursery {
 
 impl Engine {
     /// Starts a run for another one, or finds that it has.
-    async fn start_child(self: Arc<Self>, start: ChildStart) -> Result<Started, ChildLost> {
-        let ChildStart { claim, run, function, input, digest, parent, correlation } = start;
+    async fn start_child(self: Arc<Self>, start: ChildStart) -> Result<Born, ChildLost> {
+        let ChildStart { claim, is_delivery, run, function, input, digest, parent, correlation } = start;
         let refused = |what: &dyn std::fmt::Display| {
             let key = Some(Arc::from(&*parent.key));
             ChildLost::Refused(Halt::new(HaltReason::Misuse, key, format!("the child run can't be started: {what}")))
@@ -127,7 +120,7 @@ impl Engine {
                         let (engine, run) = (Arc::clone(&self), run.clone());
                         self.tasks.spawn(async move { engine.wind_up(&run).await });
                     }
-                    return Ok(Started { claim, run, function, attached: parent.attached });
+                    return Ok(Born { claim, is_delivery, run, function, attached: parent.attached });
                 }
                 Err(StartError::OtherFunction { .. } | StartError::OtherInput { .. }) => return Err(refused(&taken)),
                 Err(error) => return Err(lost(error)),
@@ -164,6 +157,7 @@ impl Engine {
         let Some(loaded) = self.load(id).await.map_err(NotReceived::Store)? else { return Ok(()) };
         if let Some(Event::Cancelled(_)) = loaded.events.last() {
             let at = self.environment.clock.now().0;
+            self.deliver_all(&loaded).await?;
             for child in open_children(&loaded.events) {
                 let Ok(child) = RunId::new(child) else { continue };
                 let reason = format!("the run that has started it, {id}, was cancelled");
@@ -179,6 +173,13 @@ impl Engine {
             }
             let at = self.environment.clock.now().0;
             self.tell(&run, &Incoming::Child(EndOfChild { parent: parent.clone(), end, at })).await?;
+        }
+        if loaded.started().is_some_and(|started| *started.function == *DELIVERY_FUNCTION)
+            && matches!(loaded.events.last(), Some(Event::Finished(_)))
+        {
+            // It is delivered, and nobody asks for it any more.
+            let id = id.clone();
+            return self.blocking(move |store| store.delete(&id).map(drop)).await.map_err(NotReceived::Store);
         }
         let append = Append {
             run: id.clone(),
@@ -197,6 +198,38 @@ impl Engine {
             Err(CommitError::Store(error)) => Err(NotReceived::Store(error)),
             Err(CommitError::Closed) => Err(NotReceived::ShuttingDown),
         }
+    }
+
+    /// As [`start_child`](Self::start_child), which may have one that has ended tell others.
+    fn start_later(self: Arc<Self>, start: ChildStart) -> BoxFuture<'static, Result<Born, ChildLost>> {
+        self.start_child(start).boxed()
+    }
+
+    /// Starts a run for each event that a run has emitted and that nobody delivers, as far as is known.
+    async fn deliver_all(self: &Arc<Self>, loaded: &Loaded) -> Result<(), NotReceived> {
+        let emissions = undelivered(&loaded.events);
+        if emissions.is_empty() {
+            return Ok(());
+        }
+        let broken = |why: String| NotReceived::Store(StoreError::Broken { first: why });
+        let Some(started) = loaded.started() else { return Ok(()) };
+        let replay =
+            Replay::of_journal(loaded.events.iter().cloned()).map_err(|illegal| broken(illegal.to_string()))?;
+        let id = &loaded.head.run;
+        let correlation = correlation_of(started.correlation.as_ref(), id);
+        for emission in &emissions {
+            let start = delivery(id, started.part(), correlation, &replay, emission);
+            let start = start.map_err(|halt| broken(halt.to_string()))?;
+            match Arc::clone(self).start_later(start).await {
+                Ok(_) => {}
+                Err(ChildLost::ShuttingDown) => return Err(NotReceived::ShuttingDown),
+                Err(ChildLost::Store(error)) => return Err(NotReceived::Store(error)),
+                Err(ChildLost::Refused(halt)) => {
+                    tracing::error!(run = %id, key = &*emission.operation.key, %halt, "an event of a run that was cancelled can't be delivered");
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Sends it to a run that may have ended, or not exist.

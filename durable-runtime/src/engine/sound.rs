@@ -1,9 +1,10 @@
 //! Whether what a store has of a run can be a run's: its records, their order, its status.
 
 use super::recovery::Loaded;
+use crate::emission::DELIVERY_FUNCTION;
 use crate::id::{Position, RunId};
 use crate::journal::{self, Event, Started};
-use crate::replay::{Stage, Whole, open_children};
+use crate::replay::{Stage, Whole, open_children, undelivered};
 use crate::store::{RunEnds, RunHead, RunStatus, StoreError, StoredRun};
 
 /// What is wrong with what a store has of a run. In the findings of `Runtime::verify_store`.
@@ -87,7 +88,14 @@ fn winds_up(events: &[Event], status: RunStatus) -> bool {
         Some(Event::Started(started)) => started.parent.as_ref().is_some_and(|parent| parent.attached),
         _ => false,
     };
-    is_attached || (status == RunStatus::Cancelled && !open_children(events).is_empty())
+    let delivers = is_delivery(events) && status == RunStatus::Completed;
+    let is_left_something = || !open_children(events).is_empty() || !undelivered(events).is_empty();
+    is_attached || delivers || (status == RunStatus::Cancelled && is_left_something())
+}
+
+/// Whether the run delivers something; when it has, it goes.
+fn is_delivery(events: &[Event]) -> bool {
+    matches!(events.first(), Some(Event::Started(started)) if *started.function == *DELIVERY_FUNCTION)
 }
 
 /// What the first and the last record of a run say.
@@ -113,9 +121,10 @@ pub(crate) fn decode_ends(ends: RunEnds) -> Result<Ends, Unsound> {
         return Err(Unsound { flaw: Flaw::Order, position: Some(Position(0)), detail });
     };
     let is_attached = started.parent.as_ref().is_some_and(|parent| parent.attached);
+    let delivers = *started.function == *DELIVERY_FUNCTION;
     match &last {
         // It has something left to do, until which the store says that it is running.
-        Event::Finished(finished) if is_attached && head.status == RunStatus::Running => {
+        Event::Finished(finished) if (is_attached || delivers) && head.status == RunStatus::Running => {
             head.status = if finished.failed { RunStatus::Failed } else { RunStatus::Completed };
         }
         Event::Cancelled(_) if head.status == RunStatus::Running => head.status = RunStatus::Cancelled,
@@ -144,6 +153,7 @@ pub(crate) fn decode_ends(ends: RunEnds) -> Result<Ends, Unsound> {
         | Event::Published(_)
         | Event::UndoPlanned(_)
         | Event::Kept(_)
+        | Event::Emitted(_)
         | Event::Begun { .. } => head.status.is_unfinished(),
     };
     if fits {

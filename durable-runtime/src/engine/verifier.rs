@@ -167,6 +167,7 @@ pub(crate) async fn verify(
             | Event::UndoPlanned(_)
             | Event::CancelRequested(_)
             | Event::Kept(_)
+            | Event::Emitted(_)
             | Event::Begun { .. },
         )
         | None => {}
@@ -176,6 +177,7 @@ pub(crate) async fn verify(
         clock: Arc::clone(&environment.clock),
         entropy: Arc::clone(&environment.entropy),
         dependencies: Arc::clone(&environment.dependencies),
+        sinks: environment.sinks.clone(),
         // What is returned is compared with what is recorded.
         codec: finished.as_ref().map_or(environment.codec, |finished| finished.result.codec()),
         limits: environment.limits,

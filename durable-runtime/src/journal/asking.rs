@@ -26,6 +26,7 @@ impl Event {
             Self::Published(event) => event.at,
             Self::UndoPlanned(event) => event.at,
             Self::Kept(event) => event.at,
+            Self::Emitted(event) => event.at,
             Self::Recovered { at, .. } | Self::Resumed { at } | Self::Begun { at, .. } => *at,
         }
     }
@@ -44,6 +45,7 @@ impl Event {
             Self::ChildEnded(event) => Some(&event.operation),
             Self::Published(event) => Some(&event.operation),
             Self::UndoPlanned(event) => Some(&event.operation),
+            Self::Emitted(event) => Some(&event.operation),
             Self::Started(_)
             | Self::Recovered { .. }
             | Self::Halted(_)
@@ -74,6 +76,7 @@ impl Event {
             Self::ChildEnded(event) => Some(&mut event.operation),
             Self::Published(event) => Some(&mut event.operation),
             Self::UndoPlanned(event) => Some(&mut event.operation),
+            Self::Emitted(event) => Some(&mut event.operation),
             Self::Started(_)
             | Self::Recovered { .. }
             | Self::Halted(_)
@@ -116,6 +119,7 @@ impl Event {
             Self::ChildEnded(event) => event.at = time,
             Self::Published(event) => event.at = time,
             Self::UndoPlanned(event) => event.at = time,
+            Self::Emitted(event) => event.at = time,
             Self::Kept(event) => (event.published_at, event.at) = (time, time),
             Self::Recovered { at, .. } | Self::Resumed { at } => *at = time,
             Self::Begun { at, deadline } => (*at, *deadline) = (time, deadline.map(|_| time)),
@@ -161,7 +165,8 @@ impl Event {
             | Self::ChildStarted(_)
             | Self::Published(_)
             | Self::UndoPlanned(_)
-            | Self::Kept(_) => None,
+            | Self::Kept(_)
+            | Self::Emitted(_) => None,
         }
     }
 
@@ -191,6 +196,7 @@ impl Event {
             Self::UndoPlanned(_) => "UndoPlanned",
             Self::CancelRequested(_) => "CancelRequested",
             Self::Kept(_) => "Kept",
+            Self::Emitted(_) => "Emitted",
         }
     }
 }

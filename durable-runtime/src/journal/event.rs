@@ -83,6 +83,8 @@ pub(crate) enum Event {
     CancelRequested(Cancelled),
     /// The latest value of a name that the run had published before it continued as new.
     Kept(Kept),
+    /// The code has emitted an event: it is to be delivered.
+    Emitted(Emitted),
 }
 
 /// See [`Event::Started`].
@@ -479,6 +481,17 @@ pub(crate) struct Published {
     pub(crate) at: u64,
 }
 
+/// See [`Event::Emitted`]. That its delivery is a run of its own now is its `ChildStarted`.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Emitted {
+    /// To the channel that its key begins with.
+    pub(crate) operation: Operation,
+    #[serde(with = "spelling")]
+    pub(crate) value: Payload,
+    pub(crate) at: u64,
+}
+
 /// See [`Event::Kept`].
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -543,6 +556,8 @@ pub(crate) enum OperationKind {
     Child,
     /// `ctx.publish`.
     Publication,
+    /// `ctx.emit`.
+    Emission,
 }
 
 impl fmt::Display for OperationKind {
@@ -554,6 +569,7 @@ impl fmt::Display for OperationKind {
             Self::Promise => f.write_str("promise"),
             Self::Child => f.write_str("child run"),
             Self::Publication => f.write_str("publication"),
+            Self::Emission => f.write_str("emission"),
         }
     }
 }

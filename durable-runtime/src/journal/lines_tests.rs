@@ -7,8 +7,8 @@ use crate::halt::HaltReason;
 use crate::journal::arguments::Arguments;
 use crate::journal::event::AttemptError;
 use crate::journal::{
-    AttemptFailed, Cancelled, CodeId, Continued, Finished, Fork, Halted, Kept, Operation, OperationKind, Outcome,
-    Patched, Published, Queued, Site, Started, StepCompleted, TakenSignal, TimerFired, TimerSet, UndoPlanned,
+    AttemptFailed, Cancelled, CodeId, Continued, Emitted, Finished, Fork, Halted, Kept, Operation, OperationKind,
+    Outcome, Patched, Published, Queued, Site, Started, StepCompleted, TakenSignal, TimerFired, TimerSet, UndoPlanned,
 };
 use crate::payload::{Codec, Payload};
 
@@ -180,6 +180,11 @@ fn event() -> impl Strategy<Value = Event> {
         }),
         any::<u64>().prop_map(|at| Event::Resumed { at }),
         (any::<u64>(), prop::option::of(any::<u64>())).prop_map(|(at, deadline)| Event::Begun { at, deadline }),
+        (operation(), payload(), any::<u64>()).prop_map(|(operation, value, at)| Event::Emitted(Emitted {
+            operation,
+            value,
+            at
+        })),
         (operation(), any::<u64>()).prop_map(|(operation, at)| Event::UndoPlanned(UndoPlanned { operation, at })),
         (text(), any::<u64>()).prop_map(|(reason, at)| Event::CancelRequested(Cancelled { reason, at })),
         (text(), any::<u64>(), payload(), any::<u64>(), any::<u64>()).prop_map(
@@ -315,7 +320,7 @@ fn what_is_refused_is_told_with_its_line() {
         [D0170] line 1 is not that of a journal: [D0101] a run id must not be empty: use the business id the run is about, such as the order id. Take the text as `Journal::to_lines` wrote it
         [D0170] line 1 is not that of a journal: unknown field `more`, expected `journal` or `run` (column 29). Take the text as `Journal::to_lines` wrote it
         [D0170] line 2 is not that of a journal: EOF while parsing a value (column 0). Take the text as `Journal::to_lines` wrote it
-        [D0170] line 3 is not that of a journal: unknown variant `Stopped`, expected one of `Started`, `AttemptFailed`, `StepCompleted`, `Recovered`, `Halted`, `Resumed`, `Finished`, `Patched`, `TimerSet`, `TimerFired`, `SignalReceived`, `SignalTaken`, `PromiseSettled`, `PromiseTaken`, `StepStarted`, `Cancelled`, `ChildStarted`, `ChildEnded`, `Published`, `Begun`, `UndoPlanned`, `CancelRequested`, `Kept` (column 10). Take the text as `Journal::to_lines` wrote it
+        [D0170] line 3 is not that of a journal: unknown variant `Stopped`, expected one of `Started`, `AttemptFailed`, `StepCompleted`, `Recovered`, `Halted`, `Resumed`, `Finished`, `Patched`, `TimerSet`, `TimerFired`, `SignalReceived`, `SignalTaken`, `PromiseSettled`, `PromiseTaken`, `StepStarted`, `Cancelled`, `ChildStarted`, `ChildEnded`, `Published`, `Begun`, `UndoPlanned`, `CancelRequested`, `Kept`, `Emitted` (column 10). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: unknown field `by`, expected `code` or `at` (column 25). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: missing field `at` (column 15). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: invalid value: integer `-7`, expected u64 (column 21). Take the text as `Journal::to_lines` wrote it

@@ -10,14 +10,14 @@ pub(crate) mod event;
 pub(crate) mod frame;
 mod lines;
 mod outline;
-mod spelling;
+pub(crate) mod spelling;
 mod text;
 
 pub(crate) use arguments::Arguments;
 pub(crate) use asking::last_of;
 pub(crate) use event::{
-    AttemptFailed, Cancelled, ChildEnd, ChildEnded, ChildStarted, CodeId, Continued, Event, Finished, Fork, Halted,
-    Kept, Operation, OperationKind, Outcome, Parent, Patched, PromiseSettled, PromiseTaken, Published, Queued,
+    AttemptFailed, Cancelled, ChildEnd, ChildEnded, ChildStarted, CodeId, Continued, Emitted, Event, Finished, Fork,
+    Halted, Kept, Operation, OperationKind, Outcome, Parent, Patched, PromiseSettled, PromiseTaken, Published, Queued,
     Settlement, SignalReceived, SignalTaken, Site, Started, StepCompleted, StepStarted, TakenSignal, TimerFired,
     TimerSet, UndoPlanned,
 };

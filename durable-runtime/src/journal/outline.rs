@@ -97,6 +97,7 @@ fn line(event: &Event) -> String {
         Event::Published(published) => {
             format!("{} published {}", published.operation.key, published.value.excerpt())
         }
+        Event::Emitted(emitted) => format!("{} emitted {}", emitted.operation.key, emitted.value.excerpt()),
         Event::Begun { .. } => "begun".to_owned(),
         Event::UndoPlanned(planned) => format!("{}: to undo", step(&planned.operation)),
         Event::CancelRequested(cancelled) => format!("to be cancelled: {}", cancelled.reason),

@@ -25,11 +25,11 @@ pub(crate) trait Spelled: Sized {
     fn of_line(line: Self::Line) -> Result<Self, String>;
 }
 
-pub(super) fn serialize<T: Spelled, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<T: Spelled, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     value.to_line().serialize(serializer)
 }
 
-pub(super) fn deserialize<'de, T: Spelled, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+pub(crate) fn deserialize<'de, T: Spelled, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     T::of_line(T::Line::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 

@@ -97,6 +97,7 @@ pub(crate) fn went_on_since(events: &[Event], present: CodeId) -> Option<CodeId>
             | Event::StepStarted(_)
             | Event::ChildStarted(_)
             | Event::Published(_)
+            | Event::Emitted(_)
             | Event::UndoPlanned(_) => {
                 latest = writing.filter(|code| *code != present && Some(*code) != first).or(latest);
             }

@@ -18,6 +18,7 @@ impl Replay {
         let position = self.legality.admit(&event, &self.facts(&event))?;
         let (at, due) = (event.at(), event.due().map(|due| due.0));
         self.past.learn(position, &event);
+        self.emissions.learn(position, &event, self.past.records());
         match event {
             Event::AttemptFailed(event) => {
                 let recorded = self.recorded_entry(position, event.operation);
@@ -64,6 +65,10 @@ impl Replay {
                 self.deadline = None;
             }
             Event::ChildEnded(event) => self.completed(position, event.operation, Answer::Child(event.end), at),
+            Event::Emitted(event) => {
+                let arguments = Arguments::of_recorded(&event.value);
+                self.recorded_entry(position, Operation { arguments, ..event.operation });
+            }
             Event::Published(event) => {
                 let arguments = Arguments::of_recorded(&event.value);
                 self.recorded_entry(position, Operation { arguments, ..event.operation }).completed = true;

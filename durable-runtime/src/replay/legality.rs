@@ -128,7 +128,8 @@ impl Legality {
                 | Event::Published(_)
                 | Event::UndoPlanned(_)
                 | Event::CancelRequested(_)
-                | Event::Kept(_),
+                | Event::Kept(_)
+                | Event::Emitted(_),
             ) => Stage::Running,
             (Stage::Running, Event::Halted(_))
             | (
@@ -184,6 +185,7 @@ impl Legality {
             | Event::Published(_)
             | Event::UndoPlanned(_)
             | Event::Kept(_)
+            | Event::Emitted(_)
             | Event::Begun { .. } => 0,
         };
         self.is_new = match event {
@@ -219,8 +221,11 @@ fn fits(event: &Event, operation: &Operation, facts: &OperationFacts) -> Result<
         Event::StepStarted(event) => (OperationKind::Step, Some(event.attempt)),
         Event::SignalTaken(_) => (OperationKind::Signal, None),
         Event::PromiseTaken(_) => (OperationKind::Promise, None),
+        // Its delivery is a run of its own.
+        Event::ChildStarted(_) if operation.kind == OperationKind::Emission => (OperationKind::Emission, None),
         Event::ChildStarted(_) | Event::ChildEnded(_) => (OperationKind::Child, None),
         Event::Published(_) => (OperationKind::Publication, None),
+        Event::Emitted(_) => (OperationKind::Emission, None),
         Event::UndoPlanned(_) => (OperationKind::Step, None),
         // A promise can have its own.
         _ if operation.kind == OperationKind::Promise => (OperationKind::Promise, None),
@@ -232,6 +237,11 @@ fn fits(event: &Event, operation: &Operation, facts: &OperationFacts) -> Result<
     match (event, facts.kind_of_claim) {
         (Event::TimerSet(_), Some(_)) => return Err(format!("{key} is set already")),
         (Event::TimerFired(_), None) => return Err(format!("{key} was never set")),
+        (Event::ChildStarted(started), kind) if operation.kind == OperationKind::Emission => {
+            let is_delivery = kind.is_some() && !started.attached;
+            return if is_delivery { Ok(()) } else { Err(format!("{key} was never emitted")) };
+        }
+        (Event::Emitted(_), Some(_)) => return Err(format!("{key} is emitted already")),
         (Event::ChildStarted(_), Some(_)) => return Err(format!("{key} is started already")),
         (Event::UndoPlanned(_), Some(_)) => return Err(format!("{key} is recorded already")),
         (Event::ChildEnded(_), None) => return Err(format!("{key} was never started")),

@@ -20,6 +20,9 @@ mod continuing_tests;
 mod diff;
 mod divergence;
 mod dues;
+#[cfg(test)]
+mod emission_tests;
+mod emissions;
 mod incoming;
 mod learning;
 mod legality;
@@ -56,6 +59,7 @@ pub(crate) use answers::{Answer, Begin, Begun, Delivery};
 pub(crate) use children::{EndOfChild, open_children};
 pub(crate) use continuing::{Next, continued};
 pub(crate) use divergence::{CodeChange, Difference, Divergence, went_on_since};
+pub(crate) use emissions::{Emission, undelivered};
 pub(crate) use incoming::{Incoming, Sent};
 pub(crate) use legality::{Illegal, Legality, Stage};
 pub(crate) use past::{Told, forked};
@@ -65,6 +69,7 @@ pub(crate) use promises::Settled;
 pub(crate) use whole::Whole;
 
 use by_key::ByKey;
+use emissions::Emissions;
 use past::Past;
 use patches::Patches;
 use promises::Promises;
@@ -105,6 +110,7 @@ pub(crate) struct Replay {
     /// What the signals say that were not taken.
     signal_values: BTreeMap<Position, (Payload, u64)>,
     promises: Promises,
+    emissions: Emissions,
     cancel: Option<Cancel>,
     /// When the run is to be cancelled, and the record that says so.
     deadline: Option<(Position, Timestamp)>,
@@ -200,6 +206,7 @@ impl Replay {
             signals: Signals::default(),
             signal_values: BTreeMap::new(),
             promises: Promises::default(),
+            emissions: Emissions::default(),
             cancel: None,
             deadline: None,
             delivered: Position(0),

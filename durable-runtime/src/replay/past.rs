@@ -43,6 +43,11 @@ impl Past {
         Self(forks.into_iter().map(life).collect())
     }
 
+    /// How many of the first records are those of other runs.
+    pub(super) fn records(&self) -> u64 {
+        self.0.last().map_or(0, |life| life.records)
+    }
+
     pub(super) fn learn(&mut self, position: Position, event: &Event) {
         let Some(operation) = event.operation() else { return };
         for life in self.0.iter_mut().filter(|life| position.0 < life.records) {

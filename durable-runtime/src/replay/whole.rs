@@ -62,6 +62,7 @@ impl Known {
             | Event::UndoPlanned(_)
             | Event::CancelRequested(_)
             | Event::Kept(_)
+            | Event::Emitted(_)
             | Event::Begun { .. } => {}
         }
     }
@@ -152,7 +153,8 @@ impl Whole {
                 | Event::ChildEnded(_)
                 | Event::Published(_)
                 | Event::UndoPlanned(_)
-                | Event::Kept(_) => {}
+                | Event::Kept(_)
+                | Event::Emitted(_) => {}
             }
         }
         Ok(Self { stage: legality.stage(), failed, cancelled, timers })

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::SystemClock;
 use crate::context::{Dependencies, Environment};
+use crate::emission::Sinks;
 use crate::engine::{Counters, Limits, Registration, Verification, verify};
 use crate::entropy::FixedEntropy;
 use crate::function::DurableFunction;
@@ -68,6 +69,7 @@ pub(super) async fn replay_with(journal: &Journal, registration: &Registration) 
         clock: Arc::new(SystemClock),
         entropy: Arc::new(FixedEntropy),
         dependencies: Arc::new(Dependencies::default()),
+        sinks: Sinks::taking_all(),
         codec,
         limits,
         counters: Counters::default(),

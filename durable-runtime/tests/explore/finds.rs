@@ -60,7 +60,7 @@ fn a_value_that_is_published_after_a_crash_only() {
     let told = failure(|| {
         testing::explore(tells_how_often_it_called, ()).dependency_with(Calls::default).check(|_| {});
     });
-    let published = ["published what it does not publish", "published: calls 2", "expected:  calls 1"];
+    let published = ["published or emitted what it does not", "published: calls 2", "expected:  calls 1"];
     assert_finds(&told, &published);
     assert_finds(&told, &["what goes wrong: 1.2:after-effect"]);
 }

@@ -6,6 +6,7 @@ use std::task::Waker;
 use super::super::step_context::idempotency_key;
 use super::{RunShared, State};
 use crate::clock::Timestamp;
+use crate::emission::DELIVERY_FUNCTION;
 use crate::halt::{Halt, HaltReason};
 use crate::id::{Position, RunId};
 use crate::journal::{Arguments, ChildStarted, Event, Operation, Parent, Text};
@@ -29,7 +30,10 @@ pub(crate) struct ChildRequest {
 /// A run that is to be started now.
 #[derive(Debug)]
 pub(crate) struct ChildStart {
+    /// Of the operation; of a delivery, the number that it is recorded with.
     pub(crate) claim: ClaimNumber,
+    /// Whether it delivers what was emitted.
+    pub(crate) is_delivery: bool,
     pub(crate) run: RunId,
     pub(crate) function: &'static str,
     pub(crate) input: Payload,
@@ -37,6 +41,16 @@ pub(crate) struct ChildStart {
     pub(crate) parent: Parent,
     /// That of the run that starts it.
     pub(crate) correlation: Text,
+}
+
+/// A run that exists now.
+#[derive(Debug)]
+pub(crate) struct Born {
+    pub(crate) claim: ClaimNumber,
+    pub(crate) is_delivery: bool,
+    pub(crate) run: RunId,
+    pub(crate) function: &'static str,
+    pub(crate) attached: bool,
 }
 
 /// The runs that the code has asked for.
@@ -47,9 +61,11 @@ pub(super) struct Children {
     /// Those that the code has asked for since it rested.
     asked: BTreeMap<ClaimNumber, ChildRequest>,
     /// Those that are to be started when so many records are durable.
-    due: Vec<(Position, ChildStart)>,
+    pub(super) due: Vec<(Position, ChildStart)>,
     /// Those that are being started.
     starting: BTreeSet<ClaimNumber>,
+    /// The same, of those that deliver something.
+    pub(super) starting_deliveries: BTreeSet<ClaimNumber>,
     /// Those that are attached, and are known to exist.
     open: BTreeSet<ClaimNumber>,
 }
@@ -57,7 +73,8 @@ pub(super) struct Children {
 impl Children {
     pub(super) fn new(born: Position) -> Self {
         let (asked, due) = (BTreeMap::new(), Vec::new());
-        Self { born, asked, due, starting: BTreeSet::new(), open: BTreeSet::new() }
+        let (starting, starting_deliveries) = (BTreeSet::new(), BTreeSet::new());
+        Self { born, asked, due, starting, starting_deliveries, open: BTreeSet::new() }
     }
 
     /// How many first records say of none that does not exist, if there are so many.
@@ -74,7 +91,7 @@ impl Children {
 
     /// Whether some are to be started: should the run leave memory now, nobody would.
     pub(super) fn are_to_start(&self) -> bool {
-        !self.due.is_empty() || !self.starting.is_empty()
+        !self.due.is_empty() || !self.starting.is_empty() || !self.starting_deliveries.is_empty()
     }
 
     /// Whether it is attached, and known to exist.
@@ -142,12 +159,20 @@ impl RunShared {
             std::mem::take(&mut state.children.due).into_iter().partition(|(required, _)| *required <= state.durable);
         state.children.due = later;
         let starts: Vec<ChildStart> = now.into_iter().map(|(_, start)| start).collect();
-        state.children.starting.extend(starts.iter().map(|start| start.claim));
+        for start in &starts {
+            let children = &mut state.children;
+            let starting = if start.is_delivery { &mut children.starting_deliveries } else { &mut children.starting };
+            starting.insert(start.claim);
+        }
         starts
     }
 
     /// The driver: that run exists now.
-    pub(crate) fn child_started(&self, claim: ClaimNumber, run: &RunId, function: &'static str, attached: bool) {
+    pub(crate) fn child_started(&self, started: &Born) {
+        let Born { claim, is_delivery, ref run, function, attached } = *started;
+        if is_delivery {
+            return self.delivery_started(claim, run);
+        }
         let at = self.environment.clock.now().0;
         let mut state = self.state.lock();
         state.children.starting.remove(&claim);
@@ -169,11 +194,12 @@ impl RunShared {
     }
 
     /// The driver: whether the run has something left to do when it ends: telling the run that has started it, or, if it is
-    /// cancelled, ending those that it has started.
+    /// cancelled, ending those that it has started, and delivering what it has emitted. One that has delivered something is not kept.
     pub(crate) fn has_duties(&self, is_cancelled: bool) -> bool {
         let state = self.state.lock();
         state.replay.parent().is_some_and(|parent| parent.attached)
-            || (is_cancelled && state.replay.has_open_children())
+            || (is_cancelled && (state.replay.has_open_children() || state.replay.emissions().next().is_some()))
+            || self.function == DELIVERY_FUNCTION
     }
 }
 
@@ -216,7 +242,10 @@ impl State {
                 }
                 Begun::Now | Begun::Before => Position(0),
             };
-            self.children.due.push((required, ChildStart { claim, run, function, input, digest, parent, correlation }));
+            self.children.due.push((
+                required,
+                ChildStart { claim, is_delivery: false, run, function, input, digest, parent, correlation },
+            ));
         }
     }
 }

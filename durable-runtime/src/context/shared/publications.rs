@@ -1,8 +1,8 @@
 //! What the code publishes, and plans to undo: recorded when it rests.
 
-use super::{Environment, RunShared, State};
+use super::{RunShared, State};
 use crate::halt::Halt;
-use crate::journal::{Arguments, Event, Operation, Published, UndoPlanned};
+use crate::journal::{Arguments, Emitted, Event, Operation, Published, UndoPlanned};
 use crate::payload::Payload;
 use crate::replay::{ClaimNumber, Stage};
 
@@ -19,6 +19,8 @@ enum What {
     Value(Payload),
     /// A step that is to undo something, with these arguments.
     Undo(Option<Arguments>),
+    /// An event that is to be delivered.
+    Event(Payload),
 }
 
 impl RunShared {
@@ -33,6 +35,11 @@ impl RunShared {
     /// The code has published this value.
     pub(crate) fn publish(&self, claim: ClaimNumber, value: Payload) {
         self.state.lock().publications.push(Publication { claim, what: What::Value(value) });
+    }
+
+    /// The code has emitted this event.
+    pub(crate) fn emit(&self, claim: ClaimNumber, event: Payload) {
+        self.state.lock().publications.push(Publication { claim, what: What::Event(event) });
     }
 
     /// The code has planned a step that is to undo something.
@@ -60,7 +67,7 @@ impl State {
     /// The code rests, or has returned, and code and journal agree: records what it has published since. Not at once when
     /// it does: until it rests it may prove to be other code than that which the journal is of, or panic, and be another
     /// one when it is resumed (R9). Why the run is to be halted, if something can't be recorded.
-    pub(super) fn record_publications(&mut self, environment: &Environment) -> Option<Halt> {
+    pub(super) fn record_publications(&mut self, shared: &RunShared) -> Option<Halt> {
         // The journal of a run that has ended is only compared.
         if self.publications.is_empty() {
             return None;
@@ -74,12 +81,17 @@ impl State {
         }
         for Publication { claim, what } in std::mem::take(&mut self.publications) {
             let Some(operation) = self.replay.operation(claim) else { continue };
-            let at = environment.clock.now().0;
+            let number = operation.claim;
+            let at = shared.environment.clock.now().0;
             let event = match what {
                 What::Value(value) => {
                     // The value says what they are.
                     let operation = Operation { arguments: None, ..operation.clone() };
                     Event::Published(Published { operation, value, at })
+                }
+                What::Event(value) => {
+                    let operation = Operation { arguments: None, ..operation.clone() };
+                    Event::Emitted(Emitted { operation, value, at })
                 }
                 What::Undo(arguments) => {
                     let operation = Operation { arguments, ..operation.clone() };
@@ -90,6 +102,10 @@ impl State {
             if let Some(position) = published {
                 // Whoever sees what a later step does can see what was published before it.
                 self.required = self.required.max(position.next());
+                let emitted = self.replay.emissions().find(|emission| emission.operation.claim == number).cloned();
+                if let Some(emission) = emitted {
+                    self.deliver(shared, position.next(), &emission);
+                }
             }
         }
         self.halt.take()

@@ -18,7 +18,8 @@ use crate::clock::SystemClock;
 use crate::context::callee::called;
 use crate::context::{Context, Dependencies, Ended, Environment, Origin, Step};
 use crate::engine::committer::{CommitError, Commits as _, Committer, Link};
-use crate::engine::driver::{Control, Driven, Driver};
+use crate::engine::control::Control;
+use crate::engine::driver::{Driven, Driver};
 use crate::engine::execution::Execution;
 use crate::engine::nursery::Nursery;
 use crate::engine::registry::{Registration, Returned};
@@ -87,6 +88,7 @@ fn run_of(code: impl FnOnce(Context) -> Written + 'static) -> (Driver, Arc<Contr
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
         dependencies: Arc::new(Dependencies::default()),
+        sinks: Sinks::default(),
         codec: Codec::Json,
         limits: Limits::default(),
         counters: Counters::default(),

@@ -12,7 +12,8 @@ use super::schedule::Schedule;
 use super::{Exploration, World};
 use crate::engine::{Registration, Verification};
 use crate::function::DurableFunction;
-use crate::journal::{self, Event, Journal, Published};
+use crate::journal::{self, Event, Journal, Operation};
+use crate::payload::Payload;
 use crate::testing::replay::replay_with;
 use crate::{Digest, value};
 
@@ -24,7 +25,7 @@ const PREFIXES_MAX: usize = 200;
 struct Outcome {
     /// What it returned.
     returned: Digest,
-    /// What it published, by name, in order.
+    /// What it published and emitted, by name, in order.
     published: BTreeMap<String, Vec<u64>>,
 }
 
@@ -32,16 +33,18 @@ impl Outcome {
     fn of<'a, O: Serialize>(output: &O, journals: impl Iterator<Item = &'a Journal>) -> Result<Self, String> {
         let returned = value::digest(output).map_err(|error| error.to_string())?;
         let mut published: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-        for Published { operation, .. } in journals.flat_map(publications) {
+        for (operation, _) in journals.flat_map(publications) {
             published.entry(operation.name().to_owned()).or_default().push(operation.digest);
         }
         Ok(Self { returned, published })
     }
 }
 
-fn publications(journal: &Journal) -> impl Iterator<Item = &Published> {
+/// What a run has shown and told outside.
+fn publications(journal: &Journal) -> impl Iterator<Item = (&Operation, &Payload)> {
     journal.events.iter().filter_map(|event| match event {
-        Event::Published(published) => Some(published),
+        Event::Published(published) => Some((&published.operation, &published.value)),
+        Event::Emitted(emitted) => Some((&emitted.operation, &emitted.value)),
         _ => None,
     })
 }
@@ -124,7 +127,7 @@ impl<F: DurableFunction> Exploration<F> {
             (Some((same, expected)), _) if value::digest(same).ok() == Some(outcome.returned) => {
                 let published = list(played.journals());
                 format!(
-                    "the run published what it does not publish when nothing goes wrong and its steps act and end in the same order\n  published: {published}\n  expected:  {expected}"
+                    "the run published or emitted what it does not when nothing goes wrong and its steps act and end in the same order\n  published: {published}\n  expected:  {expected}"
                 )
             }
             (Some((expected, _)), _) => {
@@ -151,9 +154,10 @@ impl<F: DurableFunction> Exploration<F> {
     }
 }
 
-/// What a run has published, for people.
+/// What a run has published and emitted, for people.
 fn list<'a>(journals: impl Iterator<Item = &'a Journal>) -> String {
-    let told = journals.flat_map(publications).map(|one| format!("{} {}", one.operation.key, one.value.excerpt()));
+    let told =
+        journals.flat_map(publications).map(|(operation, value)| format!("{} {}", operation.key, value.excerpt()));
     told.collect::<Vec<_>>().join(", ")
 }
 

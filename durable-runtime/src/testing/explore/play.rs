@@ -15,6 +15,7 @@ use super::script::NotSent;
 use super::stage::{Death, Seen, Stage};
 use super::{Exploration, World};
 use crate::context::{Dependencies, Environment};
+use crate::emission::Sinks;
 use crate::engine::{Counters, Limits, load};
 use crate::entropy::FixedEntropy;
 use crate::error::{RunError, StartError};
@@ -126,6 +127,7 @@ impl<F: DurableFunction> Exploration<F> {
             clock: Arc::new(clock),
             entropy: Arc::new(FixedEntropy),
             dependencies: Arc::clone(dependencies),
+            sinks: Sinks::taking_all(),
             codec: self.codec,
             limits: self.world_limits(),
             counters: Counters::default(),

@@ -97,6 +97,35 @@ impl<O> World<O> {
         published.map(read).collect()
     }
 
+    /// What the run has [emitted](crate::Context::emit) to this channel, in order. A simulated process has a sink for every channel, which takes everything.
+    ///
+    /// ```
+    /// use durable_runtime::{Context, durable, testing};
+    ///
+    /// #[durable]
+    /// async fn sells_one(ctx: Context) {
+    ///     ctx.run("charge", async || ()).await;
+    ///     ctx.emit("sales", &1);
+    /// }
+    ///
+    /// testing::explore(sells_one, ()).check(|world| {
+    ///     assert_eq!(world.emitted::<u32>("sales"), [1]);
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    /// If one of the events is no `T`.
+    pub fn emitted<T: DeserializeOwned>(&self, channel: &str) -> Vec<T> {
+        let emitted = self.journals().flat_map(|part| &part.events).filter_map(|event| match event {
+            Event::Emitted(emitted) if emitted.operation.name() == channel => Some(&emitted.value),
+            _ => None,
+        });
+        let read = |value: &Payload| {
+            value.decode().unwrap_or_else(|error| panic!("what is emitted to `{channel}` is of another type: {error}"))
+        };
+        emitted.map(read).collect()
+    }
+
     /// How often the body of the step with this key was called, in all lives; fakes count. A key of the second part of a run that has
     /// continued as new is `charge@2`.
     pub fn executions(&self, key: &str) -> usize {

@@ -4,8 +4,8 @@ use super::Choices;
 use crate::halt::HaltReason;
 use crate::journal::event::{AttemptError, CodeId};
 use crate::journal::{
-    Arguments, AttemptFailed, Cancelled, ChildEnd, ChildEnded, ChildStarted, Continued, Event, Finished, Fork, Halted,
-    Kept, Operation, OperationKind, Outcome, Parent, Patched, PromiseSettled, PromiseTaken, Published, Queued,
+    Arguments, AttemptFailed, Cancelled, ChildEnd, ChildEnded, ChildStarted, Continued, Emitted, Event, Finished, Fork,
+    Halted, Kept, Operation, OperationKind, Outcome, Parent, Patched, PromiseSettled, PromiseTaken, Published, Queued,
     Settlement, SignalReceived, SignalTaken, Site, Started, StepCompleted, StepStarted, TakenSignal, Text, TimerFired,
     TimerSet, UndoPlanned,
 };
@@ -77,6 +77,7 @@ fn any_operation(choices: &mut Choices<'_>) -> Operation {
         OperationKind::Promise,
         OperationKind::Child,
         OperationKind::Publication,
+        OperationKind::Emission,
     ]);
     operation(choices, kind, claim, &key)
 }
@@ -162,7 +163,7 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
         HaltReason::Paused,
     ];
     let at = choices.number();
-    match choices.below(23) {
+    match choices.below(24) {
         0 => Event::Started(any_started(choices, at)),
         1 => Event::AttemptFailed(AttemptFailed {
             operation: any_operation(choices),
@@ -222,6 +223,7 @@ pub(super) fn event(choices: &mut Choices<'_>) -> Event {
         13 => Event::StepStarted(StepStarted { operation: any_operation(choices), attempt: choices.number_u32(), at }),
         16 => Event::Begun { at, deadline: choices.flag().then(|| choices.number()) },
         20 => Event::UndoPlanned(UndoPlanned { operation: any_operation(choices), at }),
+        23 => Event::Emitted(Emitted { operation: any_operation(choices), value: payload(choices), at }),
         22 => Event::Kept(Kept {
             name: text(choices).into(),
             number: choices.number(),

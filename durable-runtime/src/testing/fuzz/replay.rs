@@ -7,9 +7,9 @@ use super::{Choices, events};
 use crate::halt::HaltReason;
 use crate::journal::event::AttemptError;
 use crate::journal::{
-    AttemptFailed, Cancelled, ChildEnd, ChildEnded, ChildStarted, Continued, Event, Finished, Halted, Kept, Operation,
-    OperationKind, Outcome, Patched, PromiseSettled, PromiseTaken, Published, Settlement, SignalReceived, SignalTaken,
-    Site, Started, StepCompleted, StepStarted, TakenSignal, TimerFired, TimerSet, UndoPlanned,
+    AttemptFailed, Cancelled, ChildEnd, ChildEnded, ChildStarted, Continued, Emitted, Event, Finished, Halted, Kept,
+    Operation, OperationKind, Outcome, Patched, PromiseSettled, PromiseTaken, Published, Settlement, SignalReceived,
+    SignalTaken, Site, Started, StepCompleted, StepStarted, TakenSignal, TimerFired, TimerSet, UndoPlanned,
 };
 use crate::payload::{Codec, Payload};
 use crate::replay::{Answer, Begin, Begun, Delivery, Difference, Replay, Request};
@@ -129,6 +129,10 @@ fn published(operation: Operation) -> Event {
     Event::Published(Published { operation, value: number(), at: 0 })
 }
 
+fn emitted(operation: Operation) -> Event {
+    Event::Emitted(Emitted { operation, value: number(), at: 0 })
+}
+
 fn undo_planned(operation: Operation) -> Event {
     Event::UndoPlanned(UndoPlanned { operation, at: 0 })
 }
@@ -146,6 +150,7 @@ fn kind(choices: &mut Choices<'_>) -> OperationKind {
         OperationKind::Promise,
         OperationKind::Child,
         OperationKind::Publication,
+        OperationKind::Emission,
     ])
 }
 
@@ -185,9 +190,10 @@ fn event(choices: &mut Choices<'_>, of: impl FnOnce(&mut Choices<'_>) -> Operati
                 (OperationKind::Timer, 2..=4) | (OperationKind::Promise, 2) => timer_set(operation, choices.number()),
                 (OperationKind::Timer, _) | (OperationKind::Promise, 3) => timer_fired(operation),
                 (OperationKind::Promise, _) => promise_taken(operation),
-                (OperationKind::Child, 2..=4) => child_started(operation, choices.flag()),
+                (OperationKind::Child | OperationKind::Emission, 2..=4) => child_started(operation, choices.flag()),
                 (OperationKind::Child, _) => child_ended(operation),
                 (OperationKind::Publication, _) => published(operation),
+                (OperationKind::Emission, _) => emitted(operation),
                 // Mostly a position that there is.
                 (OperationKind::Signal, _) => signal_taken(operation, u64::from(choices.byte() % 16)),
             }
@@ -464,6 +470,11 @@ fn lives(choices: &mut Choices<'_>, script: &Script) -> Life {
                         record(&mut replay, event);
                     }
                     _ if operation.kind == OperationKind::Publication => record(&mut replay, published(operation)),
+                    _ if operation.kind == OperationKind::Emission => {
+                        let is_emitted = replay.is_recorded(claim);
+                        let event = if is_emitted { child_started(operation, false) } else { emitted(operation) };
+                        record(&mut replay, event);
+                    }
                     _ if operation.kind == OperationKind::Child && replay.is_recorded(claim) => {
                         record(&mut replay, child_ended(operation));
                     }

@@ -1,7 +1,7 @@
 //! What `replay` is to answer, told once more: from the whole list of events and claims each time, with no state
 //! that could be wrong.
 
-use crate::journal::{Event, Operation, OperationKind, Started};
+use crate::journal::{ChildStarted, Event, Operation, OperationKind, Started};
 use crate::replay::{Begin, Difference, Path, Stage};
 
 /// One claim of the code.
@@ -126,10 +126,11 @@ impl Model {
                     && self.recorded(new.operation.claim).is_none_or(|recorded| !recorded.is_completed)
                     && self.is_settled(&new.operation.key)
             }
-            Event::ChildStarted(new) => {
-                self.admits_operation(&new.operation, OperationKind::Child)
+            Event::Emitted(new) => {
+                self.admits_operation(&new.operation, OperationKind::Emission)
                     && self.recorded(new.operation.claim).is_none()
             }
+            Event::ChildStarted(new) => self.admits_child(new),
             Event::ChildEnded(new) => {
                 self.admits_operation(&new.operation, OperationKind::Child)
                     && self.recorded(new.operation.claim).is_some_and(|recorded| !recorded.is_completed)
@@ -196,6 +197,19 @@ impl Model {
             && attempt.checked_sub(1) == Some(recorded.failed_attempts)
     }
 
+    fn admits_child(&self, new: &ChildStarted) -> bool {
+        let recorded = self.recorded(new.operation.claim);
+        match new.operation.kind {
+            // What was emitted is delivered.
+            OperationKind::Emission => {
+                self.admits_operation(&new.operation, OperationKind::Emission)
+                    && recorded.is_some_and(|recorded| !recorded.is_completed)
+                    && !new.attached
+            }
+            _ => self.admits_operation(&new.operation, OperationKind::Child) && recorded.is_none(),
+        }
+    }
+
     fn admits_operation(&self, new: &Operation, kind: OperationKind) -> bool {
         let is_same = |old: &Operation| (old.claim == new.claim, old.claim == new.claim && old.kind != new.kind);
         self.operations().all(|(_, old)| is_same(old) == (old.key == new.key, false))
@@ -237,7 +251,7 @@ impl Model {
                     (known.failed_attempts, known.begun) = (known.failed_attempts + 1, None);
                     (known.due, known.timer) = (Some(event.retry_at), Some(position));
                 }
-                Event::UndoPlanned(_) => {}
+                Event::Emitted(_) | Event::UndoPlanned(_) => {}
                 Event::StepStarted(_) => (known.begun, known.due, known.timer) = (Some(position), None, None),
                 Event::ChildStarted(event) => (known.begun, known.is_completed) = (Some(position), !event.attached),
                 Event::TimerSet(event) => (known.due, known.timer) = (Some(event.due), Some(position)),

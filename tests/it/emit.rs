@@ -1,0 +1,339 @@
+//! `ctx.emit`: what a run has emitted is delivered, at least once, whatever becomes of the run and the process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use durable_runtime::testing;
+use durable_runtime::{
+    Context, DELIVERY_FUNCTION, Emission, Failure, HaltReason, RunError, RunFilter, RunInfo, RunStatus, Runtime,
+    RuntimeBuilder, durable,
+};
+use durable_tests::{Effects, Kind, Loss, World, is_left_out, journal, patiently, yield_often};
+use parking_lot::Mutex;
+
+use crate::steps::{gated, halted, note};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Who is told.
+#[derive(Debug, Clone, Default)]
+struct Broker {
+    /// The ids of what has come, each with the event and the attempt.
+    came: Arc<Mutex<Vec<(String, u32, u32)>>>,
+    is_down: Arc<AtomicBool>,
+}
+
+impl Broker {
+    fn came(&self) -> Vec<(String, u32, u32)> {
+        self.came.lock().clone()
+    }
+
+    /// In the order of the ids, each once.
+    fn ids(&self) -> Vec<String> {
+        let mut ids: Vec<_> = self.came().into_iter().map(|(id, ..)| id).collect();
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+
+    fn is_down(&self, is_down: bool) {
+        self.is_down.store(is_down, Ordering::SeqCst);
+    }
+
+    fn on(&self, builder: RuntimeBuilder) -> RuntimeBuilder {
+        let broker = self.clone();
+        builder.sink("sales", move |sale: Emission| {
+            let broker = broker.clone();
+            async move {
+                if broker.is_down.load(Ordering::SeqCst) {
+                    return Err(Failure::new("the broker is down"));
+                }
+                broker.came.lock().push((sale.id().to_owned(), sale.decode()?, sale.attempt()));
+                Ok(())
+            }
+        })
+    }
+
+    async fn open(&self, world: &World) -> Runtime {
+        self.on(world.builder()).open_store(world.disk.open()).await.unwrap()
+    }
+}
+
+async fn info(runtime: &Runtime, run: &str) -> RunInfo {
+    runtime.get(run).await.unwrap().expect("it was started")
+}
+
+/// The ids of what is not delivered yet.
+async fn undelivered(runtime: &Runtime) -> Vec<String> {
+    let filter = RunFilter::default().function(DELIVERY_FUNCTION);
+    let runs = runtime.list(&filter, None, 100).await.unwrap().runs;
+    runs.into_iter().map(|run| run.id.as_str().to_owned()).collect()
+}
+
+/// Waits until all is delivered.
+async fn delivered(runtime: &Runtime, broker: &Broker, ids: &[&str]) {
+    patiently(ids, async {
+        while broker.ids() != ids || !undelivered(runtime).await.is_empty() {
+            yield_often().await;
+        }
+    })
+    .await;
+}
+
+#[durable]
+async fn sells_three(ctx: Context) -> u32 {
+    let first = ctx.run(note, 1).await;
+    ctx.emit("sales", &first);
+    let second = ctx.run(gated, 2).await;
+    ctx.emit("sales", &second);
+    ctx.emit("sales", &3);
+    first + second
+}
+
+#[tokio::test]
+async fn what_is_emitted_is_delivered_and_then_gone() {
+    let (world, broker) = (World::default(), Broker::default());
+    let runtime = broker.open(&world).await;
+    let run = runtime.start("r", sells_three, ()).tag("of", "ada").await.unwrap();
+    delivered(&runtime, &broker, &["r:sales"]).await;
+    world.gates.open("gated");
+    assert_eq!(patiently("the run", run).await.unwrap(), 3);
+    delivered(&runtime, &broker, &["r:sales", "r:sales#2", "r:sales#3"]).await;
+    let mut came = broker.came();
+    came.sort();
+    let came: Vec<_> = came.iter().map(|(id, event, attempt)| (&**id, *event, *attempt)).collect();
+    assert_eq!(came, [("r:sales", 1, 1), ("r:sales#2", 2, 1), ("r:sales#3", 3, 1)]);
+    let info = info(&runtime, "r").await;
+    let emitted: Vec<_> = info.emitted.iter().map(|event| (&*event.key, event.value.text())).collect();
+    assert_eq!(emitted, [("sales", "1".to_owned()), ("sales#2", "2".to_owned()), ("sales#3", "3".to_owned())]);
+    assert!(info.children.is_empty());
+    assert!(runtime.verify_store().await.unwrap().is_sound());
+    assert_eq!(runtime.list(&RunFilter::default(), None, 9).await.unwrap().runs.len(), 1);
+    let kinds: Vec<_> = journal(&world.disk.memory, "r").into_iter().map(|entry| entry.kind).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == Kind::Emitted).count(), 3);
+    assert_eq!(kinds.last(), Some(&Kind::Finished));
+}
+
+#[tokio::test]
+async fn a_sink_that_is_down_is_tried_again_over_restarts_and_the_run_does_not_wait() {
+    let (world, broker) = (World::default(), Broker::default());
+    world.gates.open("gated");
+    broker.is_down(true);
+    let runtime = broker.open(&world).await;
+    let run = runtime.start("r", sells_three, ()).await.unwrap();
+    assert_eq!(patiently("the run", run).await.unwrap(), 3);
+    patiently("failed attempts", async {
+        while info(&runtime, "r:sales#3").await.steps.first().is_none_or(|step| step.failed_attempts.is_empty()) {
+            yield_often().await;
+        }
+    })
+    .await;
+    assert_eq!(undelivered(&runtime).await, ["r:sales", "r:sales#2", "r:sales#3"]);
+    let failed = info(&runtime, "r:sales").await.steps[0].failed_attempts[0].error.clone();
+    assert!(failed.contains("the broker is down"), "{failed}");
+    runtime.shutdown(Duration::ZERO).await;
+    let runtime = broker.open(&world).await;
+    runtime.cancel("r:sales#2", "nobody wants to know").await.unwrap();
+    broker.is_down(false);
+    world.clock.advance(HOUR);
+    patiently("the others", async {
+        while broker.ids() != ["r:sales", "r:sales#3"] || undelivered(&runtime).await != ["r:sales#2"] {
+            yield_often().await;
+            world.clock.advance(Duration::from_secs(1));
+        }
+    })
+    .await;
+    assert!(broker.came().iter().all(|(.., attempt)| *attempt > 1), "{:?}", broker.came());
+    assert_eq!(info(&runtime, "r:sales#2").await.status, RunStatus::Cancelled);
+}
+
+#[tokio::test]
+async fn without_a_sink_the_run_halts_and_a_later_program_delivers() {
+    let (world, broker) = (World::default(), Broker::default());
+    world.gates.open("gated");
+    let process = world.open().await;
+    let run = process.runtime.start("r", sells_three, ()).await.unwrap();
+    let halt = halted(patiently("the run", run).await, HaltReason::Misuse).to_string();
+    assert!(halt.contains("no sink for that channel (it has: none). Add `.sink(\"sales\", …)`"), "{halt}");
+    process.crash().await;
+    broker.is_down(true);
+    let runtime = broker.open(&world).await;
+    runtime.resume("r").await.unwrap();
+    let run = runtime.attach("r", sells_three).await.unwrap();
+    assert_eq!(patiently("the run", run).await.unwrap(), 3);
+    runtime.shutdown(Duration::from_secs(1)).await;
+    // One that has lost its sink again.
+    let runtime = world.builder().open_store(world.disk.open()).await.unwrap();
+    world.clock.advance(HOUR);
+    patiently("a second failure", async {
+        loop {
+            let steps = info(&runtime, "r:sales").await.steps;
+            if steps[0]
+                .failed_attempts
+                .last()
+                .is_some_and(|failed| failed.error.contains("has no sink for the channel"))
+            {
+                break;
+            }
+            yield_often().await;
+        }
+    })
+    .await;
+    runtime.shutdown(Duration::from_secs(1)).await;
+    broker.is_down(false);
+    let runtime = broker.open(&world).await;
+    world.clock.advance(HOUR);
+    delivered(&runtime, &broker, &["r:sales", "r:sales#2", "r:sales#3"]).await;
+}
+
+#[durable]
+async fn sells_and_breaks(ctx: Context) -> Result<u32, String> {
+    let first = ctx.run(note, 1).await;
+    ctx.emit("sales", &first);
+    ctx.run(gated, 2).await;
+    ctx.emit("sales", &2);
+    panic!("broken")
+}
+
+#[tokio::test]
+async fn a_run_that_halts_has_emitted_what_was_recorded() {
+    let (world, broker) = (World::default(), Broker::default());
+    world.gates.open("gated");
+    let runtime = broker.open(&world).await;
+    let run = runtime.start("r", sells_and_breaks, ()).await.unwrap();
+    halted(patiently("the run", run).await, HaltReason::Panic);
+    // What is emitted in the stretch of a panic is not recorded: the code may be another one when it is resumed.
+    delivered(&runtime, &broker, &["r:sales"]).await;
+    assert_eq!(info(&runtime, "r").await.emitted.len(), 1);
+}
+
+#[tokio::test]
+async fn a_run_that_is_cancelled_has_emitted_what_was_recorded() {
+    for is_in_memory in [true, false] {
+        let (world, broker) = (World::default(), Broker::default());
+        let handle = world.disk.open();
+        let mut runtime = broker.on(world.builder()).open_store(handle.clone()).await.unwrap();
+        let run = runtime.start("r", sells_three, ()).await.unwrap();
+        world.gates.arrived("gated", 1).await;
+        if is_in_memory {
+            runtime.cancel("r", "enough").await.unwrap();
+            assert!(matches!(patiently("the run", run).await, Err(RunError::Cancelled { .. })));
+        } else {
+            handle.fail_after(0, Loss::Whole);
+            runtime.shutdown(Duration::ZERO).await;
+            let builder = broker.on(world.builder()).recover_later();
+            runtime = builder.open_store(world.disk.open()).await.unwrap();
+            runtime.cancel("r", "enough").await.unwrap();
+            runtime.recover().await.unwrap();
+        }
+        delivered(&runtime, &broker, &["r:sales"]).await;
+        assert_eq!(info(&runtime, "r").await.status, RunStatus::Cancelled);
+        assert!(runtime.verify_store().await.unwrap().is_sound());
+    }
+}
+
+#[tokio::test]
+async fn a_fork_delivers_what_it_emits_itself() {
+    let (world, broker) = (World::default(), Broker::default());
+    world.gates.open("gated");
+    let runtime = broker.open(&world).await;
+    let run = runtime.start("r", sells_three, ()).await.unwrap();
+    patiently("the run", run).await.unwrap();
+    runtime.fork("r", "gated", "f").await.unwrap();
+    let fork = runtime.attach("f", sells_three).await.unwrap();
+    patiently("the fork", fork).await.unwrap();
+    delivered(&runtime, &broker, &["f:sales#2", "f:sales#3", "r:sales", "r:sales#2", "r:sales#3"]).await;
+    assert_eq!(info(&runtime, "f").await.emitted.len(), 3);
+}
+
+#[durable]
+async fn sells_for_ever(ctx: Context, number: u32) -> u32 {
+    ctx.emit("sales", &number);
+    let number = ctx.run(note, number).await;
+    if number < 3 { ctx.continue_as_new(number + 1).await } else { number }
+}
+
+#[tokio::test]
+async fn what_each_part_of_a_run_emits_is_told_apart() {
+    let (world, broker) = (World::default(), Broker::default());
+    let runtime = broker.open(&world).await;
+    let run = runtime.start("r", sells_for_ever, 1).await.unwrap();
+    patiently("the run", run).await.unwrap();
+    delivered(&runtime, &broker, &["r:sales", "r:sales@2", "r:sales@3"]).await;
+}
+
+/// Whoever is told of a sale can rely on it: what led to it is recorded.
+#[tokio::test]
+async fn a_failure_at_any_commit_loses_no_event_that_is_recorded_and_makes_none_up() {
+    if is_left_out("a suspended run commits more often") {
+        return;
+    }
+    for loss in [Loss::Whole, Loss::Acknowledgement] {
+        let mut failures = 0;
+        for commits in 0.. {
+            let (world, broker) = (World::default(), Broker::default());
+            world.gates.open("gated");
+            let handle = world.disk.open();
+            let runtime = broker.on(world.builder()).open_store(handle.clone()).await.unwrap();
+            handle.fail_after(commits, loss);
+            if let Ok(run) = runtime.start("r", sells_three, ()).await {
+                patiently("the run or a failure", async {
+                    let _ = run.await;
+                    while handle.is_well() && !undelivered(&runtime).await.is_empty() {
+                        yield_often().await;
+                    }
+                })
+                .await;
+            }
+            let has_failed = !handle.is_well();
+            runtime.shutdown(Duration::ZERO).await;
+            let runtime = broker.open(&world).await;
+            let run = runtime.start("r", sells_three, ()).await.unwrap();
+            assert_eq!(patiently("the run", run).await.unwrap(), 3, "{loss:?} {commits}");
+            delivered(&runtime, &broker, &["r:sales", "r:sales#2", "r:sales#3"]).await;
+            for (id, event, _) in broker.came() {
+                let number = id.split_once('#').map_or(1, |(_, number)| number.parse().unwrap());
+                assert_eq!(event, number, "{loss:?} {commits}");
+            }
+            assert!(runtime.verify_store().await.unwrap().is_sound(), "{loss:?} {commits}");
+            if !has_failed {
+                break;
+            }
+            failures += 1;
+        }
+        // How many commits there are depends on what shares one.
+        assert!(failures > 5, "{failures}");
+    }
+}
+
+#[durable]
+async fn sells_beside(ctx: Context) -> u32 {
+    let (first, second) = tokio::join!(
+        async {
+            let number = ctx.run(note, 1).await;
+            ctx.emit("sales", &number);
+            number
+        },
+        async {
+            ctx.emit("offers", "shoes");
+            ctx.run(note, 2).await
+        }
+    );
+    ctx.emit("sales", &(first + second));
+    first + second
+}
+
+#[test]
+fn emitting_is_explored() {
+    let explored =
+        testing::explore(sells_beside, ()).dependency_with(Effects::default).worlds_max(1_500).seeds(0..60).check(
+            |world| {
+                assert_eq!(*world.output(), 3);
+                assert_eq!(world.emitted::<u32>("sales"), [1, 3]);
+                assert_eq!(world.emitted::<String>("offers"), ["shoes"]);
+            },
+        );
+    println!("{explored}");
+    assert!(explored.crashes > 300, "{explored}");
+}
