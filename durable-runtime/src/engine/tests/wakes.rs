@@ -17,6 +17,7 @@ use loom::sync::atomic::{AtomicBool, Ordering};
 use crate::clock::SystemClock;
 use crate::context::callee::called;
 use crate::context::{Context, Dependencies, Ended, Environment, Origin, Step};
+use crate::emission::Sinks;
 use crate::engine::committer::{CommitError, Commits as _, Committer, Link};
 use crate::engine::control::Control;
 use crate::engine::driver::{Driven, Driver};
