@@ -180,6 +180,22 @@ async fn who_follows_it_is_told_all_and_the_numbers_go_on() {
     assert_eq!((from(0).await, from(4).await, from(5).await), (vec![(4, 10)], vec![(4, 10)], vec![]));
 }
 
+/// What was read before it has continued is not told again.
+#[tokio::test]
+async fn who_has_read_a_value_is_not_told_it_again_by_the_next_part() {
+    let world = World::default();
+    let process = world.open().await;
+    let run = process.runtime.start("r", continues_and_publishes, 1).await.unwrap();
+    let mut follow = process.runtime.follow::<u32>("r", "part", 0);
+    for part in 1..=3 {
+        let read = patiently("a value", follow.next()).await.unwrap().unwrap();
+        assert_eq!(read, (u64::from(part) - 1, part));
+        process.runtime.signal("r", "go", &part).await.unwrap();
+    }
+    assert_eq!(patiently("the run", run).await.unwrap(), 6);
+    assert!(follow.next().await.is_none());
+}
+
 #[durable]
 async fn continues_with_promise(ctx: Context, before: Option<String>) -> String {
     let promise = ctx.promise::<u32>("approval");

@@ -9,7 +9,7 @@ use durable_runtime::{
     Context, DELIVERY_FUNCTION, Emission, Failure, HaltReason, RunError, RunFilter, RunInfo, RunStatus, Runtime,
     RuntimeBuilder, durable,
 };
-use durable_tests::{Effects, Kind, Loss, World, is_left_out, journal, patiently, yield_often};
+use durable_tests::{Effects, Kind, Loss, World, copy, is_left_out, journal, patiently, yield_often};
 use parking_lot::Mutex;
 
 use crate::steps::{gated, halted, note};
@@ -233,6 +233,81 @@ async fn a_run_that_is_cancelled_has_emitted_what_was_recorded() {
     }
 }
 
+/// As after a crash right behind the record, before anything was done for it.
+#[tokio::test]
+async fn what_nobody_delivers_yet_is_delivered_by_the_next_process_whatever_becomes_of_the_run() {
+    let (recorded, broker) = (World::default(), Broker::default());
+    recorded.gates.open("gated");
+    let runtime = broker.open(&recorded).await;
+    let run = runtime.start("r", sells_three, ()).await.unwrap();
+    patiently("the run", run).await.unwrap();
+    let length = 1 + journal(&recorded.disk.memory, "r").iter().position(|entry| entry.kind == Kind::Emitted).unwrap();
+    for what in ["goes on", "is cancelled", "is paused"] {
+        let (world, broker) = (World::with(copy(&recorded.disk.memory, "r", length)), Broker::default());
+        let builder = broker.on(world.builder()).recover_later();
+        let runtime = builder.open_store(world.disk.open()).await.unwrap();
+        match what {
+            "is cancelled" => runtime.cancel("r", "enough").await.unwrap(),
+            "is paused" => runtime.pause("r", "later").await.unwrap(),
+            _ => {}
+        }
+        assert!(runtime.verify_store().await.unwrap().is_sound(), "{what}");
+        runtime.recover().await.unwrap();
+        if what == "is paused" {
+            runtime.resume("r").await.unwrap();
+        }
+        delivered(&runtime, &broker, &["r:sales"]).await;
+        let status = if what == "is cancelled" { RunStatus::Cancelled } else { RunStatus::Running };
+        assert_eq!(info(&runtime, "r").await.status, status, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_paused_as_it_returns_has_emitted_what_is_recorded() {
+    let (world, broker) = (World::default(), Broker::default());
+    let runtime = broker.open(&world).await;
+    let run = runtime.start("r", sells_three, ()).await.unwrap();
+    world.gates.arrived("gated", 1).await;
+    let pausing = tokio::spawn({
+        let runtime = runtime.clone();
+        async move { runtime.pause("r", "later").await }
+    });
+    yield_often().await;
+    world.gates.open("gated");
+    pausing.await.unwrap().unwrap();
+    halted(patiently("the run", run).await, HaltReason::Paused);
+    let emitted = info(&runtime, "r").await.emitted.len();
+    let expected = ["r:sales", "r:sales#2", "r:sales#3"];
+    delivered(&runtime, &broker, &expected[..emitted]).await;
+    runtime.resume("r").await.unwrap();
+    delivered(&runtime, &broker, &expected).await;
+}
+
+#[tokio::test]
+async fn r14_a_delivery_that_is_tried_for_long_has_a_journal_that_begins_anew() {
+    let (world, broker) = (World::default(), Broker::default());
+    broker.is_down(true);
+    let runtime = broker.open(&world).await;
+    let run = runtime.start("r", sells_for_ever, 3).await.unwrap();
+    patiently("the run", run).await.unwrap();
+    patiently("a thousand attempts", async {
+        while info(&runtime, "r:sales").await.continued == 0 {
+            world.clock.advance(Duration::from_mins(5));
+            yield_often().await;
+        }
+    })
+    .await;
+    broker.is_down(false);
+    patiently("the delivery", async {
+        while broker.came().is_empty() {
+            world.clock.advance(Duration::from_mins(5));
+            yield_often().await;
+        }
+    })
+    .await;
+    assert!(matches!(&broker.came()[..], [(id, 3, 1_001..)] if id == "r:sales"), "{:?}", broker.came());
+}
+
 #[tokio::test]
 async fn a_fork_delivers_what_it_emits_itself() {
     let (world, broker) = (World::default(), Broker::default());
@@ -287,6 +362,10 @@ async fn a_failure_at_any_commit_loses_no_event_that_is_recorded_and_makes_none_
                 .await;
             }
             let has_failed = !handle.is_well();
+            runtime.shutdown(Duration::ZERO).await;
+            let runtime = broker.on(world.builder()).recover_later().open_store(world.disk.open()).await.unwrap();
+            let runs = runtime.list(&RunFilter::default(), None, 9).await.unwrap().runs;
+            assert!(runs.iter().all(|run| run.updated_at.is_some()), "{loss:?} {commits}: one can't be read: {runs:?}");
             runtime.shutdown(Duration::ZERO).await;
             let runtime = broker.open(&world).await;
             let run = runtime.start("r", sells_three, ()).await.unwrap();

@@ -55,13 +55,12 @@ impl RunShared {
         }
     }
 
-    /// The driver: the run goes no further for now. What was emitted is delivered all the same: what is to be started for that.
+    /// The driver: the run goes no further for now, and all that it has recorded is durable. What was emitted is delivered all the same:
+    /// what is to be started for that.
     pub(crate) fn take_deliveries(&self) -> Vec<ChildStart> {
         let mut state = self.state.lock();
-        let durable = state.durable;
-        let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut state.children.due)
-            .into_iter()
-            .partition(|(required, start)| start.is_delivery && *required <= durable);
+        let (now, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut state.children.due).into_iter().partition(|(_, start)| start.is_delivery);
         state.children.due = later;
         let starts: Vec<ChildStart> = now.into_iter().map(|(_, start)| start).collect();
         state.children.starting_deliveries.extend(starts.iter().map(|start| start.claim));
