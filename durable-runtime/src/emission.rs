@@ -17,7 +17,6 @@ use crate::clock::Timestamp;
 use crate::context::{Context, StepContext, idempotency_key};
 use crate::failure::Failure;
 use crate::id::RunId;
-use crate::journal::spelling;
 use crate::payload::{Codec, Payload, PayloadError};
 use crate::replay;
 use crate::retry::Retry;
@@ -33,6 +32,10 @@ use crate::{DurableFunction, durable};
 /// # drop(undelivered);
 /// ```
 pub const DELIVERY_FUNCTION: &str = delivers::NAME;
+
+/// The largest event that can be [emitted](Context::emit), in bytes, if [`Limits::payload_bytes`](crate::Limits::payload_bytes) is not less: the run that
+/// delivers it has it in its input.
+pub const EVENT_BYTES_MAX: usize = 3 * 1_024 * 1_024;
 
 /// How long a sink may take for one attempt.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -53,9 +56,32 @@ pub(crate) struct Undelivered {
     pub(crate) id: String,
     pub(crate) channel: String,
     pub(crate) run: String,
-    #[serde(with = "spelling")]
+    #[serde(with = "recorded")]
     pub(crate) value: Payload,
     pub(crate) emitted_at: u64,
+}
+
+/// A payload in another one: spelled where people can read that, else as it is.
+mod recorded {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use crate::journal::spelling;
+    use crate::payload::{Codec, Payload};
+
+    pub(super) fn serialize<S: Serializer>(payload: &Payload, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return spelling::serialize(payload, serializer);
+        }
+        (matches!(payload.codec(), Codec::Json), payload.bytes()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Payload, D::Error> {
+        if deserializer.is_human_readable() {
+            return spelling::deserialize(deserializer);
+        }
+        let (is_json, bytes) = <(bool, Vec<u8>)>::deserialize(deserializer)?;
+        Ok(Payload::of_parts(if is_json { Codec::Json } else { Codec::Bincode }, bytes))
+    }
 }
 
 impl Undelivered {

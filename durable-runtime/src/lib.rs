@@ -526,7 +526,7 @@ mod timed_out;
 mod value;
 
 pub use durable_macros::durable;
-pub use emission::{DELIVERY_FUNCTION, Emission};
+pub use emission::{DELIVERY_FUNCTION, EVENT_BYTES_MAX, Emission};
 
 pub use admin::{
     AttemptInfo, CHECK_LIST_MAX, Check, ChildInfo, EmittedInfo, FORK_KEYS_MAX, Finding, ForkedFrom, LIST_LOOKS_MAX,

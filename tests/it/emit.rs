@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use durable_runtime::testing;
 use durable_runtime::{
-    Context, DELIVERY_FUNCTION, Emission, Failure, HaltReason, RunError, RunFilter, RunInfo, RunStatus, Runtime,
-    RuntimeBuilder, durable,
+    Codec, Context, DELIVERY_FUNCTION, EVENT_BYTES_MAX, Emission, Failure, HaltReason, Limits, RunError, RunFilter,
+    RunInfo, RunStatus, Runtime, RuntimeBuilder, durable,
 };
 use durable_tests::{Effects, Kind, Loss, World, copy, is_left_out, journal, patiently, yield_often};
 use parking_lot::Mutex;
@@ -285,27 +285,75 @@ async fn a_run_that_is_paused_as_it_returns_has_emitted_what_is_recorded() {
 
 #[tokio::test]
 async fn r14_a_delivery_that_is_tried_for_long_has_a_journal_that_begins_anew() {
-    let (world, broker) = (World::default(), Broker::default());
-    broker.is_down(true);
-    let runtime = broker.open(&world).await;
-    let run = runtime.start("r", sells_for_ever, 3).await.unwrap();
-    patiently("the run", run).await.unwrap();
-    patiently("a thousand attempts", async {
-        while info(&runtime, "r:sales").await.continued == 0 {
-            world.clock.advance(Duration::from_mins(5));
-            yield_often().await;
-        }
-    })
-    .await;
-    broker.is_down(false);
-    patiently("the delivery", async {
-        while broker.came().is_empty() {
-            world.clock.advance(Duration::from_mins(5));
-            yield_often().await;
-        }
-    })
-    .await;
-    assert!(matches!(&broker.came()[..], [(id, 3, 1_001..)] if id == "r:sales"), "{:?}", broker.came());
+    for codec in [Codec::Json, Codec::Bincode] {
+        let (world, broker) = (World::default(), Broker::default());
+        broker.is_down(true);
+        let runtime = broker.on(world.builder().codec(codec)).open_store(world.disk.open()).await.unwrap();
+        let run = runtime.start("r", sells_for_ever, 3).await.unwrap();
+        patiently("the run", run).await.unwrap();
+        patiently("a thousand attempts", async {
+            while info(&runtime, "r:sales").await.continued == 0 {
+                world.clock.advance(Duration::from_mins(5));
+                yield_often().await;
+            }
+        })
+        .await;
+        broker.is_down(false);
+        patiently("the delivery", async {
+            while broker.came().is_empty() {
+                world.clock.advance(Duration::from_mins(5));
+                yield_often().await;
+            }
+        })
+        .await;
+        assert!(matches!(&broker.came()[..], [(id, 3, 1_001..)] if id == "r:sales"), "{:?}", broker.came());
+    }
+}
+
+#[durable]
+async fn sells_much(ctx: Context, bytes: usize) -> usize {
+    ctx.emit("sales", &vec![7_u8; bytes]);
+    ctx.run(note, 1).await;
+    bytes
+}
+
+/// R14: also in the codec that takes the most room when it is spelled.
+#[tokio::test]
+async fn the_largest_event_is_delivered_and_a_larger_one_halts_the_run() {
+    for codec in [Codec::Json, Codec::Bincode] {
+        let world = World { limits: Limits { payload_bytes: 8_000_000, ..Limits::default() }, ..World::default() };
+        let came = Arc::new(Mutex::new(None));
+        let sink = {
+            let came = Arc::clone(&came);
+            move |sale: Emission| {
+                let came = Arc::clone(&came);
+                async move {
+                    if sale.attempt() < 3 {
+                        return Err(Failure::new("not yet"));
+                    }
+                    *came.lock() = Some(sale.payload().bytes().len());
+                    Ok(())
+                }
+            }
+        };
+        let builder = world.builder().codec(codec).sink("sales", sink);
+        let runtime = builder.open_store(world.disk.open()).await.unwrap();
+        // `7,` or one byte; and what is around.
+        let bytes = if codec == Codec::Json { EVENT_BYTES_MAX / 2 - 1 } else { EVENT_BYTES_MAX - 5 };
+        let run = runtime.start("r", sells_much, bytes).await.unwrap();
+        assert_eq!(patiently("the run", run).await.unwrap(), bytes);
+        patiently("the delivery", async {
+            while came.lock().is_none() {
+                world.clock.advance(Duration::from_mins(5));
+                yield_often().await;
+            }
+        })
+        .await;
+        assert!(came.lock().unwrap() > EVENT_BYTES_MAX - 5, "{came:?}");
+        let larger = runtime.start("s", sells_much, bytes + 9).await.unwrap();
+        let halt = halted(patiently("the run", larger).await, HaltReason::Value).to_string();
+        assert!(halt.contains("what is emitted to \"sales\""), "{halt}");
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::scope::{Place, Scope};
+use crate::emission::EVENT_BYTES_MAX;
 use crate::halt::{Halt, HaltReason};
 use crate::journal::{Arguments, OperationKind};
 use crate::payload::Payload;
@@ -28,7 +29,7 @@ impl Context {
     /// among [`Limits::operations`](crate::Limits::operations), and on replay the event must be the same (R9). Its
     /// [id](crate::Emission::id) is `<run id>:<key>`, such as `order-1:sales#2`. A [fork](crate::Runtime::fork) delivers nothing again that it repeats.
     ///
-    /// An event that can't be encoded, or is larger than [`Limits::payload_bytes`](crate::Limits::payload_bytes), halts the run
+    /// An event that can't be encoded, or is larger than [`Limits::payload_bytes`](crate::Limits::payload_bytes) or [`EVENT_BYTES_MAX`], halts the run
     /// ([`HaltReason::Value`]), and so does a channel for which the program has no sink ([`HaltReason::Misuse`]). In a destructor nothing is emitted when it is the
     /// engine that drops the code, because the run leaves memory.
     ///
@@ -83,7 +84,7 @@ impl Context {
             );
             return refuse(HaltReason::Misuse, &why);
         }
-        match Payload::encode(environment.codec, event, environment.limits.payload_bytes) {
+        match Payload::encode(environment.codec, event, environment.limits.payload_bytes.min(EVENT_BYTES_MAX)) {
             Ok(event) => shared.emit(claim, event),
             Err(error) => refuse(HaltReason::Value, &error),
         }
