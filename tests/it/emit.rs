@@ -317,6 +317,40 @@ async fn sells_much(ctx: Context, bytes: usize) -> usize {
     bytes
 }
 
+/// Given up while it is in memory, and the process dies right then: it is given up, and nothing is wrong with it.
+#[tokio::test]
+async fn a_delivery_that_is_given_up_stays_so_whatever_crashes() {
+    for loss in [Loss::Whole, Loss::Acknowledgement] {
+        for commits in 0..3 {
+            let world = World::default();
+            let handle = world.disk.open();
+            let gates = Arc::clone(&world.gates);
+            let sink = move |_| {
+                let gates = Arc::clone(&gates);
+                async move {
+                    gates.pass("sink").await;
+                    Ok(())
+                }
+            };
+            let runtime = world.builder().sink("sales", sink).open_store(handle.clone()).await.unwrap();
+            runtime.start("r", sells_for_ever, 3).await.unwrap().await.unwrap();
+            world.gates.arrived("sink", 1).await;
+            yield_often().await;
+            handle.fail_after(commits, loss);
+            let given_up = runtime.cancel("r:sales", "nobody wants to know").await;
+            yield_often().await;
+            runtime.shutdown(Duration::ZERO).await;
+            let runtime = world.builder().recover_later().open_store(world.disk.open()).await.unwrap();
+            assert!(runtime.verify_store().await.unwrap().is_sound(), "{loss:?} {commits}");
+            if given_up.is_ok() {
+                runtime.recover().await.unwrap();
+                let info = info(&runtime, "r:sales").await;
+                assert_eq!(info.status, RunStatus::Cancelled, "{loss:?} {commits}");
+            }
+        }
+    }
+}
+
 /// R14: also in the codec that takes the most room when it is spelled.
 #[tokio::test]
 async fn the_largest_event_is_delivered_and_a_larger_one_halts_the_run() {

@@ -199,7 +199,7 @@ impl RunShared {
         let state = self.state.lock();
         state.replay.parent().is_some_and(|parent| parent.attached)
             || (is_cancelled && (state.replay.has_open_children() || state.replay.emissions().next().is_some()))
-            || self.function == DELIVERY_FUNCTION
+            || (!is_cancelled && self.function == DELIVERY_FUNCTION)
     }
 }
 
