@@ -180,6 +180,23 @@ async fn who_follows_it_is_told_all_and_the_numbers_go_on() {
     assert_eq!((from(0).await, from(4).await, from(5).await), (vec![(4, 10)], vec![(4, 10)], vec![]));
 }
 
+#[tokio::test]
+async fn a_fork_of_a_later_part_is_in_that_part() {
+    let world = World::default();
+    let process = world.open().await;
+    let run = process.runtime.start("r", adds_up, 0).await.unwrap();
+    send(&process.runtime, [1, 2, 3, 4, 5, 0]).await;
+    assert_eq!(patiently("the run", run).await.unwrap(), 15);
+    process.runtime.fork("r", "note", "f").await.unwrap();
+    process.runtime.signal("f", "number", &0).await.unwrap();
+    let fork = process.runtime.attach("f", adds_up).await.unwrap();
+    assert_eq!(patiently("the fork", fork).await.unwrap(), 15);
+    assert_eq!(world.effects.keys()[5..], ["f:note@3"]);
+    let info = info(&process.runtime, "f").await;
+    assert_eq!((info.continued, info.input.text(), info.published[0].number), (2, "10".to_owned(), 1));
+    assert!(process.runtime.verify_store().await.unwrap().is_sound());
+}
+
 /// What was read before it has continued is not told again.
 #[tokio::test]
 async fn who_has_read_a_value_is_not_told_it_again_by_the_next_part() {

@@ -9,7 +9,7 @@ use durable_runtime::{
     Codec, Context, DELIVERY_FUNCTION, EVENT_BYTES_MAX, Emission, Failure, HaltReason, Limits, RunError, RunFilter,
     RunInfo, RunStatus, Runtime, RuntimeBuilder, durable,
 };
-use durable_tests::{Effects, Kind, Loss, World, copy, is_left_out, journal, patiently, yield_often};
+use durable_tests::{Effects, Kind, Loss, World, copy, is_left_out, journal, patiently, suspended, yield_often};
 use parking_lot::Mutex;
 
 use crate::steps::{gated, halted, note};
@@ -466,6 +466,41 @@ async fn a_failure_at_any_commit_loses_no_event_that_is_recorded_and_makes_none_
         // How many commits there are depends on what shares one.
         assert!(failures > 5, "{failures}");
     }
+}
+
+/// Emits when it is dropped.
+struct Farewell(Context);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0.emit("sales", &7);
+    }
+}
+
+#[durable]
+async fn sells_in_destructors(ctx: Context) -> u32 {
+    let kept = Farewell(ctx.clone());
+    drop(Farewell(ctx.clone()));
+    ctx.sleep(24 * HOUR).await;
+    drop(kept);
+    1
+}
+
+/// R10: that the code is dropped because the run leaves memory is no doing of its own.
+#[tokio::test]
+async fn r10_in_destructors_only_the_code_emits_not_the_engine() {
+    let (world, broker) = (World::default(), Broker::default());
+    let runtime = broker.open(&world).await;
+    runtime.start("r", sells_in_destructors, ()).await.unwrap().id();
+    suspended(&runtime, "r").await;
+    delivered(&runtime, &broker, &["r:sales"]).await;
+    runtime.shutdown(Duration::from_secs(1)).await;
+    let runtime = broker.open(&world).await;
+    let run = runtime.attach("r", sells_in_destructors).await.unwrap();
+    assert_eq!(info(&runtime, "r").await.emitted.len(), 1);
+    world.clock.advance(25 * HOUR);
+    assert_eq!(patiently("the run", run).await.unwrap(), 1);
+    delivered(&runtime, &broker, &["r:sales", "r:sales#2"]).await;
 }
 
 #[durable]

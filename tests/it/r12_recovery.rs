@@ -1,7 +1,12 @@
 //! R12: opening a store continues every unfinished run that it can, and keeps the others.
 
+use std::time::Duration;
+
 use durable_runtime::store::Store as _;
-use durable_runtime::{AdminError, Context, HaltReason, Limits, RunFilter, RunStatus, StartError, durable};
+use durable_runtime::{
+    AdminError, Context, HaltReason, Limits, Retry, RunFilter, RunStatus, StartError, StepContext, Verification,
+    durable,
+};
 use durable_tests::{Kind, World, frames, is_left_out, journal, patch, write};
 use futures::future::join_all;
 
@@ -167,6 +172,12 @@ async fn a_run_that_takes_the_process_down_again_and_again_is_halted() {
     let process = world.open().await;
     let halt = halted(process.runtime.attach("r", recovered).await.unwrap().await, HaltReason::CrashLoop);
     assert!(halt.message.contains("3 times in a row"), "{halt}");
+    assert!(
+        halt.message.contains("It had recorded last: StepCompleted of the step \"note\" (tests/it/r12_recovery.rs:"),
+        "{halt}"
+    );
+    let verified = process.runtime.verify("r").await.unwrap();
+    assert_eq!(verified, Verification::Continues { next: vec!["gated".to_owned()] });
     assert_eq!(world.effects.count("r:gated"), 4);
     assert_eq!(process.runtime.get("r").await.unwrap().unwrap().recoveries, 3);
     process.crash().await;
@@ -175,6 +186,36 @@ async fn a_run_that_takes_the_process_down_again_and_again_is_halted() {
     assert_eq!(process.runtime.recovery().resumed, 0);
     process.runtime.resume("r").await.unwrap();
     assert_eq!(process.runtime.attach("r", recovered).await.unwrap().await.unwrap(), 101);
+}
+
+async fn fails_and_hangs(step: StepContext, value: u32) -> Result<u32, String> {
+    if step.attempt() == 1 {
+        return Err("not yet".to_owned());
+    }
+    Ok(gated(step, value).await)
+}
+
+#[durable]
+async fn recovered_at_its_second_attempt(ctx: Context) -> Result<u32, String> {
+    let retry = Retry::fixed(Duration::ZERO).max_attempts(5);
+    ctx.run(fails_and_hangs, 1).named("hangs").retry(retry).await
+}
+
+#[tokio::test]
+async fn a_crash_loop_is_told_with_what_the_run_was_doing() {
+    let world = World { limits: Limits { recoveries_without_progress: 2, ..Limits::default() }, ..World::default() };
+    let mut process = world.open().await;
+    process.runtime.start("r", recovered_at_its_second_attempt, ()).await.unwrap().id();
+    for life in 1..=3 {
+        world.gates.arrived("hangs", life).await;
+        process.crash().await;
+        process = world.open().await;
+    }
+    let run = process.runtime.attach("r", recovered_at_its_second_attempt).await.unwrap();
+    let halt = halted(run.await, HaltReason::CrashLoop).message;
+    let told = "It had recorded last: AttemptFailed of the step \"hangs\" (tests/it/r12_recovery.rs:";
+    assert!(halt.contains(told) && halt.contains("; without an outcome: step \"hangs\""), "{halt}");
+    assert!(halt.contains(", attempt 2 being due. `Runtime::verify` tells"), "{halt}");
 }
 
 #[durable]

@@ -1,6 +1,7 @@
 //! A run's code in memory, and its turns: the code is polled and completions are delivered until neither makes
 //! progress (R2). The driver of a run and its verifier take the same turns.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock};
@@ -13,7 +14,7 @@ use super::registry::{Code, Registration, Returned};
 use crate::context::{BodyWakes, Context, Ended, Environment, Named, Origin, RunShared, Scope, Stop, Wants};
 use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
-use crate::journal::{CodeId, Event};
+use crate::journal::{CodeId, Event, Operation};
 use crate::panics::message_of;
 use crate::replay::{CodeChange, Replay, Stage, went_on_since};
 use crate::sync::AtomicWaker;
@@ -125,6 +126,7 @@ impl Execution {
         };
         let input = started.input.clone();
         let correlation = started.correlation.clone();
+        let known = doing(&events);
         let mut replay = Replay::of_journal(events).map_err(|illegal| corrupt(&illegal.to_string()))?;
         if change.is_by_key() {
             replay.match_by_key();
@@ -144,7 +146,7 @@ impl Execution {
                 HaltReason::CrashLoop,
                 None,
                 format!(
-                    "the process died {recoveries} times in a row after the run had gone on and before it recorded anything new: find out what it does to the process after its last recorded step, then resume the run"
+                    "the process died {recoveries} times in a row after the run had gone on and before it recorded anything new. {known}. `Runtime::verify` tells which steps come next, without running them: find out which of them ends the process, or whether the code before them does, then resume the run"
                 ),
             ))
         } else {
@@ -272,6 +274,34 @@ impl Drop for Execution {
     fn drop(&mut self) {
         self.drop_code();
     }
+}
+
+/// What a run was doing when its process died, as far as its journal tells: what it had recorded last, and what had begun.
+fn doing(events: &[Event]) -> String {
+    let told = |operation: &Operation| format!("{} {:?} ({})", operation.kind, operation.key, operation.site);
+    let mut last = "It had recorded nothing of what its code asks for".to_owned();
+    let mut begun: BTreeMap<u32, String> = BTreeMap::new();
+    for event in events {
+        let Some(operation) = event.operation() else { continue };
+        last = format!("It had recorded last: {} of the {}", event.name(), told(operation));
+        match event {
+            Event::StepStarted(started) => {
+                begun.insert(operation.claim, format!("{}, attempt {}", told(operation), started.attempt));
+            }
+            Event::AttemptFailed(failed) => {
+                let next = failed.attempt.saturating_add(1);
+                begun.insert(operation.claim, format!("{}, attempt {next} being due", told(operation)));
+            }
+            _ => drop(begun.remove(&operation.claim)),
+        }
+    }
+    if begun.is_empty() {
+        return last;
+    }
+    // There may be thousands, and a message is for people.
+    let some: Vec<&str> = begun.values().take(3).map(String::as_str).collect();
+    let more = if begun.len() > some.len() { format!(" and {} more", begun.len() - some.len()) } else { String::new() };
+    format!("{last}; without an outcome: {}{more}", some.join(", "))
 }
 
 /// The halt of a run whose journal says what no run can have done.
