@@ -9,6 +9,8 @@ use durable_runtime::{
 };
 use durable_tests::{Effects, Kind, Loss, World, is_left_out, journal, patiently, suspended, yield_often};
 use futures::StreamExt as _;
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::steps::{gated, halted, note};
 
@@ -391,6 +393,35 @@ async fn a_helper_names_the_function_which_must_be_that_of_the_run() {
         halt.contains("names the function continues_with_help, and the run is one of continues_as_another"),
         "{halt}"
     );
+}
+
+/// Reads back what is small only.
+#[derive(Debug, Clone, Serialize)]
+struct Small(u32);
+
+impl<'de> Deserialize<'de> for Small {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u32::deserialize(deserializer)?;
+        if number < 3 { Ok(Self(number)) } else { Err(D::Error::custom("too large")) }
+    }
+}
+
+#[durable]
+async fn continues_with_what_is_small(ctx: Context, Small(number): Small) -> u32 {
+    ctx.run(note, number).await;
+    ctx.continue_as_new(Small(number + 1)).await
+}
+
+#[tokio::test]
+async fn r07_an_input_that_can_not_be_read_back_halts_the_run_before_anything_is_gone() {
+    let world = World::default();
+    let process = world.open().await;
+    let run = process.runtime.start("r", continues_with_what_is_small, Small(0)).await.unwrap();
+    let halt = halted(patiently("the run", run).await, HaltReason::Value).to_string();
+    assert!(halt.contains("the input of `ctx.continue_as_new(…)` at tests/it/continuing.rs:"), "{halt}");
+    assert!(halt.contains("can't be recorded: ") && halt.contains("too large"), "{halt}");
+    let info = info(&process.runtime, "r").await;
+    assert_eq!((info.continued, info.input.text(), info.steps.len()), (2, "2".to_owned(), 1));
 }
 
 #[durable]

@@ -57,7 +57,7 @@ impl Context {
     /// [Chance](Self::rng) is another one. The id of a promise of before is that of no promise. The code is the present one: a version or a patch of
     /// before means nothing any more.
     ///
-    /// An input that can't be encoded, or is larger than [`Limits::payload_bytes`](crate::Limits::payload_bytes), halts the run
+    /// An input that can't be encoded or read back, or is larger than [`Limits::payload_bytes`](crate::Limits::payload_bytes), halts the run as it was
     /// ([`HaltReason::Value`]).
     ///
     /// ```
@@ -105,6 +105,8 @@ impl Context {
             let (codec, bytes_max) = (shared.environment.codec, shared.environment.limits.payload_bytes);
             let encoded = value::digest(&input).map_err(|error| error.to_string()).and_then(|digest| {
                 let payload = Payload::encode(codec, &input, bytes_max).map_err(|error| error.to_string())?;
+                // What can't be read back would be a part that can never begin, and what was before it would be gone (R7).
+                payload.decode::<F::Input>().map_err(|error| error.to_string())?;
                 Ok((payload, digest.0))
             });
             match encoded {

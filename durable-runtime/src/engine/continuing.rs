@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::active::Outcome;
 use super::committer::{CommitError, Link};
 use super::create::{NotCreated, Past};
+use super::driver::interrupted;
 use super::execution::corrupt;
 use super::recovery::Loaded;
 use super::registry::Registration;
@@ -13,7 +14,7 @@ use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
 use crate::payload::Payload;
 use crate::replay::{Next, continued};
-use crate::store::{Append, StoreError};
+use crate::store::{Append, RunHead, StoreError};
 
 /// How much a run may take with it, in bytes: it is one append.
 const TAKEN_BYTES_MAX: usize = 64 * 1_024 * 1_024;
@@ -31,7 +32,7 @@ impl Engine {
         let halted = |reason, message: String| Outcome::Halted(Halt::new(reason, None, message));
         let unread = |error: StoreError| match error {
             StoreError::Corrupt { .. } => halted(HaltReason::Corrupt, error.to_string()),
-            error => halted(HaltReason::Storage, error.to_string()),
+            error => interrupted(&CommitError::Store(error)),
         };
         let Some(loaded) = self.load(id).await.map_err(unread)? else { return Err(Outcome::Stopped) };
         let next = Next {
@@ -62,16 +63,11 @@ impl Engine {
         fail_point!("run.continue.unwritten");
         let link = Arc::new(Link::default());
         self.committer.submit(append, &link);
-        match link.wait().await {
-            Ok(_) => {}
-            Err(CommitError::Closed) => return Err(Outcome::Stopped),
-            Err(CommitError::Store(error)) => return Err(halted(HaltReason::Storage, error.to_string())),
-            Err(CommitError::Refused(refused)) => return Err(halted(HaltReason::Storage, refused.to_string())),
-        }
+        link.wait().await.map_err(|error| interrupted(&error))?;
         fail_point!("run.continue.durable");
         self.followers.tell(id);
         tracing::debug!(run = %id, "run continues as new");
-        let head = crate::store::RunHead { fence, ..head };
+        let head = RunHead { fence, ..head };
         Ok(Loaded { head, events, winds_up: false })
     }
 }

@@ -525,21 +525,26 @@ impl Driver {
     /// The append failed: the run in memory is dropped, nothing outside has seen what it did since (R5).
     fn interrupted(&mut self, error: &CommitError) -> Outcome {
         self.execution.drop_code();
-        let message = match error {
-            CommitError::Closed => return Outcome::Stopped,
-            CommitError::Store(error) => {
-                for (_, _, answer) in self.senders.drain(..) {
-                    drop(answer.send(Err(NotReceived::Store(error.clone()))));
-                }
-                format!(
-                    "the store failed: {error}. The run goes on from its last acknowledged record once it is resumed, or when the store is opened anew"
-                )
+        if let CommitError::Store(error) = error {
+            for (_, _, answer) in self.senders.drain(..) {
+                drop(answer.send(Err(NotReceived::Store(error.clone()))));
             }
-            CommitError::Refused(refused) => {
-                format!("the store refused a record: {refused}. Another process or runtime has gone on with this run")
-            }
-        };
-        tracing::error!(message, "run interrupted");
-        Outcome::Halted(Halt::new(HaltReason::Storage, None, message))
+        }
+        interrupted(error)
     }
+}
+
+/// What becomes of a run whose append failed.
+pub(super) fn interrupted(error: &CommitError) -> Outcome {
+    let message = match error {
+        CommitError::Closed => return Outcome::Stopped,
+        CommitError::Store(error) => format!(
+            "the store failed: {error}. The run goes on from its last acknowledged record once it is resumed, or when the store is opened anew"
+        ),
+        CommitError::Refused(refused) => {
+            format!("the store refused a record: {refused}. Another process or runtime has gone on with this run")
+        }
+    };
+    tracing::error!(message, "run interrupted");
+    Outcome::Halted(Halt::new(HaltReason::Storage, None, message))
 }
