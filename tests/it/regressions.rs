@@ -364,6 +364,24 @@ async fn a_run_that_ended_is_not_shown_as_interrupted() {
     assert_eq!(process.runtime.list(&RunFilter::new(), None, 1).await.unwrap().runs[0].halt, None);
 }
 
+#[durable]
+async fn publishes_and_breaks(ctx: Context) -> u32 {
+    ctx.publish("stage", &1_u32);
+    panic!("broken")
+}
+
+#[tokio::test]
+async fn a_halt_shares_a_commit_with_what_was_recorded_before_it() {
+    for commits in 1..3 {
+        let world = World::default();
+        // The start is the first one.
+        let process = world.open_failing(commits, Loss::Whole).await;
+        let run = process.runtime.start("r", publishes_and_breaks, ()).await.unwrap();
+        let expected = if commits == 1 { HaltReason::Storage } else { HaltReason::Panic };
+        halted(patiently("the run", run.into_future()).await, expected);
+    }
+}
+
 /// A clock that comes to the end of a wait when it is looked at for the `looks`-th time.
 #[derive(Debug)]
 struct Striking {

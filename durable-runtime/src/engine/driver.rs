@@ -406,8 +406,11 @@ impl Driver {
 
     /// The run goes no further for now: what it has emitted is to be delivered all the same.
     async fn deliver(&mut self) -> Result<(), CommitError> {
-        self.flush(RunStatus::Running).await?;
-        self.nursery.start(self.shared.take_deliveries());
+        // Otherwise what is recorded next shares a commit with what waits for one.
+        if self.shared.has_deliveries_to_start() {
+            self.flush(RunStatus::Running).await?;
+            self.nursery.start(self.shared.take_deliveries());
+        }
         match self.nursery.all_started(&self.shared).await {
             // It is started when the run is resumed, or cancelled.
             Ok(()) | Err(ChildLost::Refused(_)) => Ok(()),

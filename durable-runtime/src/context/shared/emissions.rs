@@ -55,6 +55,11 @@ impl RunShared {
         }
     }
 
+    /// The driver: whether something was emitted for which no run is being started yet.
+    pub(crate) fn has_deliveries_to_start(&self) -> bool {
+        self.state.lock().children.due.iter().any(|(_, start)| start.is_delivery)
+    }
+
     /// The driver: the run goes no further for now, and all that it has recorded is durable. What was emitted is delivered all the same:
     /// what is to be started for that.
     pub(crate) fn take_deliveries(&self) -> Vec<ChildStart> {
