@@ -365,9 +365,9 @@ async fn a_run_that_ended_is_not_shown_as_interrupted() {
 }
 
 #[durable]
-async fn publishes_and_breaks(ctx: Context) -> u32 {
-    ctx.publish("stage", &1_u32);
-    panic!("broken")
+async fn breaks_after_a_step(ctx: Context) -> u32 {
+    let number = ctx.run("step", async || 1).await;
+    panic!("broken at {number}")
 }
 
 #[tokio::test]
@@ -376,7 +376,7 @@ async fn a_halt_shares_a_commit_with_what_was_recorded_before_it() {
         let world = World::default();
         // The start is the first one.
         let process = world.open_failing(commits, Loss::Whole).await;
-        let run = process.runtime.start("r", publishes_and_breaks, ()).await.unwrap();
+        let run = process.runtime.start("r", breaks_after_a_step, ()).await.unwrap();
         let expected = if commits == 1 { HaltReason::Storage } else { HaltReason::Panic };
         halted(patiently("the run", run.into_future()).await, expected);
     }
