@@ -372,6 +372,9 @@ async fn breaks_after_a_step(ctx: Context) -> u32 {
 
 #[tokio::test]
 async fn a_halt_shares_a_commit_with_what_was_recorded_before_it() {
+    if is_left_out("a suspended run commits more often") {
+        return;
+    }
     for commits in 1..3 {
         let world = World::default();
         // The start is the first one.
