@@ -28,6 +28,8 @@ pub(crate) enum Fact {
     Effect(Execution),
     /// The body of this run's step begins that runs at most once.
     Sealed { run: String },
+    /// A sink was given an event that a run has emitted: what the run had learned of.
+    Delivered { id: String, event: Execution },
     /// A step's body began that depends on this outcome, so the outcome is durable (R5).
     Durable(Execution),
     /// A handle resolved.

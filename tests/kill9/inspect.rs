@@ -58,6 +58,11 @@ async fn look(trial: &Trial, ledger: &Ledger) -> Result<Found, String> {
     for (id, run) in &ledger.runs {
         let attached = runtime.attach(id, fulfil).await.map_err(|error| error.to_string())?;
         let result = attached.await.map_err(|error| error.to_string())?;
+        let events: BTreeSet<String> = run.events.keys().cloned().collect();
+        let emitted = Order::of_run_id(id).map(Order::events).unwrap_or_default();
+        if events != emitted.iter().cloned().collect() {
+            return Err(format!("{id} has emitted {emitted:?}, and delivered was {events:?}"));
+        }
         if run.result.as_ref() != Some(&result) {
             return Err(format!("{id} returned {:?}, now {result:?}", run.result));
         }

@@ -56,6 +56,8 @@ pub(crate) struct Run {
     pub(crate) result: Option<Result<Vec<Execution>, Refusal>>,
     /// How often its step was executed that runs at most once.
     pub(crate) seals: usize,
+    /// What was delivered of what it emitted, in the order it was heard, and in which lives, by the id of the event.
+    pub(crate) events: BTreeMap<String, (Execution, Vec<u32>)>,
     /// By key within the run.
     pub(crate) steps: BTreeMap<String, Step>,
     /// Whether the store was found to have all of it, once it had ended.
@@ -93,6 +95,9 @@ pub(crate) struct Counts {
     /// Unfinished runs found when a store was opened.
     pub(crate) recovered: usize,
     pub(crate) visits: usize,
+    /// Events, and how often one was delivered again.
+    pub(crate) delivered: usize,
+    pub(crate) delivered_again: usize,
     pub(crate) compactions: usize,
     pub(crate) deleted: usize,
     /// Starts, outcomes and results that were acknowledged, of the runs that were inspected.
@@ -142,6 +147,7 @@ impl Ledger {
                 *seals += 1;
                 if *seals > 1 { broken(format!("{run} was sealed {seals} times (R6)")) } else { Ok(()) }
             }
+            Fact::Delivered { id, event } => self.delivered(life, id, &event),
             Fact::Compacted => {
                 self.counts.compactions += 1;
                 Ok(())
@@ -270,6 +276,35 @@ impl Ledger {
         Ok(())
     }
 
+    /// An event is delivered when it and all that its run has learned before are durable (R5); again only if a kill came before that was
+    /// recorded.
+    fn delivered(&mut self, life: u32, id: String, event: &Execution) -> Result<(), Violation> {
+        let (run, _) = event.run_and_step();
+        // What a run has emitted is delivered though the run is gone.
+        if Order::of_run_id(run).is_some_and(|order| self.deleted.contains(&order.number)) {
+            return Ok(());
+        }
+        if id.split_once(':').map(|(emitted_by, _)| emitted_by) != Some(run) {
+            return broken(format!("{id} is {event:?}, of another run"));
+        }
+        self.durable(event)?;
+        let events = &mut self.runs.entry(run.to_owned()).or_default().events;
+        let (first, lives) = events.entry(id.clone()).or_insert_with(|| (event.clone(), Vec::new()));
+        let is_recorded = |last: &u32| *last == life || self.ended_in_order.contains(last);
+        if first != event {
+            return broken(format!("{id} is {event:?}, and was {first:?}"));
+        }
+        if lives.last().is_some_and(is_recorded) {
+            return broken(format!("{id} was delivered in life {life}, and before in {lives:?}"));
+        }
+        match lives.is_empty() {
+            true => self.counts.delivered += 1,
+            false => self.counts.delivered_again += 1,
+        }
+        lives.push(life);
+        Ok(())
+    }
+
     fn durable(&mut self, outcome: &Execution) -> Result<(), Violation> {
         let (run, key) = outcome.run_and_step();
         let step = self.runs.entry(run.to_owned()).or_default().steps.entry(key.to_owned()).or_default();
@@ -361,10 +396,11 @@ fn rival(key: &str) -> Option<String> {
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { facts, started, completed, failed, checkpoints, executions, attempts, repeated, mended, .. } = self;
-        let Self { recovered, visits, compactions, deleted, acknowledged, found, .. } = self;
+        let Self { recovered, visits, delivered, delivered_again, compactions, deleted, acknowledged, found, .. } =
+            self;
         write!(
             f,
-            "{started} runs ({completed} completed, {failed} failed, {deleted} deleted), {checkpoints} outcomes of {attempts} attempts in {executions} executions ({repeated} repeated after a kill, {mended} after a panic), {recovered} recoveries, {visits} results read again, {compactions} compactions, {facts} facts; of {acknowledged} starts, outcomes and results {found} were found: {} lost, {} doubled",
+            "{started} runs ({completed} completed, {failed} failed, {deleted} deleted), {checkpoints} outcomes of {attempts} attempts in {executions} executions ({repeated} repeated after a kill, {mended} after a panic), {recovered} recoveries, {visits} results read again, {delivered} events delivered ({delivered_again} again after a kill), {compactions} compactions, {facts} facts; of {acknowledged} starts, outcomes and results {found} were found: {} lost, {} doubled",
             self.lost(),
             self.doubled()
         )

@@ -10,15 +10,15 @@ use std::time::Duration;
 use durable_runtime::store::SledStore;
 use durable_runtime::testing::{FAIL_POINTS, on_fail_point};
 use durable_runtime::{
-    AdminError, Durability, HaltReason, OpenError, Queue, Run, RunError, RunFilter, RunStatus, RunSummary, Runtime,
-    RuntimeBuilder,
+    AdminError, DELIVERY_FUNCTION, Durability, HaltReason, OpenError, Queue, Run, RunError, RunFilter, RunStatus,
+    RunSummary, Runtime, RuntimeBuilder,
 };
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::fact::{Execution, Fact, Known, Refusal, World};
 use crate::forgetful::Forgetful;
-use crate::order::{Order, PANIC, fulfil};
+use crate::order::{Order, PANIC, fulfil, tells_of_events};
 use crate::repeating::lose_newest_records;
 
 /// The argument that makes this program a worker; the next one is its [`Life`].
@@ -163,6 +163,7 @@ impl Worker {
         world.tell(&Fact::Opening);
         let queue = Queue::new(QUEUE).concurrency(2);
         let builder = Runtime::builder().queue(queue).shared_dependency(Arc::clone(&world));
+        let builder = tells_of_events(builder, Arc::clone(&world));
         let runtime = match life.store.open(builder, &life.folder).await {
             Ok(runtime) => runtime,
             Err(error) => return Fact::Failed { what: "open".to_owned(), error: error.to_string() },
@@ -192,7 +193,7 @@ impl Worker {
         }
         let has_enough = tokio::select! {
             () = worker.world.enough() => true,
-            () = worker.all_done(&mut tasks) => false,
+            () = worker.all_done_and_delivered(&mut tasks) => false,
         };
         if life.lingers && !has_enough {
             worker.world.tell(&Fact::Idle);
@@ -209,7 +210,7 @@ impl Worker {
     async fn tell_what_was_found(&self) -> Vec<RunSummary> {
         let runs = list_all(&self.runtime).await;
         let known = runs.iter().map(|run| {
-            let order = Order::of_run_id(run.id.as_str()).expect("all runs are orders");
+            let order = Order::of_run_id(run.id.as_str()).expect("all other runs are orders");
             (order.number, known(run.status))
         });
         let known: Vec<_> = known.collect();
@@ -246,6 +247,16 @@ impl Worker {
                 Some(order) if again => drop(tasks.spawn(self.clone().start(order, false))),
                 _ => drop(tasks.spawn(self.clone().attach(run))),
             }
+        }
+    }
+
+    async fn all_done_and_delivered(&self, tasks: &mut JoinSet<()>) {
+        self.all_done(tasks).await;
+        let undelivered = RunFilter::new().function(DELIVERY_FUNCTION);
+        while let Ok(page) = self.runtime.list(&undelivered, None, 1).await
+            && !page.runs.is_empty()
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
@@ -349,13 +360,13 @@ fn known(status: RunStatus) -> Known {
     }
 }
 
-/// All runs that the store knows.
+/// All runs of orders that the store knows.
 pub(crate) async fn list_all(runtime: &Runtime) -> Vec<RunSummary> {
     let (mut runs, mut after) = (Vec::new(), None);
     loop {
         let listed = runtime.list(&RunFilter::new(), after.as_ref(), usize::MAX).await;
         let page = listed.expect("the store can be listed");
-        runs.extend(page.runs);
+        runs.extend(page.runs.into_iter().filter(|run| run.function.as_deref() != Some(DELIVERY_FUNCTION)));
         after = page.next;
         if after.is_none() {
             return runs;

@@ -1,8 +1,9 @@
 //! The durable function under test: steps in sequence, joined, raced, tried again, with small and large results.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use durable_runtime::{Context, Failure, Retry, StepContext, durable};
+use durable_runtime::{Context, Emission, Failure, Retry, RuntimeBuilder, StepContext, durable};
 use futures::StreamExt as _;
 use futures::future::try_join_all;
 use futures::stream::FuturesUnordered;
@@ -22,6 +23,9 @@ pub(crate) const SEAL: &str = "seal";
 
 /// What the code publishes: whom it has learned of, in the order of its result.
 pub(crate) const LEARNED: &str = "learned";
+
+/// Where some orders emit what they have learned of.
+const EVENTS: &str = "events";
 
 /// What a broken step says.
 pub(crate) const PANIC: &str = "the scales are broken";
@@ -67,6 +71,15 @@ impl Order {
     /// Whether its run continues as new when all legs are done.
     pub(crate) fn continues(self) -> bool {
         self.number % 5 == 2
+    }
+
+    /// The ids of what it emits.
+    pub(crate) fn events(self) -> Vec<String> {
+        if self.number % 4 != 2 {
+            return Vec::new();
+        }
+        let later = if self.continues() { format!("{EVENTS}@2") } else { format!("{EVENTS}#2") };
+        [EVENTS.to_owned(), later].map(|key| format!("{}:{key}", self.run_id())).into()
     }
 
     /// How many bytes its large results have.
@@ -141,6 +154,7 @@ async fn deliver(ctx: &Context, order: Order) -> Result<Vec<Receipt>, Refusal> {
 
     let reserved = vec![ctx.run(effect, &Vec::new(), QUICK).named("reserve").await?];
     let charged = vec![ctx.run(effect, &reserved, failing).named("charge").retry(patient).await?];
+    emit(ctx, order, &charged[0]);
 
     let pack = async {
         let found = vec![ctx.run(effect, &charged, large).named("pick").await?];
@@ -172,6 +186,24 @@ fn publish(ctx: &Context, learned: &[Receipt]) {
     }
 }
 
+fn emit(ctx: &Context, order: Order, learned: &Receipt) {
+    if !order.events().is_empty() {
+        ctx.emit(EVENTS, &learned.by);
+    }
+}
+
+/// A runtime that tells the world of each event.
+pub(crate) fn tells_of_events(runtime: RuntimeBuilder, world: Arc<World>) -> RuntimeBuilder {
+    runtime.sink(EVENTS, move |event: Emission| {
+        let told = event.decode().map(|by| world.tell(&Fact::Delivered { id: event.id().to_owned(), event: by }));
+        async move {
+            // Lets a kill in between.
+            tokio::task::yield_now().await;
+            Ok(told?)
+        }
+    })
+}
+
 /// Returns who did what, in the order in which the code learned of it. What it has learned already, an order is given that has
 /// continued as new.
 #[durable]
@@ -194,6 +226,7 @@ pub(crate) async fn fulfil(ctx: Context, order: Order, known: Vec<Receipt>) -> R
     let weighing = Effect { breaks: order.breaks(), ..QUICK };
     let weighed = ctx.run(effect, &here, weighing).named("weigh").await?;
     publish(&ctx, std::slice::from_ref(&weighed));
+    emit(&ctx, order, &weighed);
     known.push(weighed);
 
     // If that was interrupted it is left as it is, sealed or not.

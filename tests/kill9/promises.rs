@@ -36,6 +36,10 @@ fn halted(life: u32) -> (u32, Fact) {
     (life, Fact::Halted { run: run() })
 }
 
+fn delivered(told: u32, key: &str, step: &str, life: u32) -> (u32, Fact) {
+    (told, Fact::Delivered { id: format!("{}:{key}", run()), event: execution(step, life, 1) })
+}
+
 /// A store is opened that knows the run so, or does not know it.
 fn opened(life: u32, known: Option<Known>) -> Story {
     let runs = known.map(|known| (ORDER, known)).into_iter().collect();
@@ -58,6 +62,7 @@ pub(crate) fn each_broken_promise_is_noticed() {
         vec![effect("weigh", 2, 1), halted(2)],
         opened(3, Some(Known::Halted)),
         vec![effect("weigh", 3, 1), effect("courier", 3, 1), effect("post", 3, 1), durable(3, "b", 2, 2)],
+        vec![delivered(2, "e", "a", 2), delivered(3, "e", "a", 2), delivered(3, "e#2", "a", 2)],
         vec![(3, Fact::Done { interrupted: 0 })],
         opened(4, Some(Known::Running)),
         vec![effect("courier", 4, 1), durable(4, "courier", 4, 1), durable(4, "weigh", 3, 1)],
@@ -69,6 +74,7 @@ pub(crate) fn each_broken_promise_is_noticed() {
     let mut ledger = tell(&fine).expect("nothing was broken");
     let counts = ledger.counts();
     assert_eq!((counts.executions, counts.attempts, counts.repeated, counts.mended), (10, 6, 2, 2), "{counts}");
+    assert_eq!((counts.delivered, counts.delivered_again), (2, 1), "{counts}");
     assert_eq!((counts.checkpoints, counts.recovered, counts.visits, counts.doubled()), (4, 2, 1, 0), "{counts}");
 
     ledger.inspected(&run(), 6, 9);
@@ -116,7 +122,14 @@ fn broken_stories() -> Vec<(&'static str, Story)> {
     let in_order = (1, Fact::Done { interrupted: 0 });
     let once = vec![effect("a", 1, 1), finished(1, vec![execution("a", 1, 1)])];
     let raced = vec![effect("courier", 1, 1), effect("post", 1, 1), durable(1, "post", 1, 1)];
+    let emitted = vec![effect("a", 1, 1), delivered(1, "e", "a", 1)];
     vec![
+        ("is the outcome", vec![delivered(1, "e", "a", 1)]),
+        ("of another run", vec![(1, Fact::Delivered { id: "order-000000:e".to_owned(), event: execution("a", 1, 1) })]),
+        ("and was", [emitted.clone(), vec![effect("b", 1, 1), delivered(2, "e", "b", 1)]].concat()),
+        ("and before in [1]", [emitted.clone(), vec![delivered(1, "e", "a", 1)]].concat()),
+        ("and before in [1]", [emitted.clone(), vec![in_order.clone(), delivered(2, "e", "a", 1)]].concat()),
+        ("acknowledged checkpoint", [emitted, vec![effect("a", 2, 1)]].concat()),
         ("does not know it", [vec![started(1)], opened(2, None)].concat()),
         ("does not know it", [vec![effect("a", 1, 1)], opened(2, None)].concat()),
         ("is unfinished", [once.clone(), opened(2, Some(Known::Running))].concat()),

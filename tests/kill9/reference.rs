@@ -1,11 +1,12 @@
 //! What an order comes to in a process that nobody kills.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use durable_runtime::Runtime;
 
 use crate::fact::{Execution, Refusal, World};
-use crate::order::{Order, RACERS, fulfil, without_part};
+use crate::order::{Order, RACERS, fulfil, tells_of_events, without_part};
 
 /// A result without what may differ from life to life: in which one a step was executed, in which order steps that ran
 /// at the same time came to their end, and who won the race.
@@ -29,7 +30,8 @@ pub(crate) struct Reference {
 
 impl Reference {
     pub(crate) async fn new() -> Result<Self, String> {
-        let runtime = Runtime::builder().dependency(World::indifferent()).in_memory().await;
+        let runtime = tells_of_events(Runtime::builder(), Arc::new(World::indifferent()));
+        let runtime = runtime.dependency(World::indifferent()).in_memory().await;
         Ok(Self { runtime: runtime.map_err(|error| error.to_string())? })
     }
 
