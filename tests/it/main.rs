@@ -56,6 +56,7 @@ mod programs;
 mod progress;
 mod promises;
 mod publish;
+mod queued_children;
 mod queues;
 mod schedules;
 mod storage_faults;

@@ -18,6 +18,7 @@ use crate::halt::{Halt, HaltReason};
 use crate::journal::{Arguments, ChildEnd, OperationKind};
 use crate::payload::Payload;
 use crate::replay::{Answer, ClaimNumber, Request};
+use crate::start::Said;
 use crate::value;
 
 /// Another durable function that was asked for with `ctx.run(…)`: a run of its own, with a journal of its own. Await it for what
@@ -103,6 +104,7 @@ impl<F: DurableFunction> Child<F> {
             arguments,
             attached: true,
             kept: false,
+            said: Said::default(),
         });
         Self { shared: Arc::clone(shared), claim, request, is_over: false, function: PhantomData }
     }
@@ -125,6 +127,84 @@ impl<F: DurableFunction> Child<F> {
     /// ```
     pub fn named(self, name: impl Into<Cow<'static, str>>) -> Self {
         self.shared.name(self.claim, name.into());
+        self
+    }
+
+    /// Has it started in a queue: it is recorded at once, and begins when it is its turn, as [`Start::queue`](crate::Start::queue) says. So at
+    /// most so many of the children of all runs are at work at once.
+    ///
+    /// A child is started however many [may wait](crate::Queue::capacity). In a queue that this process does not have it can't be started: this
+    /// run is halted with [`HaltReason::Misuse`], and goes on when it is resumed by a process that has it. The same if this run has a place in that
+    /// queue and waits for the child: each would wait for the other one. The queue of one that is started already stays as it is.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use durable_runtime::{ChildCancelled, Context, Queue, Runtime, durable};
+    ///
+    /// #[durable]
+    /// async fn prints_in_turn(_ctx: Context, label: String) -> usize {
+    ///     label.len()
+    /// }
+    ///
+    /// #[durable]
+    /// async fn ships(ctx: Context, labels: Vec<String>) -> Vec<Result<usize, ChildCancelled>> {
+    ///     ctx.map(labels, |label| ctx.run(prints_in_turn, label).queue("printer")).all().await
+    /// }
+    ///
+    /// let runtime = Runtime::builder().queue(Queue::new("printer").concurrency(2)).in_memory().await?;
+    /// let labels = ["Ada".to_owned(), "Grace".to_owned(), "Mary".to_owned()];
+    /// assert_eq!(runtime.start("order-1", ships, labels.to_vec()).await?.await?, [Ok(3), Ok(5), Ok(4)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn queue(self, name: impl Into<String>) -> Self {
+        self.say(|said| said.queue(name.into()))
+    }
+
+    /// Says how urgent it is in its [queue](Self::queue), as [`Start::priority`](crate::Start::priority).
+    ///
+    /// ```
+    /// use durable_runtime::{ChildCancelled, Context, durable};
+    ///
+    /// #[durable]
+    /// async fn prints(_ctx: Context, label: String) -> usize {
+    ///     label.len()
+    /// }
+    ///
+    /// #[durable]
+    /// async fn prints_at_once(ctx: Context, label: String) -> Result<usize, ChildCancelled> {
+    ///     ctx.run(prints, label).queue("printer").priority(0).await
+    /// }
+    /// ```
+    pub fn priority(self, priority: u32) -> Self {
+        self.say(|said| said.priority(priority))
+    }
+
+    /// Says what it is about in its [queue](Self::queue), as [`Start::key`](crate::Start::key): of those with one key, one at a time
+    /// has begun.
+    ///
+    /// ```
+    /// use durable_runtime::{ChildCancelled, Context, durable};
+    ///
+    /// #[durable]
+    /// async fn books(_ctx: Context, account: String) -> usize {
+    ///     account.len()
+    /// }
+    ///
+    /// #[durable]
+    /// async fn books_in_turn(ctx: Context, account: String) -> Result<usize, ChildCancelled> {
+    ///     ctx.run(books, account.clone()).queue("bookings").key(account).await
+    /// }
+    /// ```
+    pub fn key(self, key: impl Into<String>) -> Self {
+        self.say(|said| said.key(key.into()))
+    }
+
+    fn say(mut self, say: impl FnOnce(&mut Said)) -> Self {
+        if let Some(request) = &mut self.request {
+            say(&mut request.said);
+        }
         self
     }
 

@@ -86,12 +86,15 @@ impl Nursery {
 impl Engine {
     /// Starts a run for another one, or finds that it has.
     async fn start_child(self: Arc<Self>, start: ChildStart) -> Result<Born, ChildLost> {
-        let ChildStart { claim, is_delivery, run, function, input, digest, parent, correlation } = start;
+        let ChildStart { claim, is_delivery, run, function, input, digest, parent, correlation, said } = start;
         let refused = |what: &dyn std::fmt::Display| {
             let key = Some(Arc::from(&*parent.key));
             ChildLost::Refused(Halt::new(HaltReason::Misuse, key, format!("the child run can't be started: {what}")))
         };
-        let registration = self.registry.get(function).map_err(|not_found| refused(&not_found))?;
+        let registration = self
+            .registry
+            .get(function)
+            .map_err(|not_found| refused(&format_args!("the function {function} {not_found}")))?;
         let lost = |error: StartError| match error {
             StartError::Store { source, .. } => ChildLost::Store(source),
             StartError::ShuttingDown { .. } => ChildLost::ShuttingDown,
@@ -100,8 +103,21 @@ impl Engine {
         let taken = format!(
             "the id {run} is that of a run which this one has not started. Delete that one, or give the child another name with `.named(…)`, and resume this run"
         );
-        let particulars =
-            Particulars { parent: Some(parent.clone()), correlation: Some(correlation), ..Particulars::default() };
+        let said = said.of(&run).map_err(lost)?;
+        let queue = said.queue;
+        // In a simulated process everything begins at once.
+        #[cfg(feature = "testing")]
+        let queue = queue.filter(|_| self.environment.director.is_none());
+        if let Some(queued) =
+            queue.as_ref().filter(|queued| parent.attached && self.queues.has_place(&parent.run, &queued.name))
+        {
+            let what = format!(
+                "it would wait in the queue {:?}, in which this run has a place until it has ended, and waits for it. Start it in another queue, and resume this run; or `.detach()` it where this run need not wait for it",
+                &*queued.name
+            );
+            return Err(refused(&what));
+        }
+        let particulars = Particulars { parent: Some(parent.clone()), correlation: Some(correlation), queue, ..said };
         let starting = Starting { input: input.clone(), input_digest: digest, particulars };
         loop {
             let watched = self.start(run.clone(), registration, &starting).map_err(lost)?;

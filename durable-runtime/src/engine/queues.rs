@@ -85,6 +85,11 @@ impl Queues {
         self.places.lock().of(queue)
     }
 
+    /// Whether the run has a place in this queue.
+    pub(super) fn has_place(&self, run: &str, queue: &str) -> bool {
+        RunId::new(run).is_ok_and(|run| self.places.lock().has_place(&run, queue))
+    }
+
     /// Whether the run has a place.
     pub(super) fn has_begun(&self, run: &RunId) -> bool {
         self.places.lock().has_begun(run)

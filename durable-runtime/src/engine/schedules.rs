@@ -149,8 +149,10 @@ impl Engine {
         if self.load(&run).await?.is_some() {
             return Ok(run);
         }
-        let registration =
-            self.registry.get(schedule.function).map_err(|not_found| NotTended::Failed(not_found.to_string()))?;
+        let registration = self
+            .registry
+            .get(schedule.function)
+            .map_err(|not_found| NotTended::Failed(format!("the function {} {not_found}", schedule.function)))?;
         let (codec, bytes_max) = (self.environment.codec, self.environment.limits.payload_bytes);
         let (input, input_digest) = (schedule.input)(due, codec, bytes_max)
             .map_err(|error| NotTended::Failed(format!("its input for {run} can't be recorded: {error}")))?;

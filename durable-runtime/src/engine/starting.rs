@@ -135,8 +135,9 @@ impl Engine {
             if let Some(known) = self.queues.others_than(&queued.name) {
                 return Err(StartError::NoSuchQueue { run: id, queue: queued.name.to_string(), known });
             }
-            // One that waits for its time does not take up the room of those that wait for their turn.
-            if let Begins::AtOnce = particulars.begins
+            // One that waits for its time does not take up the room of those that wait for their turn. A run that has begun is not
+            // refused its children.
+            if let (Begins::AtOnce, None) = (&particulars.begins, &particulars.parent)
                 && let Err(capacity) = self.queues.promise(&id, queued)
             {
                 return Err(StartError::QueueFull { run: id, queue: queued.name.to_string(), capacity });

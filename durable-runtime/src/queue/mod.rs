@@ -22,6 +22,8 @@ pub const QUEUE_KEY_BYTES_MAX: usize = 1_024;
 /// The next one to begin is that of the lowest [priority](crate::Start::priority) whose [key](crate::Start::key) no other run in
 /// the queue has that has begun; of several, the one that was started first (in the same millisecond: by its id).
 ///
+/// A run can also start its [children](crate::Child::queue) in a queue.
+///
 /// What is said here is not recorded: the next process may say something else. Runs of a queue that a process does not have
 /// wait until one has it.
 ///

@@ -188,6 +188,11 @@ impl Places {
         self.runs.get(run).is_some_and(|known| known.state == State::Begun)
     }
 
+    /// Whether the run has a place in this queue.
+    pub(crate) fn has_place(&self, run: &RunId, queue: &str) -> bool {
+        self.runs.get(run).is_some_and(|known| known.state == State::Begun && *known.queued.name == *queue)
+    }
+
     /// Gives the next place, if there is one.
     pub(crate) fn next(&mut self, now: Timestamp) -> Next {
         let mut first = None::<Nanos>;

@@ -12,6 +12,7 @@ use crate::id::{Position, RunId};
 use crate::journal::{Arguments, ChildStarted, Event, Operation, Parent, Text};
 use crate::payload::Payload;
 use crate::replay::{Answer, Begun, ClaimNumber};
+use crate::start::Said;
 
 /// A run that the code asks for.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(crate) struct ChildRequest {
     pub(crate) attached: bool,
     /// Whether it is started also if the code drops it before.
     pub(crate) kept: bool,
+    /// How it is to be started.
+    pub(crate) said: Said,
 }
 
 /// A run that is to be started now.
@@ -41,6 +44,7 @@ pub(crate) struct ChildStart {
     pub(crate) parent: Parent,
     /// That of the run that starts it.
     pub(crate) correlation: Text,
+    pub(crate) said: Said,
 }
 
 /// A run that exists now.
@@ -219,7 +223,7 @@ impl State {
                     return;
                 }
             };
-            let ChildRequest { function, input, digest, arguments, attached, .. } = request;
+            let ChildRequest { function, input, digest, arguments, attached, said, .. } = request;
             let correlation = Text::from(shared.correlation_id().to_owned());
             let parent = self.replay.as_parent(shared.id.as_str(), &operation.key, attached);
             let is_born = self.replay.begun_at(claim).is_some_and(|position| position < self.children.born);
@@ -244,7 +248,7 @@ impl State {
             };
             self.children.due.push((
                 required,
-                ChildStart { claim, is_delivery: false, run, function, input, digest, parent, correlation },
+                ChildStart { claim, is_delivery: false, run, function, input, digest, parent, correlation, said },
             ));
         }
     }

@@ -6,6 +6,7 @@ use crate::halt::{Halt, HaltReason};
 use crate::id::{Position, RunId};
 use crate::journal::{ChildStarted, Event, Text};
 use crate::replay::{Emission, Replay};
+use crate::start::Said;
 
 /// The run that is to deliver an emission of this run. `Err` says why there can't be one.
 pub(crate) fn delivery(
@@ -30,6 +31,7 @@ pub(crate) fn delivery(
         digest,
         parent: replay.as_parent(run.as_str(), key, false),
         correlation: Text::from(correlation.to_owned()),
+        said: Said::default(),
     })
 }
 
