@@ -147,7 +147,7 @@ impl Ledger {
                 *seals += 1;
                 if *seals > 1 { broken(format!("{run} was sealed {seals} times (R6)")) } else { Ok(()) }
             }
-            Fact::Delivered { id, event } => self.delivered(life, id, &event),
+            Fact::Delivered { id, event } => self.delivered(life, &id, &event),
             Fact::Compacted => {
                 self.counts.compactions += 1;
                 Ok(())
@@ -278,7 +278,7 @@ impl Ledger {
 
     /// An event is delivered when it and all that its run has learned before are durable (R5); again only if a kill came before that was
     /// recorded.
-    fn delivered(&mut self, life: u32, id: String, event: &Execution) -> Result<(), Violation> {
+    fn delivered(&mut self, life: u32, id: &str, event: &Execution) -> Result<(), Violation> {
         let (run, _) = event.run_and_step();
         // What a run has emitted is delivered though the run is gone.
         if Order::of_run_id(run).is_some_and(|order| self.deleted.contains(&order.number)) {
@@ -289,7 +289,7 @@ impl Ledger {
         }
         self.durable(event)?;
         let events = &mut self.runs.entry(run.to_owned()).or_default().events;
-        let (first, lives) = events.entry(id.clone()).or_insert_with(|| (event.clone(), Vec::new()));
+        let (first, lives) = events.entry(id.to_owned()).or_insert_with(|| (event.clone(), Vec::new()));
         let is_recorded = |last: &u32| *last == life || self.ended_in_order.contains(last);
         if first != event {
             return broken(format!("{id} is {event:?}, and was {first:?}"));
@@ -297,10 +297,8 @@ impl Ledger {
         if lives.last().is_some_and(is_recorded) {
             return broken(format!("{id} was delivered in life {life}, and before in {lives:?}"));
         }
-        match lives.is_empty() {
-            true => self.counts.delivered += 1,
-            false => self.counts.delivered_again += 1,
-        }
+        let counted = if lives.is_empty() { &mut self.counts.delivered } else { &mut self.counts.delivered_again };
+        *counted += 1;
         lives.push(life);
         Ok(())
     }
