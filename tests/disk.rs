@@ -24,6 +24,8 @@ impl Disk {
             state: Mutex::new(State::default()),
             released: Condvar::new(),
             waiting: watch::Sender::default(),
+            waiting_dues: watch::Sender::default(),
+            asked_for_next: watch::Sender::default(),
         })
     }
 }
@@ -44,6 +46,8 @@ pub struct Handle {
     state: Mutex<State>,
     released: Condvar,
     waiting: watch::Sender<usize>,
+    waiting_dues: watch::Sender<usize>,
+    asked_for_next: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -51,13 +55,22 @@ struct State {
     commits_left: usize,
     loss: Loss,
     held: bool,
+    /// How many answers that tell of due timers are given before one waits.
+    dues_left: usize,
     unreadable: Vec<StoreError>,
     torn: Vec<RunId>,
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self { commits_left: usize::MAX, loss: Loss::Whole, held: false, unreadable: Vec::new(), torn: Vec::new() }
+        Self {
+            commits_left: usize::MAX,
+            loss: Loss::Whole,
+            held: false,
+            dues_left: usize::MAX,
+            unreadable: Vec::new(),
+            torn: Vec::new(),
+        }
     }
 }
 
@@ -110,6 +123,32 @@ impl Handle {
         let mut waiting = self.waiting.subscribe();
         let held = waiting.wait_for(|waiting| *waiting > 0);
         patiently("a commit", held).await.expect("the handle holds the sender");
+    }
+
+    /// Waits until the process has woken all that was due, and has asked what is next.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn asked_for_next(&self) {
+        let mut asked = self.asked_for_next.subscribe();
+        let asked = asked.wait_for(|asked| *asked);
+        patiently("the question what is due next", asked).await.expect("the handle holds the sender");
+    }
+
+    /// Of the answers that tell which timers are due, so many are given, and those after them wait, when they are known.
+    pub fn answer_dues(&self, answers: usize) {
+        self.state.lock().dues_left = answers;
+        self.released.notify_all();
+    }
+
+    /// Waits until such an answer is being held.
+    ///
+    /// # Panics
+    /// If none is.
+    pub async fn held_dues(&self) {
+        let mut waiting = self.waiting_dues.subscribe();
+        let held = waiting.wait_for(|waiting| *waiting > 0);
+        patiently("an answer that tells what is due", held).await.expect("the handle holds the sender");
     }
 
     fn pass(&self) -> parking_lot::MutexGuard<'_, State> {
@@ -167,7 +206,18 @@ impl Store for Handle {
     }
 
     fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<DueTimer>, StoreError> {
-        self.memory.due(now, limit)
+        let dues = self.memory.due(now, limit)?;
+        if now == Timestamp(u64::MAX) {
+            self.asked_for_next.send_replace(true);
+        } else if !dues.is_empty() {
+            let mut state = self.state.lock();
+            self.waiting_dues.send_modify(|waiting| *waiting += usize::from(state.dues_left == 0));
+            let held = state.dues_left == 0;
+            self.released.wait_while(&mut state, |state| state.dues_left == 0);
+            state.dues_left -= 1;
+            self.waiting_dues.send_modify(|waiting| *waiting -= usize::from(held));
+        }
+        Ok(dues)
     }
 
     fn delete(&self, run: &RunId) -> Result<bool, StoreError> {

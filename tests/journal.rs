@@ -200,3 +200,14 @@ pub fn patch(frame: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     checksum.update(&event);
     [&[version][..], &checksum.finalize().to_le_bytes(), &event].concat()
 }
+
+/// The text of a journal whose lines may be changed: without what its header says of them.
+///
+/// # Panics
+/// If it has no header.
+#[must_use]
+pub fn unsealed(text: &str) -> String {
+    let (header, lines) = text.split_once('\n').expect("a header");
+    let (header, _) = header.split_once(",\"events\":").expect("a header as it is written now");
+    format!("{header}}}\n{lines}")
+}

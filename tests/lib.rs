@@ -15,7 +15,7 @@ use durable_runtime::{Limits, RunStatus, Runtime, RuntimeBuilder, Timestamp};
 pub use disk::{Disk, Handle, Loss};
 pub use effects::Effects;
 pub use gates::Gates;
-pub use journal::{Entry, Kind, contents, copy, frames, journal, patch, write};
+pub use journal::{Entry, Kind, contents, copy, frames, journal, patch, unsealed, write};
 
 /// Lets everything else go on that can.
 pub async fn yield_often() {

@@ -4,7 +4,7 @@ use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::{FnArg, GenericParam, Pat, PatType, ReturnType, Safety, Signature, Type};
 
-use crate::diagnostics::{Diagnostics, Refusal};
+use crate::diagnostics::{Diagnostics, Refusal, unraw};
 use crate::options::Options;
 use crate::paths::shown;
 
@@ -36,6 +36,12 @@ pub(crate) fn check(signature: &Signature, diagnostics: &mut Diagnostics) -> Sha
     qualifiers(signature, diagnostics);
     let kind = kind(signature, diagnostics);
     let parameters: Vec<&PatType> = signature.inputs.iter().skip(1).filter_map(typed).collect();
+    if kind == Kind::Durable {
+        for parameter in parameters.iter().filter(|parameter| is_named(parameter, &signature.ident)) {
+            let refusal = Refusal::ParameterNamedAsFunction { name: unraw(&signature.ident) };
+            diagnostics.refuse(&parameter.pat, &refusal);
+        }
+    }
     let is_result_refused = match kind {
         Kind::Durable => !stored(signature, &parameters, diagnostics),
         Kind::Helper => false,
@@ -115,6 +121,11 @@ fn typed(parameter: &FnArg) -> Option<&PatType> {
         FnArg::Typed(parameter) => Some(parameter),
         FnArg::Receiver(_) => None,
     }
+}
+
+/// True for `name: Type`.
+pub(crate) fn is_named(parameter: &PatType, name: &Ident) -> bool {
+    matches!(&*parameter.pat, Pat::Ident(pattern) if pattern.ident == *name)
 }
 
 /// True when the type's last name is `Context`; the compiler checks the rest.

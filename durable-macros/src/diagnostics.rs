@@ -95,6 +95,8 @@ refusals! {
     ConditionalParameter =>
         "a durable function's input is stored, so a parameter can't come and go with `#[cfg]`: put the `#[cfg]` on two \
          versions of the function",
+    ParameterNamedAsFunction { name } =>
+        "`{name}` is the durable function itself, also in a pattern: give the parameter another name",
     TooManyParameters { count } =>
         "a durable function takes at most 16 parameters after its context, this one has {count}: bundle them in a struct",
 
@@ -109,9 +111,13 @@ refusals! {
     AwaitedInPlace { instead } =>
         "this runs outside of the step, and its effect would repeat on every replay: let the step run it, write \
          `{instead}`",
-    FieldAsCallee { field } =>
-        "`{field}` after a dot names no function: pass a method by its path and its receiver as the first argument, \
-         `ctx.run(Type::{field}, &value)`, or write an inline step: `ctx.run(\"{field}\", async || …)`",
+    FieldAsCallee { field, callee } =>
+        "`{field}` after a dot names no function: write `ctx.run(\"{field}\", async || {callee}(…).await)`; for a client \
+         there is `.dependency(client)` on the builder, and `step.dependency::<Client>()` in a step that takes its \
+         `StepContext`",
+    ValueAsCallee { name } =>
+        "`{name}` is a value in this function, and hides the function of that name: rename the value, or write \
+         `ctx.run(self::{name}, …)`",
     CalleeWithoutName =>
         "a step's name is the name of its function, and this has none: pass a function by name, or name an inline \
          step: `ctx.run(\"name\", async || …)`",
@@ -126,7 +132,8 @@ refusals! {
         "an inline step needs a name before its closure, it is what the journal records: \
          `ctx.run(\"name\", async || …)`",
     NameIsNotLiteral =>
-        "the name of an inline step is a text in quotes, such as `\"charge card\"`; closures are no arguments of a step",
+        "the name of an inline step is a text in quotes, and one that is computed goes behind it: \
+         `ctx.run(\"charge card\", async || …).named(name)`; closures are no arguments of a step",
     InlineWithoutBody { name } =>
         "the step \"{name}\" has a name but nothing to run: write `ctx.run(\"{name}\", async || …)`",
     InlineWithArguments { name } =>
@@ -142,6 +149,15 @@ refusals! {
         "a name must not be empty: say what happens here, as in \"charge card\"",
     NameWithHash =>
         "a name must not contain `#`: the journal uses it to number repeated steps (`charge`, `charge#2`)",
+
+    // What is awaited.
+    NothingToAwait { call } =>
+        "there is nothing to wait for in `{call}(…)`: remove `.await`",
+    MapWithoutEnd { call } =>
+        "`{call}(…)` begins when it is said how it is to end: write `.all().await`, or `.first_ok()`, `.at_least(n)` or \
+         `.tolerate(n)` before `.await`",
+    AsyncClosure { call, instead } =>
+        "`{call}` takes a closure that returns an async block, and no async closure: write `{instead}`",
 
     // What would not survive a replay.
     RunInsideStep =>

@@ -4,7 +4,7 @@ use proc_macro2::{Delimiter, Group, Ident, Literal, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Attribute, FnArg, Pat, ReturnType, Safety, Signature, Token};
 
-use crate::check::{Kind, Shape, check, check_helper_options};
+use crate::check::{Kind, Shape, check, check_helper_options, is_named};
 use crate::diagnostics::{Diagnostic, Diagnostics, unraw};
 use crate::fingerprint::fingerprint;
 use crate::options::{Given, LAST, OnChange, Options};
@@ -50,9 +50,7 @@ pub(crate) fn durable(given: &TokenStream, item: &TokenStream) -> TokenStream {
         (Some(first), kind) => {
             diagnostics.extend(refused);
             match kind {
-                Kind::Durable if shape.context.is_none() || !function.signature.generics.params.is_empty() => {
-                    // The body means nothing without its context, and a generic one misses the bounds that the runtime
-                    // asks for: it would only cause more errors.
+                Kind::Durable if !is_body_kept(&function.signature, &shape) => {
                     diagnostics.extend(rewritten.in_place);
                     expansion.durable_fallback(&first, &Group::new(Delimiter::Brace, quote!(loop {})))
                 }
@@ -63,6 +61,13 @@ pub(crate) fn durable(given: &TokenStream, item: &TokenStream) -> TokenStream {
     };
     let errors = diagnostics.items();
     quote!(#code #errors)
+}
+
+/// Whether the body goes with a refused signature, and does not only cause more errors: without its context or a parameter it means
+/// nothing, and a generic one misses the bounds that the runtime asks for.
+fn is_body_kept(signature: &Signature, shape: &Shape) -> bool {
+    let is_taken = |input: &FnArg| matches!(input, FnArg::Typed(parameter) if is_named(parameter, &signature.ident));
+    shape.context.is_some() && signature.generics.params.is_empty() && !signature.inputs.iter().any(is_taken)
 }
 
 /// Everything that the code is made from.
@@ -227,7 +232,15 @@ impl Expansion<'_> {
 
     /// The signature as an ordinary `async fn`.
     fn repaired(&self) -> Signature {
-        let signature = self.function.signature.clone();
+        let mut signature = self.function.signature.clone();
+        for input in &mut signature.inputs {
+            // Its name would mean the type that the function becomes.
+            if let FnArg::Typed(parameter) = input
+                && is_named(parameter, &signature.ident)
+            {
+                *parameter.pat = syn::parse_quote!(_);
+            }
+        }
         let asyncness = signature.asyncness.or_else(|| Some(Token![async](signature.fn_token.span)));
         Signature { asyncness, constness: None, safety: Safety::Default, abi: None, ..signature }
     }

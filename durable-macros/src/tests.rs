@@ -2,6 +2,7 @@
 
 mod awaits;
 mod helpers;
+mod values;
 
 use expect_test::{Expect, expect};
 use proc_macro2::TokenStream;
@@ -32,14 +33,19 @@ fn check_body(body: &str, expected: &Expect) {
 
 /// Checks that the body is refused with exactly these messages.
 fn check_refused(body: &str, refusals: &[Refusal]) {
-    let expanded = expansion("", &format!("async fn f(ctx: &Context) {{ {body} }}"));
+    check_function_refused(&format!("async fn f(ctx: &Context) {{ {body} }}"), refusals);
+}
+
+/// Checks that the function is refused with exactly these messages.
+fn check_function_refused(function: &str, refusals: &[Refusal]) {
+    let expanded = expansion("", function);
     // Long messages are written over several lines, so white space does not count.
     let squeeze = |text: &str| text.replace("\\\"", "\"").split_whitespace().collect::<String>();
     let squeezed = squeeze(&expanded);
     for refusal in refusals {
-        assert!(squeezed.contains(&squeeze(&refusal.to_string())), "{body}: no `{refusal}` in:\n{expanded}");
+        assert!(squeezed.contains(&squeeze(&refusal.to_string())), "{function}: no `{refusal}` in:\n{expanded}");
     }
-    assert_eq!(expanded.matches("compile_error!").count(), refusals.len(), "{body}: {expanded}");
+    assert_eq!(expanded.matches("compile_error!").count(), refusals.len(), "{function}: {expanded}");
 }
 
 #[test]
@@ -292,7 +298,9 @@ fn inline_steps() {
                     );
                     move |_, ()| {
                         let __body = ::std::sync::Arc::clone(&__body);
-                        d::__private::called(async move { __body().await })
+                        d::__private::called(async move {
+                            d::__private::returned(__body()).await
+                        })
                     }
                 },
             );
@@ -305,7 +313,9 @@ fn inline_steps() {
                     );
                     move |__step, ()| {
                         let __body = ::std::sync::Arc::clone(&__body);
-                        d::__private::called(async move { __body(__step).await })
+                        d::__private::called(async move {
+                            d::__private::returned(__body(__step)).await
+                        })
                     }
                 },
             );
@@ -548,10 +558,16 @@ fn callees_that_are_none_are_refused() {
     check_refused("ctx.run::<Vec<fn() -> u8>>(parse, x)", &[RunWithTypeArguments]);
     check_refused("ctx.run(charge(&order, 3)).await", &called("ctx.run(charge, &order, 3)"));
     check_refused("ctx.run(charge(order), 3).await", &called("ctx.run(charge, order, 3)"));
-    check_refused("ctx.run(gateway.charge(order))", &called("ctx.run(Type::charge, &gateway, order)"));
+    check_refused(
+        "ctx.run(gateway.charge(order))",
+        &called("ctx.run(\"charge\", async || gateway.charge(order).await)"),
+    );
     check_refused("ctx.run(charge.await)", &awaited("ctx.run(charge).await"));
     check_refused("ctx.run(charge(order).await?)", &awaited("ctx.run(charge, order).await?"));
-    check_refused("ctx.run(gateway.charge, order)", &[FieldAsCallee { field: "charge".into() }]);
+    check_refused(
+        "ctx.run(gateway.charge, order)",
+        &[FieldAsCallee { field: "charge".into(), callee: "gateway.charge".into() }],
+    );
     check_refused("ctx.run(function!(), 1)", &[CalleeWithoutName]);
     check_refused("ctx.run({ charge }, 1)", &[CalleeWithoutName]);
     check_refused("ctx.run(charges[0], 1)", &[CalleeWithoutName]);

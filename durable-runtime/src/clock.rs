@@ -14,6 +14,14 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(Timestamp(1_000).after(Duration::from_secs(2)), Timestamp(3_000));
 /// ```
 ///
+/// Shown to people, it is in UTC, with as many digits of a second as it has:
+///
+/// ```
+/// use durable_runtime::Timestamp;
+/// assert_eq!(Timestamp(1_795_402_800_250).to_string(), "2026-11-23T03:00:00.25Z");
+/// assert_eq!(Timestamp(u64::MAX).to_string(), "after the year 9999");
+/// ```
+///
 /// As a value of a function or a step it is that number. It can be made of a `SystemTime`, and into one:
 ///
 /// ```
@@ -24,6 +32,16 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Timestamp(pub u64);
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let moment = i64::try_from(self.0).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
+        match moment {
+            Some(moment) => moment.fmt(f),
+            None => f.write_str("after the year 9999"),
+        }
+    }
+}
 
 impl From<SystemTime> for Timestamp {
     /// Rounded down to a millisecond; 1970 for times before it.

@@ -9,6 +9,7 @@ use crate::halt::Halt;
 use crate::id::{InvalidPromiseId, InvalidRunId, RunId};
 use crate::payload::PayloadError;
 use crate::replay::PromiseState;
+use crate::schedule::InvalidCron;
 use crate::store::{RunStatus, StoreError};
 
 /// Why a runtime can't be opened.
@@ -34,7 +35,9 @@ pub enum StartError {
     #[error(transparent)]
     InvalidId(#[from] InvalidRunId),
     /// The id belongs to a run of another function.
-    #[error("[D0120] run {run} executes the function {recorded}, not {given}: one id is one run, so choose another id")]
+    #[error(
+        "[D0120] run {run} executes the function {recorded}, not {given}: one id is one run, so choose another id. If the function was only renamed, keep its recorded name: #[durable(name = \"{recorded}\")]"
+    )]
     OtherFunction {
         /// The run.
         run: RunId,
@@ -111,7 +114,7 @@ pub enum StartError {
     },
     /// As many runs wait in the queue as may.
     #[error(
-        "[D0127] run {run} was not started, because {capacity} runs wait in the queue {queue:?}, as many as its capacity allows: try again when some have begun, or raise the capacity"
+        "[D0127] run {run} was not started, because the queue {queue:?} is full: {capacity} wait in it, as many as its capacity allows: try again when some have begun, or raise the capacity"
     )]
     QueueFull {
         /// The run.
@@ -225,7 +228,9 @@ pub enum SignalError {
         run: RunId,
     },
     /// The run has ended.
-    #[error("[D0152] run {run} has ended ({status}), and receives no signals any more")]
+    #[error(
+        "[D0152] run {run} has ended ({status}), and receives no signals any more: tell the sender that this one came too late"
+    )]
     Finished {
         /// The run.
         run: RunId,
@@ -355,7 +360,7 @@ pub enum AdminError {
     #[error(transparent)]
     InvalidId(#[from] InvalidRunId),
     /// There is no such run.
-    #[error("[D0140] there is no run {run}")]
+    #[error("[D0140] there is no run {run}: look for it with `Runtime::list`")]
     Unknown {
         /// The run.
         run: RunId,
@@ -367,7 +372,7 @@ pub enum AdminError {
         run: RunId,
     },
     /// The run has ended, so there is nothing to resume or to cancel.
-    #[error("[D0142] run {run} has ended ({status}), and that is final")]
+    #[error("[D0142] run {run} has ended ({status}), and that is final: start another run, or fork this one")]
     Finished {
         /// The run.
         run: RunId,
@@ -400,9 +405,7 @@ pub enum AdminError {
         run: RunId,
     },
     /// The id that a fork or an imported run is to have belongs to another run.
-    #[error(
-        "[D0180] there is a run {run} already, and it is another one: choose another id, or delete that run before"
-    )]
+    #[error("[D0180] there is a run {run} already, with another journal: choose another id, or delete that run before")]
     Taken {
         /// The run that has the id.
         run: RunId,
@@ -442,18 +445,23 @@ pub enum AdminError {
     Store(#[from] StoreError),
 }
 
+fn any_of(names: &[String]) -> String {
+    let quoted: Vec<_> = names.iter().map(|name| format!("{name:?}")).collect();
+    if let [only] = &*quoted { only.clone() } else { format!("one of {}", quoted.join(", ")) }
+}
+
 fn known_queues(names: &[String]) -> String {
     match names {
         [] => "declare it with `RuntimeBuilder::queue`".to_owned(),
-        names => format!("take one of {}, or declare it with `RuntimeBuilder::queue`", names.join(", ")),
+        names => format!("take {}, or declare it with `RuntimeBuilder::queue`", any_of(names)),
     }
 }
 
 fn known(keys: &[String], more: usize) -> String {
     match (keys, more) {
         ([], _) => "it has recorded no operation at all".to_owned(),
-        (keys, 0) => format!("take one of {}", keys.join(", ")),
-        (keys, more) => format!("take one of {} … and {more} more", keys.join(", ")),
+        (keys, 0) => format!("take {}", any_of(keys)),
+        (keys, more) => format!("take {} … and {more} more", any_of(keys)),
     }
 }
 
@@ -503,7 +511,20 @@ macro_rules! debug_is_display {
     )+};
 }
 
-debug_is_display!(OpenError, StartError, RunError, SignalError, PromiseError, AdminError, JournalError, StoreError);
+debug_is_display!(
+    OpenError,
+    StartError,
+    RunError,
+    SignalError,
+    PromiseError,
+    AdminError,
+    JournalError,
+    StoreError,
+    PayloadError,
+    InvalidRunId,
+    InvalidPromiseId,
+    InvalidCron
+);
 
 #[cfg(test)]
 mod tests {
@@ -516,5 +537,9 @@ mod tests {
             format!("{error:?}"),
             "[D0201] the folder orders.durable is in use: another process, or another runtime of this process, has it open. Stop that one, or open another folder"
         );
+        let error = crate::schedule::Cron::new("61 * * * *").expect_err("no hour has such a minute");
+        assert_eq!(format!("{error:?}"), error.to_string());
+        assert_eq!(format!("{:?}", InvalidRunId::Empty), InvalidRunId::Empty.to_string());
+        assert_eq!(format!("{InvalidPromiseId:?}"), InvalidPromiseId.to_string());
     }
 }

@@ -21,9 +21,10 @@ use crate::{Context, Recorded};
 /// assert_eq!(welcome::ON_CHANGE, OnChange::Halt);
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a durable function",
-    label = "not a durable function",
-    note = "annotate the function with `#[durable]` and pass it by its name, without calling it"
+    message = "this is not a durable function",
+    label = "not a function with `#[durable]` and `ctx: Context`",
+    note = "write `#[durable]` above the function, let it take `ctx: Context` first, and pass it by its name, without calling it",
+    note = "a helper (`ctx: &Context`) is part of its caller's run and can't be started: take `ctx: Context`"
 )]
 pub trait DurableFunction: Copy + Send + Sync + 'static {
     /// What a run is started with: `()`, the one parameter, or a tuple of the parameters after `ctx`.

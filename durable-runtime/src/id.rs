@@ -67,7 +67,7 @@ impl fmt::Debug for RunId {
 }
 
 /// Why a text can't be a [`RunId`].
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InvalidRunId {
     /// The id is empty.
@@ -175,7 +175,7 @@ impl fmt::Debug for PromiseId {
 }
 
 /// A text is not a [`PromiseId`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("[D0160] this is not the id of a promise: take it as `Promise::id` gave it, all of it")]
 pub struct InvalidPromiseId;
 

@@ -55,7 +55,11 @@ impl Runtime {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn resolve<T: Serialize>(&self, promise: impl AsRef<str>, value: &T) -> Result<(), PromiseError> {
+    pub async fn resolve<T: Serialize + ?Sized>(
+        &self,
+        promise: impl AsRef<str>,
+        value: &T,
+    ) -> Result<(), PromiseError> {
         let parts = PromiseId::parts(promise.as_ref())?;
         let environment = &self.inner.engine.environment;
         let settlement =

@@ -35,7 +35,7 @@ pub enum PublishedError {
         why: String,
     },
     /// There is no such run, or not any more.
-    #[error("[D0174] there is no run {run} that could publish anything")]
+    #[error("[D0174] there is no run {run} that could publish anything: start it before")]
     Unknown {
         /// The run.
         run: RunId,

@@ -304,6 +304,9 @@ impl Runtime {
     ///
     /// Nothing is lost if the deadline passes: unfinished runs go on when the store is opened again.
     /// Afterwards this runtime, and its clones, refuse everything. The folder is free when it returns.
+    ///
+    /// Behind the deadline, a step's future is dropped where it awaits. One that blocks its thread can't be dropped, and is waited
+    /// for as long as it blocks: put such work into [`tokio::task::spawn_blocking`].
     pub async fn shutdown(self, deadline: Duration) -> Shutdown {
         let engine = &self.inner.engine;
         engine.drain();

@@ -69,11 +69,16 @@ impl Runtime {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn signal<T: Serialize>(&self, run: impl AsRef<str>, name: impl AsRef<str>, value: &T) -> SendSignal {
+    pub fn signal<T: Serialize + ?Sized>(&self, run: impl AsRef<str>, name: impl AsRef<str>, value: &T) -> SendSignal {
         SendSignal { runtime: self.clone(), prepared: self.prepare(run.as_ref(), name.as_ref(), value) }
     }
 
-    fn prepare<T: Serialize>(&self, run: &str, name: &str, value: &T) -> Result<(RunId, SignalReceived), SignalError> {
+    fn prepare<T: Serialize + ?Sized>(
+        &self,
+        run: &str,
+        name: &str,
+        value: &T,
+    ) -> Result<(RunId, SignalReceived), SignalError> {
         let run = RunId::new(run)?;
         check_name(name).map_err(|why| SignalError::Name { run: run.clone(), why })?;
         let environment = &self.inner.engine.environment;

@@ -67,7 +67,10 @@ async fn a_running_run_is_cancelled_and_stays_so() {
     let kinds: Vec<_> = journal(&world.disk.memory, "r").into_iter().map(|entry| entry.kind).collect();
     assert_eq!(kinds, [Kind::Started, Kind::StepCompleted, Kind::Cancelled]);
     let resumed = process.runtime.resume("r").await.unwrap_err();
-    assert_eq!(resumed.to_string(), "[D0142] run r has ended (cancelled), and that is final");
+    assert_eq!(
+        resumed.to_string(),
+        "[D0142] run r has ended (cancelled), and that is final: start another run, or fork this one"
+    );
     let signal = process.runtime.signal("r", "s", &1).await.unwrap_err();
     assert!(matches!(signal, SignalError::Finished { status: RunStatus::Cancelled, .. }), "{signal}");
     assert!(process.runtime.delete("r").await.unwrap());
@@ -159,7 +162,10 @@ async fn what_can_not_be_cancelled_is_told() {
     let run = process.runtime.start("r", cancel_me, ()).await.unwrap();
     assert_eq!(run.await.unwrap(), 2);
     let finished = process.runtime.cancel("r", "too late").await.unwrap_err();
-    assert_eq!(finished.to_string(), "[D0142] run r has ended (completed), and that is final");
+    assert_eq!(
+        finished.to_string(),
+        "[D0142] run r has ended (completed), and that is final: start another run, or fork this one"
+    );
     assert_eq!(status(&process.runtime).await, RunStatus::Completed);
     assert!(matches!(process.runtime.cancel("nobody", "").await, Err(AdminError::Unknown { .. })));
     assert!(matches!(process.runtime.cancel("", "").await, Err(AdminError::InvalidId(_))));

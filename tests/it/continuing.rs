@@ -118,7 +118,7 @@ async fn r01_started_again_with_its_first_input_it_is_found() {
     }
 }
 
-/// The peers' case by name: a step of before that ends later ends nothing.
+/// Peers' corner case: continue-as-new ignores old completions.
 #[durable]
 async fn continues_beside_a_step(ctx: Context, part: u32) -> u32 {
     if part == 2 {
@@ -257,7 +257,7 @@ async fn what_was_to_be_undone_is_settled_by_the_part_that_planned_it() {
     assert_eq!(world.effects.keys(), ["r:note", "r:gated", "r:note@2", "r:undo@2"]);
 }
 
-/// The peers' case by name, of an end that is none: what was recorded first wins.
+/// Peers' corner case: a race between cancel and completion never overwrites the winner, of an end that is none.
 #[tokio::test]
 async fn a_run_that_is_to_be_cancelled_does_not_continue() {
     let world = World::default();

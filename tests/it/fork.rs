@@ -8,7 +8,7 @@ use durable_runtime::{
     AdminError, Clock as _, Context, FORK_KEYS_MAX, Failure, HaltReason, InvalidRunId, Journal, Payload,
     PromiseFailure, PromiseId, Retry, RunInfo, RunStatus, Runtime, StepContext, Timestamp, durable,
 };
-use durable_tests::{Effects, Kind, Loss, World, contents, journal, patiently, suspended, yield_often};
+use durable_tests::{Effects, Kind, Loss, World, contents, journal, patiently, suspended, unsealed, yield_often};
 
 use crate::steps::{gated, note};
 
@@ -393,7 +393,7 @@ async fn a_fork_that_cannot_be_is_refused_with_its_reason_and_nothing_changes() 
     }
     runtime.start("old", changed_meanwhile, ()).await.unwrap().await.unwrap();
     let lines = runtime.journal("few").await.unwrap().unwrap().to_lines();
-    let foreign = lines.replace("\"few\"", "\"foreign\"").replace("\"has_many\"", "\"nobody_has_this\"");
+    let foreign = unsealed(&lines).replace("\"few\"", "\"foreign\"").replace("\"has_many\"", "\"nobody_has_this\"");
     runtime.import(&Journal::from_lines(&foreign).unwrap()).await.unwrap();
     IS_CHANGED.store(true, Ordering::Release);
     let before = contents(&world.disk.memory);
@@ -401,10 +401,13 @@ async fn a_fork_that_cannot_be_is_refused_with_its_reason_and_nothing_changes() 
     let refused = async |id: &str, from: &str, fork: &str| runtime.fork(id, from, fork).await.unwrap_err();
     assert!(matches!(refused("", "note", "f").await, AdminError::InvalidId(InvalidRunId::Empty)));
     assert!(matches!(refused("few", "note", "").await, AdminError::InvalidId(InvalidRunId::Empty)));
-    assert_eq!(refused("missing", "note", "f").await.to_string(), "[D0140] there is no run missing");
+    assert_eq!(
+        refused("missing", "note", "f").await.to_string(),
+        "[D0140] there is no run missing: look for it with `Runtime::list`"
+    );
     assert_eq!(
         refused("few", "charge", "f").await.to_string(),
-        "[D0181] run few can't be forked from \"charge\", of which it has recorded nothing: take one of note, note#2"
+        "[D0181] run few can't be forked from \"charge\", of which it has recorded nothing: take one of \"note\", \"note#2\""
     );
     assert!(refused("none", "note", "f").await.to_string().ends_with(": it has recorded no operation at all"));
     match refused("many", "note#31", "f").await {
@@ -413,7 +416,7 @@ async fn a_fork_that_cannot_be_is_refused_with_its_reason_and_nothing_changes() 
         }
         other => panic!("{other}"),
     }
-    assert!(refused("many", "", "f").await.to_string().ends_with("note#20 … and 10 more"));
+    assert!(refused("many", "", "f").await.to_string().ends_with("note#20\" … and 10 more"));
     for taken in ["many", "few", "none"] {
         let error = refused("few", "note", taken).await;
         assert!(error.to_string().starts_with(&format!("[D0180] there is a run {taken} already")), "{error}");

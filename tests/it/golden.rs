@@ -13,7 +13,7 @@ use durable_runtime::testing::{self, Golden};
 use durable_runtime::{
     Codec, Context, DurableFunction, Failure, Journal, Retry, Runtime, StepContext, Verification, durable,
 };
-use durable_tests::{ManualClock, is_left_out};
+use durable_tests::{ManualClock, is_left_out, unsealed};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use parking_lot::Mutex;
@@ -281,7 +281,7 @@ async fn without_the_variable_nothing_is_recorded_and_a_folder_without_journals_
 async fn a_file_that_is_no_journal_and_a_function_that_is_gone_fail_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let file = record(folder.path(), "golden file", 1).await.unwrap();
-    let text = fs::read_to_string(&file).unwrap();
+    let text = unsealed(&fs::read_to_string(&file).unwrap());
     fs::write(&file, text.replace("golden_changing", "golden_departed")).unwrap();
     let told = replay_panics(folder.path()).await;
     assert!(told.contains(": the function golden_departed is not part of this program"), "{told}");

@@ -6,7 +6,7 @@ use durable_runtime::store::Store as _;
 use durable_runtime::{
     AdminError, Clock as _, Context, HaltReason, Journal, RunStatus, Runtime, StartError, Timestamp, durable,
 };
-use durable_tests::{Loss, World, contents, suspended};
+use durable_tests::{Loss, World, contents, suspended, unsealed};
 
 use crate::fork::{lead_to_its_end, of_all_kinds, rests};
 use crate::steps::{gated, note};
@@ -56,14 +56,14 @@ async fn each_beginning_of_a_journal_goes_on_elsewhere() {
             assert_eq!(runtime.get("r").await.unwrap(), process.runtime.get("r").await.unwrap());
         }
         let info = lead_to_its_end(&elsewhere, &runtime, "r").await;
-        let text = beginning.to_lines();
+        let text = unsealed(&beginning.to_lines());
         if text.lines().last().unwrap().starts_with("{\"StepStarted\"") {
             // It runs at most once, and nobody knows what became of it.
             assert_eq!(info.result.as_ref().unwrap().text(), "{\"Ok\":40}");
         } else {
             assert_eq!(info.result, expected, "behind {length} records");
         }
-        let lines = journal_of(&runtime, "r").await.to_lines();
+        let lines = unsealed(&journal_of(&runtime, "r").await.to_lines());
         assert!(lines.starts_with(&text), "behind {length} records");
         assert!(runtime.verify("r").await.unwrap().fits());
         runtime.import(&beginning).await.unwrap();
@@ -145,7 +145,7 @@ async fn an_id_that_is_taken_by_another_run_is_told_and_nothing_changes() {
     let error = runtime.import(&renamed).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "[D0180] there is a run a already, and it is another one: choose another id, or delete that run before"
+        "[D0180] there is a run a already, with another journal: choose another id, or delete that run before"
     );
     for same in [&of_a, &of_a.prefix(1), &of_a.prefix(2)] {
         runtime.import(same).await.unwrap();
@@ -196,7 +196,8 @@ async fn a_run_of_a_function_that_is_not_here_is_kept_and_told() {
     runtime.start("r", imported, 2).await.unwrap().id();
     world.gates.arrived("gated", 1).await;
     let lines = journal_of(runtime, "r").await.to_lines();
-    let foreign = lines.replace("\"run\":\"r\"", "\"run\":\"s\"").replace("\"imported\"", "\"not_imported\"");
+    let foreign =
+        unsealed(&lines).replace("\"run\":\"r\"", "\"run\":\"s\"").replace("\"imported\"", "\"not_imported\"");
     runtime.import(&foreign.parse().unwrap()).await.unwrap();
     let info = runtime.get("s").await.unwrap().unwrap();
     assert_eq!((info.status, info.halt.map(|halt| halt.reason)), (RunStatus::Running, Some(HaltReason::Unregistered)));

@@ -1,10 +1,15 @@
 //! `OnChange::Resume`: changed code goes on with what older code recorded, found by key (R9).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::IntoFuture as _;
+use std::sync::Arc;
+use std::time::Duration;
 
 use durable_runtime::store::MemoryStore;
-use durable_runtime::{Context, DurableFunction, HaltReason, RunError, durable};
-use durable_tests::{World, frames, journal, patch, write};
+use durable_runtime::{
+    Context, DELIVERY_FUNCTION, DurableFunction, Emission, HaltReason, RunError, RunFilter, Runtime, durable,
+};
+use durable_tests::{Kind, World, frames, journal, patch, patiently, write, yield_often};
 use parking_lot::Mutex;
 
 use crate::steps::{halted, note};
@@ -176,4 +181,102 @@ async fn changed_code_that_is_not_to_resume_halts_and_is_told_that_it_could() {
     for words in ["step `inserted` where step `first`", "version 1 then, 2 now", "on_change = \"resume\""] {
         assert!(halt.message.contains(words), "{words:?} is missing in: {halt}");
     }
+}
+
+/// Its name is as long as the other ones.
+#[durable(name = "emitting", version = 2, on_change = "resume")]
+async fn emitting_run(ctx: Context) -> u32 {
+    let code = CODES.lock()[ctx.run_id().as_str()];
+    if code == Code::Old {
+        ctx.emit("kept", &1);
+        ctx.emit("removed", &2);
+        let first = ctx.run(note, 1).named("first").await;
+        ctx.emit("last", &3);
+        return first + ctx.run(note, 14).named("last step").await;
+    }
+    let first = ctx.run(note, 1).named("first").await;
+    ctx.emit("inserted", &4);
+    ctx.emit("last", &if code == Code::OtherArgument { 5 } else { 3 });
+    let last = ctx.run(note, 14).named("last step").await;
+    ctx.emit("kept", &1);
+    first + last
+}
+
+type Delivered = Arc<Mutex<BTreeMap<String, u32>>>;
+
+/// Lets the run go on, and tells what became of it and all that was delivered in the end.
+async fn go_on_delivering(world: &World, run: &str) -> (Result<u32, RunError>, BTreeMap<String, u32>) {
+    let delivered = Delivered::default();
+    let runtime = with_sinks(world, &delivered).await;
+    let ended = patiently("the run", runtime.attach(run, emitting_run).await.unwrap().into_future()).await;
+    patiently("its events", async {
+        let undelivered = RunFilter::new().function(DELIVERY_FUNCTION);
+        while !runtime.list(&undelivered, None, 1).await.unwrap().runs.is_empty() {
+            yield_often().await;
+        }
+    })
+    .await;
+    runtime.shutdown(Duration::ZERO).await;
+    let delivered = delivered.lock().clone();
+    (ended, delivered)
+}
+
+async fn with_sinks(world: &World, delivered: &Delivered) -> Runtime {
+    let builder = ["kept", "removed", "inserted", "last"].into_iter().fold(world.builder(), |builder, channel| {
+        let delivered = Arc::clone(delivered);
+        builder.sink(channel, move |event: Emission| {
+            let is_new = event.decode().map(|value| delivered.lock().insert(event.id().to_owned(), value).is_none());
+            async move {
+                assert!(is_new?, "nobody has died since");
+                Ok(())
+            }
+        })
+    });
+    builder.open_store(world.disk.open()).await.unwrap()
+}
+
+/// Starts the run with the old code, and lets it end.
+async fn recorded_emitting(run: &str) -> World {
+    deploy(run, Code::Old);
+    let world = World::default();
+    let runtime = with_sinks(&world, &Delivered::default()).await;
+    assert_eq!(runtime.start(run, emitting_run, ()).await.unwrap().await.unwrap(), 15);
+    runtime.shutdown(Duration::ZERO).await;
+    world
+}
+
+/// What is recorded as emitted is delivered, also if the code has it elsewhere now or not at all; and what is new once it comes to that.
+#[tokio::test]
+async fn changed_code_goes_on_with_what_was_emitted() {
+    let old = recorded_emitting("emitted").await;
+    deploy("emitted", Code::New);
+    let entries = journal(&old.disk.memory, "emitted");
+    let values = BTreeMap::from([("kept", 1), ("removed", 2), ("last", 3), ("inserted", 4)]);
+    for length in 1..entries.len() {
+        let world = recorded_by_version_1(&old.disk.memory, "emitted", length);
+        let (ended, delivered) = go_on_delivering(&world, "emitted").await;
+        assert_eq!(ended.unwrap(), 15, "after {length} records");
+        let of_kind = |kind: Kind| {
+            let keys = entries[..length].iter().filter(move |entry| entry.kind == kind);
+            keys.filter_map(|entry| entry.key.as_deref()).collect::<BTreeSet<_>>()
+        };
+        // For what was recorded as started, a run had been there that delivers it: it is not copied.
+        let mut expected = &of_kind(Kind::Emitted) - &of_kind(Kind::ChildStarted);
+        expected.extend(["inserted", "kept", "last"].into_iter().filter(|key| !of_kind(Kind::Emitted).contains(key)));
+        let expected = expected.into_iter().map(|key| (format!("emitted:{key}"), values[key])).collect();
+        assert_eq!(delivered, expected, "after {length} records");
+    }
+}
+
+#[tokio::test]
+async fn an_emitted_event_that_is_another_one_now_halts_though_the_code_is_to_resume() {
+    let old = recorded_emitting("other event").await;
+    deploy("other event", Code::OtherArgument);
+    let entries = journal(&old.disk.memory, "other event");
+    let emitted = entries.iter().position(|entry| entry.kind == Kind::Emitted && entry.key.as_deref() == Some("last"));
+    let world = recorded_by_version_1(&old.disk.memory, "other event", emitted.unwrap() + 1);
+    let (ended, delivered) = go_on_delivering(&world, "other event").await;
+    let halt = halted(ended, HaltReason::Divergence);
+    assert!(halt.to_string().contains("last"), "{halt}");
+    assert_eq!(delivered.get("other event:last"), Some(&3), "what was recorded");
 }

@@ -183,7 +183,10 @@ async fn what_can_not_be_paused_is_told_and_nothing_changes() {
     world.gates.open("gated");
     assert_eq!(runtime.start("r", pause_me, ()).await.unwrap().await.unwrap(), 5);
     let finished = runtime.pause("r", "too late").await.unwrap_err();
-    assert_eq!(finished.to_string(), "[D0142] run r has ended (completed), and that is final");
+    assert_eq!(
+        finished.to_string(),
+        "[D0142] run r has ended (completed), and that is final: start another run, or fork this one"
+    );
     runtime.start("later", pause_me, ()).delay(DAY).await.unwrap().id();
     let not_begun = runtime.pause("later", "too early").await.unwrap_err();
     assert_eq!(

@@ -267,7 +267,7 @@ async fn what_can_not_be_queued_is_told_and_nothing_is_recorded() {
     let unknown = start("x").queue("qq").await.unwrap_err();
     assert_eq!(
         unknown.to_string(),
-        "[D0126] run x was not started, because there is no queue \"qq\": take one of q, or declare it with `RuntimeBuilder::queue`"
+        "[D0126] run x was not started, because there is no queue \"qq\": take \"q\", or declare it with `RuntimeBuilder::queue`"
     );
     for (refused, why) in [
         (start("x").key("k").await, "it has a key, and no queue: say `.queue(…)`, too"),

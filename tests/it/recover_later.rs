@@ -1,10 +1,12 @@
 //! Opening without continuing anything, so that changed code can be checked before it serves (R12).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use durable_runtime::testing::{Call, LossyStore};
 use durable_runtime::{AdminError, Context, HaltReason, Limits, Runtime, StartError, durable};
-use durable_tests::{World, contents};
+use durable_tests::{World, contents, patiently};
 use parking_lot::Mutex;
 
 use crate::steps::{gated, halted, note};
@@ -55,6 +57,42 @@ async fn a_run_that_is_found_corrupt_on_the_way_is_told_once() {
         }
         runtime.shutdown(Duration::from_secs(1)).await;
     }
+}
+
+#[durable]
+async fn waits_later(ctx: Context) -> u32 {
+    ctx.signal("later").await
+}
+
+#[durable]
+async fn works_and_waits_later(ctx: Context) -> u32 {
+    ctx.run(gated, 1).await + ctx.signal::<u32>("later").await
+}
+
+/// One that is halted while another one is looked at is neither forgotten nor counted twice.
+#[tokio::test]
+async fn a_run_that_changes_while_all_are_checked_is_looked_at_once() {
+    let (world, store) = (World::default(), LossyStore::default());
+    let runtime = world.builder().open_store(Arc::new(store.clone())).await.unwrap();
+    runtime.start("first", waits_later, ()).await.unwrap().id();
+    let second = runtime.start("second", works_and_waits_later, ()).await.unwrap();
+    // In memory wherever runs that wait are: to pause it, nothing has to be read.
+    world.gates.arrived("gated", 1).await;
+    let gate = store.hold(Call::Read);
+    let mut checking = Box::pin(runtime.check());
+    tokio::select! {
+        check = &mut checking => panic!("it reads: {check:?}"),
+        () = gate.arrived() => {}
+    }
+    let pausing = runtime.pause("second", "meanwhile");
+    let pausing = Box::pin(async { tokio::join!(pausing, async { world.gates.open("gated") }) });
+    let (paused, ()) = patiently("the pause", pausing).await;
+    paused.unwrap();
+    halted(second.await, HaltReason::Paused);
+    drop(gate);
+    let check = checking.await.unwrap();
+    assert_eq!((check.running + check.suspended + check.halted, check.halted), (2, 1), "{check}");
+    runtime.shutdown(Duration::from_secs(1)).await;
 }
 
 async fn open(world: &World) -> Runtime {

@@ -3,12 +3,13 @@
 use std::future::IntoFuture as _;
 use std::time::Duration;
 
+use durable_runtime::store::Store as _;
 use durable_runtime::testing;
 use durable_runtime::{
     Clock as _, Context, Elapsed, HaltReason, Limits, RunStatus, SIGNAL_ID_BYTES_MAX, SignalError, SignalSent,
-    StepContext, durable,
+    StepContext, Timestamp, durable,
 };
-use durable_tests::{Effects, Kind, Loss, World, is_left_out, journal, patiently, suspended, yield_often};
+use durable_tests::{Effects, Kind, Loss, Process, World, is_left_out, journal, patiently, suspended, yield_often};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -236,7 +237,10 @@ async fn a_signal_that_nobody_can_receive_is_refused() {
     }
     assert_eq!(runtime.attach("r", signal_approval).await.unwrap().await.unwrap(), "Ada and Grace");
     let finished = runtime.signal("r", "decision", &1).await.unwrap_err();
-    assert_eq!(finished.to_string(), "[D0152] run r has ended (completed), and receives no signals any more");
+    assert_eq!(
+        finished.to_string(),
+        "[D0152] run r has ended (completed), and receives no signals any more: tell the sender that this one came too late"
+    );
     let unasked = runtime.get("r").await.unwrap().unwrap().signals.remove(0);
     assert_eq!((unasked.name.as_str(), unasked.taken_by), ("unasked", None));
 
@@ -380,32 +384,68 @@ async fn signal_sleeper(ctx: Context) -> u32 {
     ctx.signal::<u32>("number").await
 }
 
-/// One that comes before it is asked for wakes the run once, and not again.
-#[tokio::test]
-async fn a_signal_that_is_not_asked_for_yet_wakes_the_run_once() {
-    let world = World::default();
-    let began = world.clock.now();
-    let process = world.open().await;
-    let run = process.runtime.start("r", signal_sleeper, ()).await.unwrap();
-    suspended(&process.runtime, "r").await;
-    yield_often().await;
-    process.runtime.signal("r", "number", &7).await.unwrap();
+/// Waits until the one run is suspended, and nothing but this time is to wake it.
+async fn waits_only_until(world: &World, due: Timestamp) {
     patiently("a run that is suspended again", async {
         loop {
-            let dues = durable_runtime::store::Store::due(&world.disk.memory, durable_runtime::Timestamp(u64::MAX), 10);
-            let dues: Vec<_> = dues.unwrap().iter().map(|timer| timer.due).collect();
-            if dues == [began.after(DAY)] {
+            let dues = world.disk.memory.due(Timestamp(u64::MAX), 10).unwrap();
+            if dues.iter().map(|timer| timer.due).collect::<Vec<_>>() == [due] {
                 return;
             }
             tokio::task::yield_now().await;
         }
     })
     .await;
+}
+
+/// A process in which the one run was never in memory: it sleeps since an earlier one.
+async fn sleeping_in_the_store(world: &World) -> Process {
+    let earlier = world.open().await;
+    drop(earlier.runtime.start("r", signal_sleeper, ()).await.unwrap());
+    suspended(&earlier.runtime, "r").await;
+    earlier.crash().await;
+    world.open().await
+}
+
+/// One that comes before it is asked for wakes the run once, and not again.
+#[tokio::test]
+async fn a_signal_that_is_not_asked_for_yet_wakes_the_run_once() {
+    let world = World::default();
+    let began = world.clock.now();
+    let process = sleeping_in_the_store(&world).await;
+    process.runtime.signal("r", "number", &7).await.unwrap();
+    waits_only_until(&world, began.after(DAY)).await;
     let commits = process.runtime.stats().commits;
     yield_often().await;
     assert_eq!(process.runtime.stats().commits, commits, "it is woken again and again");
     world.clock.advance(DAY);
-    assert_eq!(run.await.unwrap(), 7);
+    assert_eq!(process.runtime.start("r", signal_sleeper, ()).await.unwrap().await.unwrap(), 7);
+}
+
+/// Nor does it when the store was asked what is due before the run had seen the signal, and answers after.
+#[tokio::test]
+async fn an_answer_that_is_late_wakes_no_run_that_has_seen_its_signal() {
+    let world = World::default();
+    let began = world.clock.now();
+    let process = sleeping_in_the_store(&world).await;
+    process.handle.asked_for_next().await;
+    process.handle.answer_dues(0);
+    process.runtime.signal("r", "number", &7).await.unwrap();
+    process.handle.held_dues().await;
+    // The first answer wakes it, the second one is from before that was written.
+    process.handle.hold();
+    process.handle.answer_dues(1);
+    process.handle.held().await;
+    process.handle.held_dues().await;
+    process.handle.release();
+    waits_only_until(&world, began.after(DAY)).await;
+    yield_often().await;
+    let commits = process.runtime.stats().commits;
+    process.handle.answer_dues(usize::MAX);
+    yield_often().await;
+    assert_eq!(process.runtime.stats().commits, commits, "it is woken by what it has seen");
+    world.clock.advance(DAY);
+    assert_eq!(process.runtime.start("r", signal_sleeper, ()).await.unwrap().await.unwrap(), 7);
 }
 
 /// What came in time, and what came behind it.

@@ -43,9 +43,9 @@ pub(crate) struct Found {
 }
 
 impl Names {
-    /// What a signature says.
-    pub(crate) fn new(signature: &Signature, context: Option<&Ident>) -> Self {
-        Self { context: context.cloned(), scope: Scope::new(signature) }
+    /// What a signature says, whose parameters are all recorded, or not.
+    pub(crate) fn new(signature: &Signature, context: Option<&Ident>, is_recorded: bool) -> Self {
+        Self { context: context.cloned(), scope: Scope::new(signature, context, is_recorded) }
     }
 
     /// Begins with the tokens of a group.
@@ -77,6 +77,11 @@ impl Names {
     /// True when the variable of this name is an async closure, written where it is bound.
     pub(crate) fn is_async_closure(&self, name: &Ident) -> bool {
         self.scope.is_async_closure(&unraw(name))
+    }
+
+    /// True when the variable of this name holds what was recorded, which is no function.
+    pub(crate) fn is_value(&self, name: &Ident) -> bool {
+        self.scope.is_value(&unraw(name))
     }
 
     /// A path, or the call of a macro.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use proc_macro2::TokenTree;
+use proc_macro2::{Ident, TokenTree};
 use quote::ToTokens;
 use syn::{FnArg, Pat, Signature};
 
@@ -16,6 +16,7 @@ use crate::rewrite::{is_member, is_punct};
 /// The imports, items and variables that are seen from one place.
 #[derive(Default)]
 pub(super) struct Scope {
+    context: Option<Ident>,
     /// The groups around the place, outermost first; before them the parameters of the function.
     frames: Vec<Frame>,
 }
@@ -55,6 +56,8 @@ enum Declared<'a> {
 enum Variable {
     Hashed(Hashed),
     AsyncClosure,
+    /// What was recorded: a parameter of a durable function, or what a step has returned.
+    Value,
     Other,
 }
 
@@ -66,15 +69,15 @@ impl Variable {
     fn hashed(self) -> Option<Hashed> {
         match self {
             Self::Hashed(hashed) => Some(hashed),
-            Self::AsyncClosure | Self::Other => None,
+            Self::AsyncClosure | Self::Value | Self::Other => None,
         }
     }
 }
 
 impl Scope {
-    /// What a signature says.
-    pub(super) fn new(signature: &Signature) -> Self {
-        let mut scope = Self::default();
+    /// What a signature says, whose parameters are all recorded, or not.
+    pub(super) fn new(signature: &Signature, context: Option<&Ident>, is_recorded: bool) -> Self {
+        let mut scope = Self { context: context.cloned(), frames: Vec::new() };
         let mut parameters = Frame::default();
         for parameter in &signature.inputs {
             let FnArg::Typed(parameter) = parameter else { continue };
@@ -83,9 +86,13 @@ impl Scope {
                 Pat::Ident(_) => scope.hashed_type(&found),
                 _ => None,
             };
+            let variable = match hashed {
+                None if is_recorded => Variable::Value,
+                _ => Variable::new(hashed),
+            };
             for name in bindings::names_of(parameter.pat.to_token_stream()) {
                 let binding = Binding { name, pattern: 0..0, scope: 0..1, evidence: Evidence::None };
-                parameters.variables.push((binding, Variable::new(hashed)));
+                parameters.variables.push((binding, variable));
             }
         }
         scope.frames.push(parameters);
@@ -99,6 +106,7 @@ impl Scope {
             self.reach(binding.pattern.start);
             let variable = match &binding.evidence {
                 Evidence::Value(value) if is_async_closure(&tokens[value.clone()]) => Variable::AsyncClosure,
+                Evidence::Value(value) if self.is_outcome(&tokens[value.clone()]) => Variable::Value,
                 _ => Variable::new(self.hashed(tokens, &binding)),
             };
             let Some(frame) = self.frames.last_mut() else { return };
@@ -210,6 +218,25 @@ impl Scope {
     /// True when the variable of this name is an async closure, written where it is bound.
     pub(super) fn is_async_closure(&self, name: &str) -> bool {
         matches!(self.variable(name), Some(Variable::AsyncClosure))
+    }
+
+    /// True when the variable of this name holds what was recorded, which is no function.
+    pub(super) fn is_value(&self, name: &str) -> bool {
+        matches!(self.variable(name), Some(Variable::Value | Variable::Hashed(_)))
+    }
+
+    /// `ctx.run(…).await`, also with `?`.
+    fn is_outcome(&self, value: &[TokenTree]) -> bool {
+        let value = match value {
+            [value @ .., question] if is_punct(question, '?') => value,
+            value => value,
+        };
+        matches!(value, [TokenTree::Ident(context), dot, run, TokenTree::Group(_), .., await_dot, awaited]
+            if Some(context) == self.context.as_ref()
+                && is_punct(dot, '.')
+                && is_word(run, "run")
+                && is_punct(await_dot, '.')
+                && is_word(awaited, "await"))
     }
 
     fn variable(&self, name: &str) -> Option<Variable> {

@@ -7,6 +7,7 @@ mod assigned;
 mod awaits;
 mod branches;
 mod continuing;
+mod operations;
 mod patch;
 mod run;
 mod step;
@@ -44,7 +45,8 @@ pub(crate) fn rewrite(
 ) -> Rewritten {
     let mut rewriter = Rewriter::new(context, runtime, Place::Body);
     rewriter.starts = starts;
-    rewriter.names = Names::new(&function.signature, context);
+    // Those of a helper may be functions.
+    rewriter.names = Names::new(&function.signature, context, starts.is_some());
     let mut body = rewriter.group(&function.body);
     if rewriter.has_awaits {
         body = awaits::in_scope(&body, runtime);
@@ -168,6 +170,9 @@ impl<'a> Rewriter<'a> {
         if let Some(length) = self.unchecked_statement(&tokens[index..], rewritten) {
             return length;
         }
+        if let Some(length) = self.misused_operation(tokens, index, rewritten) {
+            return length;
+        }
         if let Some((call, length)) = self.call(tokens, index) {
             let renamed = self.chain(&tokens[index + length..]);
             rewritten.extend(self.run(&call, renamed));
@@ -279,7 +284,7 @@ impl<'a> Rewriter<'a> {
             refused.refuse(call, &Refusal::RunInsideStep);
             return self.refused(refused);
         }
-        match run::read(call) {
+        match run::read(call, &self.names) {
             Ok(run) => {
                 let line = u32::try_from(call.run.span().start().line).unwrap_or(0);
                 self.sites.push(Site { name: renamed.unwrap_or_else(|| run.name()), line });

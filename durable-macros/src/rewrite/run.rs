@@ -8,6 +8,7 @@ use syn::{Expr, ExprClosure, ExprLit, Lit, LitStr, Token};
 
 use crate::check::ARGUMENTS_MAX;
 use crate::diagnostics::{Diagnostics, Refusal, refused_name, unraw};
+use crate::nondeterminism::Names;
 use crate::paths::{last_name, shown, ungroup};
 use crate::rewrite::assigned;
 use crate::rewrite::step::Call;
@@ -36,7 +37,7 @@ impl Run {
 ///
 /// # Errors
 /// Everything that is wrong with them.
-pub(super) fn read(call: &Call<'_>) -> Result<Run, Diagnostics> {
+pub(super) fn read(call: &Call<'_>, names: &Names) -> Result<Run, Diagnostics> {
     let list = match Punctuated::<Expr, Token![,]>::parse_terminated.parse2(call.arguments.stream()) {
         Ok(list) => list,
         Err(error) => {
@@ -54,7 +55,7 @@ pub(super) fn read(call: &Call<'_>) -> Result<Run, Diagnostics> {
         _ if rest.iter().any(|argument| matches!(ungroup(argument), Expr::Closure(_))) => {
             refused(&first, &Refusal::NameIsNotLiteral)
         }
-        _ => function(call.context, first, rest),
+        _ => function(call.context, first, rest, names),
     }
 }
 
@@ -64,10 +65,15 @@ fn refused<T>(tokens: impl ToTokens, refusal: &Refusal) -> Result<T, Diagnostics
     Err(diagnostics)
 }
 
-fn function(context: &Ident, callee: Expr, arguments: Vec<Expr>) -> Result<Run, Diagnostics> {
+fn function(context: &Ident, callee: Expr, arguments: Vec<Expr>, names: &Names) -> Result<Run, Diagnostics> {
     let Some(name) = last_name(&callee).map(unraw) else {
         return refused(&callee, &without_name(context, &callee, &arguments));
     };
+    if let Expr::Path(path) = ungroup(&callee)
+        && path.path.get_ident().is_some_and(|variable| names.is_value(variable))
+    {
+        return refused(&callee, &Refusal::ValueAsCallee { name });
+    }
     if arguments.len() > ARGUMENTS_MAX {
         let excess = &arguments[ARGUMENTS_MAX..];
         let count = arguments.len().to_string();
@@ -81,7 +87,9 @@ fn without_name(context: &Ident, callee: &Expr, arguments: &[Expr]) -> Refusal {
     match ungroup(callee) {
         Expr::Call(_) | Expr::MethodCall(_) => Refusal::CalledInPlace { instead: instead(context, callee, arguments) },
         Expr::Await(_) | Expr::Try(_) => Refusal::AwaitedInPlace { instead: instead(context, callee, arguments) },
-        Expr::Field(field) => Refusal::FieldAsCallee { field: field.member.to_token_stream().to_string() },
+        Expr::Field(field) => {
+            Refusal::FieldAsCallee { field: field.member.to_token_stream().to_string(), callee: shown(callee) }
+        }
         _ => Refusal::CalleeWithoutName,
     }
 }
@@ -96,9 +104,9 @@ fn instead(context: &Ident, expression: &Expr, arguments: &[Expr]) -> String {
         Expr::Await(awaited) => format!("{}.await", instead(context, &awaited.base, arguments)),
         Expr::Try(tried) => format!("{}?", instead(context, &tried.expr, arguments)),
         Expr::Call(call) => step(shown(&call.func), call.args.iter().map(shown).collect()),
+        // Not `Type::method`: what it is a method of is often a client, which can't be recorded.
         Expr::MethodCall(call) => {
-            let receiver = format!("&{}", shown(&call.receiver));
-            step(format!("Type::{}", call.method), [receiver].into_iter().chain(call.args.iter().map(shown)).collect())
+            format!("{context}.run(\"{}\", async || {}.await)", unraw(&call.method), shown(call))
         }
         callee => step(shown(callee), Vec::new()),
     }

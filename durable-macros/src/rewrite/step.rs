@@ -169,7 +169,12 @@ fn closure_body(rewriter: &Rewriter<'_>, closure: &ExprClosure) -> Result<TokenS
     } else {
         (step.to_token_stream(), step.to_token_stream())
     };
-    let awaited = quote_spanned!(result=> __body(#arguments).await);
+    let awaited = if closure.asyncness.is_some() {
+        quote_spanned!(result=> __body(#arguments).await)
+    } else {
+        let runtime = rewriter.runtime.at(result);
+        quote_spanned!(result=> #runtime::__private::returned(__body(#arguments)).await)
+    };
     Ok(quote_spanned! {site=>
         {
             // Only a bound tells the compiler in time what the closure takes, and that it may run again.

@@ -322,3 +322,31 @@ fn the_escape_hatch_needs_a_reason_and_is_not_for_steps() {
         &[UncheckedInsideStep],
     );
 }
+
+#[test]
+fn what_is_done_at_once_is_not_awaited() {
+    use Refusal::*;
+    let nothing = |call: &str| [NothingToAwait { call: call.into() }];
+    check_refused("ctx.publish(\"a\", &1).await;", &nothing("ctx.publish"));
+    check_refused("let now = ctx.now().await; f(now)", &nothing("ctx.now"));
+    check_refused("join!(ctx.undo(refund, &a).retry(p).named(\"x\").await)", &nothing("ctx.undo"));
+    check_refused("ctx.emit(\"a\", &ctx.run()).await", &[NothingToAwait { call: "ctx.emit".into() }, RunWithoutCallee]);
+    check_refused("ctx.map(a, |b| ctx.run(c, b)).await", &[MapWithoutEnd { call: "ctx.map".into() }]);
+    check_refused("ctx.map(a, b).max_concurrency(8).await?", &[MapWithoutEnd { call: "ctx.map".into() }]);
+    check_refused("ctx.map(a, b).max_concurrency(8).all().await", &[]);
+    check_refused("ctx.now().waits().await; other.publish(1).await; a.ctx.publish(1).await", &[]);
+    check_refused("ctx.publish(\"a\", &ctx.run(b, 1).await)", &[]);
+}
+
+#[test]
+fn an_async_closure_is_not_for_retry_and_map() {
+    use Refusal::*;
+    let retry = || AsyncClosure { call: "ctx.retry".into(), instead: "|| async { … }".into() };
+    let map =
+        |inputs: &str| [AsyncClosure { call: "ctx.map".into(), instead: format!("|{inputs}| async move {{ … }}") }];
+    check_refused("ctx.retry(policy, async || ctx.run(a).await).await?", &[retry()]);
+    check_refused("ctx.retry(policy, async move || ctx.run().await).await", &[retry(), RunWithoutCallee]);
+    check_refused("ctx.map(a, async |(b, c): (u8, u8)| d).all().await", &map("(b, c):(u8, u8)"));
+    check_refused("ctx.retry(policy, || async { a.await }); ctx.map(a, |b| async move { b.await })", &[]);
+    check_refused("other.map(a, async |b| b); ctx.run(\"a\", async || b)", &[]);
+}

@@ -8,7 +8,7 @@ use crate::error::AdminError;
 use crate::halt::{Halt, HaltReason};
 use crate::id::RunId;
 use crate::runtime::Runtime;
-use crate::store::{RunStatus, StoreError};
+use crate::store::{RunHead, RunStatus, StoreError};
 
 /// The most runs that a [`Check`] and a [`StoreReport`](crate::StoreReport) list; the others are counted.
 pub const CHECK_LIST_MAX: usize = 1_000;
@@ -38,8 +38,7 @@ pub struct Check {
     pub unreadable: usize,
     /// How many of all these the present program can't continue.
     pub stranded_count: usize,
-    /// Those runs, [`CHECK_LIST_MAX`] at most: first the running ones, then the suspended and the halted ones, each in the byte order of
-    /// their ids, then the unreadable ones.
+    /// Those runs, [`CHECK_LIST_MAX`] at most, in the byte order of their ids; then the unreadable ones.
     pub stranded: Vec<Stranded>,
 }
 
@@ -155,7 +154,7 @@ impl Runtime {
     }
 
     /// [Verifies](Self::verify) all unfinished runs, running, suspended and halted, and lists those that the present program can't
-    /// continue. Runs no step and writes nothing.
+    /// continue. Runs no step and writes nothing. Each run is looked at once, whatever becomes of it meanwhile.
     ///
     /// One journal is in memory at a time. To ask this before new code serves, open with
     /// [`RuntimeBuilder::recover_later`](crate::RuntimeBuilder::recover_later).
@@ -165,17 +164,16 @@ impl Runtime {
     pub async fn check(&self) -> Result<Check, AdminError> {
         const PAGE: usize = 1_000;
         let (mut check, mut corrupt) = (Check::default(), BTreeSet::new());
-        for status in [RunStatus::Running, RunStatus::Suspended, RunStatus::Halted] {
-            let mut after: Option<RunId> = None;
-            loop {
-                let from = after.clone();
-                let listing = move |store: &dyn crate::store::Store| store.list(Some(status), from.as_ref(), PAGE);
-                let page = self.inner.engine.blocking(listing).await?;
-                let Some(last) = page.last() else { break };
-                after = Some(last.run.clone());
-                for head in page {
-                    self.check_one(head.run, status, &mut check, &mut corrupt).await?;
-                }
+        let mut after: Option<RunId> = None;
+        loop {
+            let from = after.clone();
+            // Of all runs, because those that go on would change from one list to another.
+            let listing = move |store: &dyn crate::store::Store| store.list(None, from.as_ref(), PAGE);
+            let page = self.inner.engine.blocking(listing).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.run.clone());
+            for head in page.into_iter().filter(|head| !head.status.is_over()) {
+                self.check_one(head, &mut check, &mut corrupt).await?;
             }
         }
         for error in self.inner.engine.blocking(|store| Ok(store.corrupt())).await? {
@@ -193,11 +191,11 @@ impl Runtime {
 
     async fn check_one(
         &self,
-        run: RunId,
-        listed: RunStatus,
+        head: RunHead,
         check: &mut Check,
         corrupt: &mut BTreeSet<RunId>,
     ) -> Result<(), AdminError> {
+        let RunHead { run, status: listed, .. } = head;
         // It may have been deleted since it was listed.
         let Some(verified) = self.inner.engine.verify_stored(&run).await? else { return Ok(()) };
         let status = verified.status.unwrap_or(listed);

@@ -13,7 +13,8 @@ impl Runtime {
     /// whose function is not in this program is kept, and told to whoever asks. A halted one stays halted, one that has ended
     /// stays as it ended. The same journal again, also of a run that has gone on since, is no error and does nothing.
     ///
-    /// Take care that an unfinished run goes on in one place only: nothing tells the store that it was exported from.
+    /// Take care that an unfinished run goes on in one place only: nothing tells the store that it was exported from. Import
+    /// [child runs](crate::Child) before their parent, whose id their ids begin with: a parent that goes on and does not find a child of its own starts it anew.
     ///
     /// # Errors
     /// [`AdminError::Taken`] if the id belongs to another run, [`AdminError::NotAJournal`],

@@ -178,7 +178,7 @@ impl RunSummary {
 
 impl Runtime {
     /// Runs that are as `filter` says, in the byte order of their ids, from the first one behind `after`: `limit` at most,
-    /// and [`LIST_MAX`].
+    /// and at most [`LIST_MAX`]; 0 is taken for 1.
     ///
     /// Go on with [`RunPage::next`] until there is none. Each run that is there all the time, and is what is asked for, is
     /// listed exactly once, whatever is started, deleted or ended in between.
@@ -219,7 +219,7 @@ impl Runtime {
     /// # }
     /// ```
     pub async fn list(&self, filter: &RunFilter, after: Option<&RunId>, limit: usize) -> Result<RunPage, AdminError> {
-        let limit = limit.min(LIST_MAX);
+        let limit = limit.clamp(1, LIST_MAX); // a page for none could not tell where to go on
         let (asked, after) = (filter.clone(), after.cloned());
         let engine = &self.inner.engine;
         let mut page = engine.blocking(move |store| find(store, &asked, after.as_ref(), limit)).await?;
@@ -231,9 +231,6 @@ impl Runtime {
 }
 
 fn find(store: &dyn Store, filter: &RunFilter, after: Option<&RunId>, limit: usize) -> Result<RunPage, StoreError> {
-    if limit == 0 {
-        return Ok(RunPage::default());
-    }
     let mut page = RunPage::default();
     let mut looks = 0;
     let mut walk = Walk::new(filter, after);

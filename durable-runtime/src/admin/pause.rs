@@ -41,7 +41,7 @@ impl Runtime {
     /// runtime.pause("order-1", "the warehouse is moving").await?;
     /// assert!(matches!(run.await, Err(RunError::Halted { halt, .. }) if halt.reason == HaltReason::Paused));
     ///
-    /// runtime.signal("order-1", "payment", &"by card").await?;
+    /// runtime.signal("order-1", "payment", "by card").await?;
     /// runtime.resume("order-1").await?;
     /// assert_eq!(runtime.attach("order-1", ships_when_paid).await?.await?, "by card");
     /// # Ok(())

@@ -163,6 +163,34 @@ pub fn closure_with_step<F: Fn(StepContext) -> R, R>(body: F) -> F {
     body
 }
 
+/// What the closure of an inline step returns, if it is no `async` one: a future.
+#[diagnostic::on_unimplemented(
+    message = "the closure of a step returns a future, and this one returns `{Self}`",
+    label = "not a future: write `async || …`"
+)]
+pub trait Returned {
+    /// That future.
+    type Future: Future;
+
+    /// It.
+    #[doc(hidden)]
+    fn future(self) -> Self::Future;
+}
+
+#[diagnostic::do_not_recommend]
+impl<F: Future> Returned for F {
+    type Future = F;
+
+    fn future(self) -> F {
+        self
+    }
+}
+
+/// The future that a closure has returned.
+pub fn returned<R: Returned>(value: R) -> R::Future {
+    value.future()
+}
+
 /// Makes the trait `CalleeN` and the function `callN` for one number of arguments.
 macro_rules! callee {
     ($callee:ident, $call:ident, $message:literal, $input:ty, ($($argument:ident: $type:ident),*), $tuple:expr) => {

@@ -12,10 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use self::running::Running;
 use super::shared::RunShared;
-use crate::future::DurableFuture;
 
-/// A durable future that may fail.
-pub trait MayFail: DurableFuture<Output = Result<Self::Success, Self::Error>> {
+/// A future that may fail.
+pub trait MayFail: Future<Output = Result<Self::Success, Self::Error>> {
     /// What is in an `Ok`.
     type Success;
     /// What is in an `Err`.
@@ -24,7 +23,7 @@ pub trait MayFail: DurableFuture<Output = Result<Self::Success, Self::Error>> {
 
 impl<F, T, E> MayFail for F
 where
-    F: DurableFuture<Output = Result<T, E>>,
+    F: Future<Output = Result<T, E>>,
 {
     type Success = T;
     type Error = E;
@@ -57,7 +56,7 @@ pub struct Map<'a, F> {
     max_concurrency: usize,
 }
 
-impl<'a, F: DurableFuture> Map<'a, F> {
+impl<'a, F: Future> Map<'a, F> {
     pub(super) fn new<I: Send + 'a>(
         shared: &Arc<RunShared>,
         items: impl IntoIterator<Item = I>,
@@ -289,7 +288,7 @@ pub struct MapAll<'a, F: Future> {
     is_over: bool,
 }
 
-impl<F: DurableFuture> Future for MapAll<'_, F> {
+impl<F: Future> Future for MapAll<'_, F> {
     type Output = Vec<F::Output>;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {

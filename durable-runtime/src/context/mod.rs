@@ -8,7 +8,9 @@ mod continuing;
 #[cfg(feature = "testing")]
 pub(crate) mod director;
 mod emit;
+mod fallible;
 mod map;
+mod outside;
 pub(crate) mod patch;
 mod promise;
 mod publish;

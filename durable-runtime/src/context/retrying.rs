@@ -12,7 +12,6 @@ use super::step::is_permanent;
 use super::timer::Timer;
 use crate::chance::jitter;
 use crate::clock::Timestamp;
-use crate::future::DurableFuture;
 use crate::retry::{Retry, RetryOn, Tried};
 
 /// The name of the timers between two attempts.
@@ -58,7 +57,7 @@ impl<B, F, P> Retrying<B, F, P> {
 impl<B, F, P, T, E> Future for Retrying<B, F, P>
 where
     B: FnMut() -> F,
-    F: DurableFuture<Output = Result<T, E>>,
+    F: Future<Output = Result<T, E>>,
     P: RetryOn<E>,
     E: 'static,
 {

@@ -96,7 +96,9 @@ impl StepContext {
         before.saturating_add(self.attempt())
     }
 
-    /// Which attempt this is, from 1; counted across restarts.
+    /// Which attempt this is, from 1: one more than those that failed and were to be followed by another one, which is recorded, and so counted
+    /// across restarts (R11). An attempt that has no outcome recorded, because the process died or the run was halted while it
+    /// was under way, is not counted: the next one has the same number, and the same [`idempotency_key`](Self::idempotency_key).
     pub fn attempt(&self) -> u32 {
         self.inner.attempt
     }
@@ -123,7 +125,7 @@ impl StepContext {
     ///     ctx.run(copy, 100).await
     /// }
     /// ```
-    pub fn report<T: Serialize>(&self, progress: &T) -> Result<(), PayloadError> {
+    pub fn report<T: Serialize + ?Sized>(&self, progress: &T) -> Result<(), PayloadError> {
         let Inner { shared, claim, attempt, .. } = &*self.inner;
         let environment = &shared.environment;
         let progress = Payload::encode(environment.codec, progress, environment.limits.payload_bytes)?;

@@ -14,7 +14,6 @@ use thiserror::Error;
 
 use super::shared::RunShared;
 use crate::clock::Timestamp;
-use crate::future::DurableFuture;
 use crate::journal::{Arguments, OperationKind};
 use crate::replay::{ClaimNumber, Request};
 use crate::value;
@@ -137,7 +136,7 @@ impl<F> Timeout<F> {
     }
 }
 
-impl<F: DurableFuture> Future for Timeout<F> {
+impl<F: Future> Future for Timeout<F> {
     type Output = Result<F::Output, Elapsed>;
 
     fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::fallible::{Fallible, MadeFrom};
 use super::shared::RunShared;
 use super::{Context, Step};
 use crate::payload::Payload;
@@ -61,15 +62,7 @@ impl<O: Recorded + 'static> Undo<O> {
     pub fn named(self, name: impl Into<Cow<'static, str>>) -> Self {
         self.with(|step| step.named(name))
     }
-}
 
-#[expect(clippy::return_self_not_must_use, reason = "the statement may end with it")]
-impl<T, E> Undo<Result<T, E>>
-where
-    Result<T, E>: Recorded,
-    T: 'static,
-    E: 'static,
-{
     /// Tries the step again when it returns `Err` or panics, as `policy` says. When the attempts are used up the run is halted;
     /// when it is resumed, the step is tried again.
     ///
@@ -90,7 +83,8 @@ where
     /// ```
     pub fn retry<P>(self, policy: Retry<P>) -> Self
     where
-        P: RetryOn<E> + Send + 'static,
+        O: Fallible,
+        P: RetryOn<O::Error> + Send + 'static,
     {
         self.with(|step| step.retry(policy))
     }
@@ -114,7 +108,8 @@ where
     /// ```
     pub fn timeout(self, limit: Duration) -> Self
     where
-        E: From<TimedOut>,
+        O: Fallible,
+        O::Error: MadeFrom<TimedOut>,
     {
         self.with(|step| step.timeout(limit))
     }

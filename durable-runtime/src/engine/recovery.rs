@@ -22,9 +22,11 @@ use crate::sync::atomic::Ordering;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recovery {
-    /// How many unfinished runs were continued.
+    /// How many unfinished runs were continued. Those that are [suspended](crate::RunStatus::Suspended), because they only wait, for their
+    /// time to begin or their turn in a queue, too, are not counted: they stay in the store until what they wait for comes.
+    /// Neither are halted ones, which wait for `Runtime::resume`.
     pub resumed: usize,
-    /// Unfinished runs that were not: kept as they are, each with the reason.
+    /// Unfinished runs that could not be: kept as they are, each with the reason.
     pub skipped: Vec<(RunId, Halt)>,
 }
 
@@ -174,7 +176,7 @@ impl Engine {
             Halt::new(
                 HaltReason::Unregistered,
                 None,
-                format!("the function {function} {not_found}: the run is kept, and goes on when a program that has it once opens the store"),
+                format!("the function {function} {not_found}: the run is kept, and goes on when a program that has it once opens the store. If it was renamed, keep its recorded name: #[durable(name = \"{function}\")]"),
             )
         })
     }

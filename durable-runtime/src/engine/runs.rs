@@ -402,10 +402,7 @@ impl Engine {
                 active.phase.send_replace(Phase::Over(Outcome::Stopped));
                 runs.remove(&active.id);
             }
-            match due {
-                Some(due) => self.sleepers.add(due),
-                None => self.sleepers.let_go(),
-            }
+            self.sleepers.add(&active.id, due);
         } else {
             active.phase.send_replace(Phase::Over(outcome));
             runs.remove(&active.id);

@@ -1,6 +1,6 @@
 //! Runs that wait in the store, and the task that wakes them when their time comes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use tokio::sync::Notify;
@@ -32,6 +32,9 @@ pub(crate) struct Sleepers {
     watched: AtomicBool,
     /// Whether it may have passed over a run that was due, because somebody had it.
     passed_over: AtomicBool,
+    /// The runs that were suspended since it began to look: it may have read before that what they have seen since. `None`
+    /// if it does not look.
+    suspended: Mutex<Option<BTreeSet<RunId>>>,
     /// When it will look by itself.
     next: Mutex<Option<Timestamp>>,
     changed: Notify,
@@ -43,11 +46,31 @@ impl Sleepers {
         self.watched.load(Ordering::Acquire)
     }
 
-    /// A run was suspended that is to be woken then.
-    pub(super) fn add(&self, due: Timestamp) {
-        if self.next.lock().is_none_or(|next| due < next) {
+    /// A run is suspended, before anybody can take it. It is to be woken then, if that is known.
+    pub(super) fn add(&self, id: &RunId, due: Option<Timestamp>) {
+        if let Some(suspended) = &mut *self.suspended.lock() {
+            suspended.insert(id.clone());
+        }
+        if due.is_some_and(|due| self.next.lock().is_none_or(|next| due < next)) {
             self.changed.notify_one();
         }
+        // Something else of it may be due already, that a crash has left behind.
+        self.let_go();
+    }
+
+    /// The task begins to look.
+    fn look(&self) {
+        *self.suspended.lock() = Some(BTreeSet::new());
+    }
+
+    /// The task does not look any more.
+    fn looked(&self) {
+        *self.suspended.lock() = None;
+    }
+
+    /// Whether the run was suspended since the task began to look.
+    fn was_suspended_since(&self, id: &RunId) -> bool {
+        self.suspended.lock().as_ref().is_some_and(|suspended| suspended.contains(id))
     }
 
     /// Nobody has a run any more that somebody had, or it is not suspended any more.
@@ -79,7 +102,7 @@ enum Next {
 /// What came of looking at timers that are due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Looked {
-    /// Some run was woken.
+    /// Some run was woken, or is to be looked at again.
     Woken,
     /// None was, and somebody has one of them, who tells when that is over.
     PassedOver,
@@ -150,13 +173,19 @@ impl Engine {
     async fn wake_due(self: &Arc<Self>) -> Next {
         let mut limit = BATCH;
         loop {
+            self.sleepers.look();
             let now = self.environment.clock.now();
             let timers = match self.blocking(move |store| store.due(now, limit)).await {
                 Ok(timers) => timers,
-                Err(error) => return self.look_later(&error),
+                Err(error) => {
+                    self.sleepers.looked();
+                    return self.look_later(&error);
+                }
             };
             let count = timers.len();
-            match self.wake_some(timers).await {
+            let looked = self.wake_some(timers).await;
+            self.sleepers.looked();
+            match looked {
                 Looked::Woken => return Next::Now,
                 Looked::Stops => return Next::Never,
                 Looked::PassedOver => return self.next_due(now, count).await,
@@ -200,14 +229,19 @@ impl Engine {
             let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return Looked::Stops };
             // Before it is tried, so that whoever has it tells us.
             self.sleepers.passed_over.store(true, Ordering::Release);
-            if let Some(leaving) = self.take(&timer.run) {
+            if let Some(mut leaving) = self.take(&timer.run) {
+                looked = Looked::Woken;
+                if self.sleepers.was_suspended_since(&timer.run) {
+                    // It may have seen what is due, and cleared it.
+                    leaving.outcome = Outcome::Suspended { due: None };
+                    continue;
+                }
                 let engine = Arc::clone(self);
                 let active = Arc::clone(&leaving.active);
                 self.spawn(leaving, async move {
                     let _permit = permit;
                     engine.wake(&active, dues.into()).await
                 });
-                looked = Looked::Woken;
             } else if looked == Looked::Stuck {
                 looked = Looked::PassedOver;
             }

@@ -32,20 +32,21 @@ impl DurableFuture for ContinueAsNew {}
 impl<T: DeserializeOwned> DurableFuture for Signal<T> {}
 #[diagnostic::do_not_recommend]
 impl<T: DeserializeOwned> DurableFuture for Promise<T> {}
+
+// What the context makes of durable futures only: it refuses others where they are given to it, and here not again.
 #[diagnostic::do_not_recommend]
-impl<F: DurableFuture> DurableFuture for Timeout<F> {}
+impl<F: Future> DurableFuture for Timeout<F> {}
 #[diagnostic::do_not_recommend]
 impl<B, F, P, T, E> DurableFuture for Retrying<B, F, P>
 where
     B: FnMut() -> F,
-    F: DurableFuture<Output = Result<T, E>>,
+    F: Future<Output = Result<T, E>>,
     P: RetryOn<E>,
     E: 'static,
 {
 }
-
 #[diagnostic::do_not_recommend]
-impl<F: DurableFuture> DurableFuture for MapAll<'_, F> {}
+impl<F: Future> DurableFuture for MapAll<'_, F> {}
 #[diagnostic::do_not_recommend]
 impl<F: MayFail> DurableFuture for MapFirstOk<'_, F> {}
 #[diagnostic::do_not_recommend]

@@ -28,7 +28,8 @@ const BOUNDS: Bounds = Bounds { line_bytes: 8 * frame::FRAME_BYTES_MAX, events: 
 ///
 /// As text it is JSON, one line for each event, behind a header: to be read and compared by people and by
 /// tools, and to be kept as a test (feature `testing`). The form is in `docs/journal-format.md`. A journal that is read
-/// from its text is equal to it.
+/// from its text is equal to it. A text that is cut, or in which something is another one now, is refused; who changes one on purpose takes
+/// `crc32` out of its header, and `events` too if there are more or less.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -48,9 +49,14 @@ const BOUNDS: Bounds = Bounds { line_bytes: 8 * frame::FRAME_BYTES_MAX, events: 
 /// runtime.start("sum-1", addition, (1, 2)).await?.await?;
 /// let journal = runtime.journal("sum-1").await?.expect("it was started");
 /// let text = journal.to_lines();
-/// assert!(text.starts_with("{\"journal\":1,\"run\":\"sum-1\"}\n{\"Started\":{\"function\":\"addition\","));
+/// assert!(text.starts_with("{\"journal\":1,\"run\":\"sum-1\",\"events\":3,\"crc32\":\""));
+/// assert!(text.contains("\n{\"Started\":{\"function\":\"addition\","));
 /// assert!(text.contains(r#""outcome":{"Ok":{"json":3}}"#));
 /// assert_eq!(Journal::from_lines(&text)?, journal);
+///
+/// let two_lines = text.split_inclusive('\n').take(2).collect::<String>();
+/// let refused = Journal::from_lines(&two_lines).unwrap_err();
+/// assert!(refused.to_string().contains("it is of 3 events, and there is 1"));
 /// # Ok(())
 /// # }
 /// ```
@@ -65,6 +71,12 @@ pub struct Journal {
 struct Header {
     journal: u64,
     run: String,
+    /// How many there are, so that a text that is cut between two lines is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    events: Option<usize>,
+    /// Of all the lines behind this one, in hexadecimal digits; of each, what is before its line break, and `\n`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crc32: Option<String>,
 }
 
 /// Of a header of any form, which one it is.
@@ -131,7 +143,7 @@ impl Journal {
     /// ```
     /// # let lines = "{\"journal\":1,\"run\":\"ord_1\"}\n";
     /// let journal: durable_runtime::Journal = lines.parse()?;
-    /// assert_eq!(journal.to_lines(), "{\"journal\":1,\"run\":\"ord_1\"}\n");
+    /// assert_eq!(journal.to_lines(), "{\"journal\":1,\"run\":\"ord_1\",\"events\":0,\"crc32\":\"00000000\"}\n");
     /// # Ok::<(), durable_runtime::JournalError>(())
     /// ```
     pub fn to_lines(&self) -> String {
@@ -162,9 +174,10 @@ impl Journal {
 fn read(text: &str, bounds: Bounds) -> Result<Journal, JournalError> {
     let mut lines = (1..).zip(text.lines());
     let header = lines.next().map_or("", |(_, header)| header);
-    let run = read_header(bounded(1, header, bounds)?)?;
+    let (run, header) = read_header(bounded(1, header, bounds)?)?;
     let mut events = Vec::new();
     let mut replay = Replay::new();
+    let mut crc = crc32fast::Hasher::new();
     for (line, text) in lines {
         if events.len() == bounds.events {
             return Err(JournalError::TooLong { line, what: "events", limit: bounds.events });
@@ -174,8 +187,32 @@ fn read(text: &str, bounds: Bounds) -> Result<Journal, JournalError> {
         frame::encode(&event).map_err(|error| refused(error.to_string()))?;
         replay.apply(event.clone()).map_err(|illegal| refused(illegal.to_string()))?;
         events.push(event);
+        crc.update(text.as_bytes());
+        crc.update(b"\n");
     }
+    header.fits(events.len(), crc.finalize())?;
     Ok(Journal { run, events })
+}
+
+/// A checksum as it stands in the header.
+fn hexadecimal(crc32: u32) -> String {
+    format!("{crc32:08x}")
+}
+
+impl Header {
+    /// Whether the lines behind it are those that it was written for.
+    fn fits(&self, found: usize, crc32: u32) -> Result<(), JournalError> {
+        let refused = |detail: String| Err(JournalError::Line { line: 1, detail });
+        if let Some(events) = self.events.filter(|events| *events != found) {
+            let are = if found == 1 { "is" } else { "are" };
+            return refused(format!("it is of {events} events, and there {are} {found}"));
+        }
+        if self.crc32.as_ref().is_some_and(|written| *written != hexadecimal(crc32)) {
+            let detail = "its crc32 says that a line behind it was changed (if that is what you want, take crc32 out)";
+            return refused(detail.to_owned());
+        }
+        Ok(())
+    }
 }
 
 fn bounded(line: usize, text: &str, bounds: Bounds) -> Result<&str, JournalError> {
@@ -183,13 +220,14 @@ fn bounded(line: usize, text: &str, bounds: Bounds) -> Result<&str, JournalError
     if text.len() > limit { Err(JournalError::TooLong { line, what: "bytes in a line", limit }) } else { Ok(text) }
 }
 
-fn read_header(text: &str) -> Result<RunId, JournalError> {
+fn read_header(text: &str) -> Result<(RunId, Header), JournalError> {
     let AnyHeader { journal: found } = parse(1, text)?;
     if found != FORM {
         return Err(JournalError::Form { found, supported: FORM });
     }
     let header: Header = parse(1, text)?;
-    RunId::new(&header.run).map_err(|error| JournalError::Line { line: 1, detail: error.to_string() })
+    let run = RunId::new(&header.run).map_err(|error| JournalError::Line { line: 1, detail: error.to_string() })?;
+    Ok((run, header))
 }
 
 fn parse<'a, T: Deserialize<'a>>(line: usize, text: &'a str) -> Result<T, JournalError> {
@@ -203,9 +241,16 @@ fn parse<'a, T: Deserialize<'a>>(line: usize, text: &'a str) -> Result<T, Journa
 
 impl fmt::Display for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = |json: serde_json::Result<String>| writeln!(f, "{}", json.map_err(|_| fmt::Error)?);
-        line(serde_json::to_string(&Header { journal: FORM, run: self.run.as_str().to_owned() }))?;
-        self.events.iter().try_for_each(|event| line(serde_json::to_string(event)))
+        let mut lines = String::new();
+        for event in &self.events {
+            lines += &serde_json::to_string(event).map_err(|_| fmt::Error)?;
+            lines.push('\n');
+        }
+        let crc32 = Some(hexadecimal(crc32fast::hash(lines.as_bytes())));
+        let run = self.run.as_str().to_owned();
+        let header = Header { journal: FORM, run, events: Some(self.events.len()), crc32 };
+        let header = serde_json::to_string(&header).map_err(|_| fmt::Error)?;
+        write!(f, "{header}\n{lines}")
     }
 }
 

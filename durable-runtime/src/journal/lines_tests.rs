@@ -270,7 +270,7 @@ fn the_text_of_form_1_stays_as_it_is() {
     ];
     let journal = Journal { run: RunId::new("ord \"1\"").expect("an id"), events };
     expect_test::expect![[r#"
-        {"journal":1,"run":"ord \"1\""}
+        {"journal":1,"run":"ord \"1\"","events":13,"crc32":"9a53ffac"}
         {"Started":{"function":"f","version":1,"fingerprint":"0000000000000001","input":{"json":[1, "two"]},"input_digest":"00000000000000ff","at":5}}
         {"AttemptFailed":{"operation":{"claim":0,"key":"a","kind":"step","digest":"00000000000000ab","site":"C:\\src\\f.rs:3:14"},"attempt":1,"error":{"Err":{"json":{"Err":"busy"}}},"retry_at":7,"at":6}}
         {"AttemptFailed":{"operation":{"claim":0,"key":"a","kind":"step","digest":"00000000000000ab","site":"C:\\src\\f.rs:3:14"},"attempt":2,"error":{"Panic":"ouch\n"},"retry_at":7,"at":6}}
@@ -318,7 +318,7 @@ fn what_is_refused_is_told_with_its_line() {
         [D0170] line 1 is not that of a journal: expected value (column 1). Take the text as `Journal::to_lines` wrote it
         [D0171] the journal is written in form 2, this library reads form 1: use the version of the library that wrote it
         [D0170] line 1 is not that of a journal: [D0101] a run id must not be empty: use the business id the run is about, such as the order id. Take the text as `Journal::to_lines` wrote it
-        [D0170] line 1 is not that of a journal: unknown field `more`, expected `journal` or `run` (column 29). Take the text as `Journal::to_lines` wrote it
+        [D0170] line 1 is not that of a journal: unknown field `more`, expected one of `journal`, `run`, `events`, `crc32` (column 29). Take the text as `Journal::to_lines` wrote it
         [D0170] line 2 is not that of a journal: EOF while parsing a value (column 0). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: unknown variant `Stopped`, expected one of `Started`, `AttemptFailed`, `StepCompleted`, `Recovered`, `Halted`, `Resumed`, `Finished`, `Patched`, `TimerSet`, `TimerFired`, `SignalReceived`, `SignalTaken`, `PromiseSettled`, `PromiseTaken`, `StepStarted`, `Cancelled`, `ChildStarted`, `ChildEnded`, `Published`, `Begun`, `UndoPlanned`, `CancelRequested`, `Kept`, `Emitted` (column 10). Take the text as `Journal::to_lines` wrote it
         [D0170] line 3 is not that of a journal: unknown field `by`, expected `code` or `at` (column 25). Take the text as `Journal::to_lines` wrote it
@@ -332,6 +332,45 @@ fn what_is_refused_is_told_with_its_line() {
         [D0170] line 3 is not that of a journal: event Resumed at position 1 can't stand there: the run is Running. Take the text as `Journal::to_lines` wrote it
         [D0170] line 2 is not that of a journal: event Resumed at position 0 can't stand there: the run is Empty. Take the text as `Journal::to_lines` wrote it
     "#]].assert_eq(&told.concat());
+}
+
+/// An export that was cut between two lines, or in which a bit is another one, would be another past: steps would be executed again.
+#[test]
+fn a_text_that_was_cut_or_changed_is_refused_wherever_it_was() {
+    let events = vec![
+        serde_json::from_str(STARTED).expect("an event"),
+        Event::Halted(Halted { reason: HaltReason::Value, step: None, message: "no".to_owned(), at: 9 }),
+        Event::Resumed { at: 10 },
+        Event::Halted(Halted { reason: HaltReason::Paused, step: None, message: "again".to_owned(), at: 11 }),
+    ];
+    let journal = Journal { run: RunId::new("r").expect("an id"), events };
+    let text = journal.to_lines();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    for length in 0..lines.len() {
+        let cut = Journal::from_lines(&lines[..length].concat()).expect_err("it was cut").to_string();
+        let words = if length == 0 { "EOF" } else { "it is of 4 events, and there" };
+        assert!(cut.contains(words), "{cut}");
+    }
+    let twice = Journal::from_lines(&(text.clone() + "{\"Resumed\":{\"at\":12}}\n")).expect_err("there is one more");
+    assert!(twice.to_string().contains("it is of 4 events, and there are 5"), "{twice}");
+    let header = lines[0].len();
+    for place in header..text.len() - 1 {
+        for bit in 0..8 {
+            let mut bytes = text.clone().into_bytes();
+            bytes[place] ^= 1 << bit;
+            let Ok(changed) = String::from_utf8(bytes) else { continue };
+            // A line break of other systems is one, too.
+            let is_another = changed.lines().ne(text.lines());
+            assert_eq!(Journal::from_lines(&changed).is_err(), is_another, "bit {bit} of byte {place}");
+        }
+    }
+    let told = Journal::from_lines(&text.replace("again", "never")).expect_err("a word was changed").to_string();
+    assert!(told.contains("line 1 ") && told.contains("take crc32 out"), "{told}");
+    let without =
+        text.replacen(text.get(text.find(",\"crc32").expect("it has one")..header - 2).expect("in it"), "", 1);
+    let changed = Journal::from_lines(&without.replace("again", "never")).expect("it was changed on purpose");
+    assert_eq!(changed.length(), journal.length());
+    assert_ne!(changed, journal);
 }
 
 #[test]

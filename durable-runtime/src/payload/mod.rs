@@ -3,6 +3,7 @@
 mod beginning;
 mod bounded;
 mod limited;
+mod nulls;
 
 use std::any::type_name;
 use std::fmt;
@@ -29,7 +30,8 @@ const BINCODE_CLAIM_MAX: usize = 16 * PAYLOAD_BYTES_MAX;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, bincode::Encode, bincode::Decode)]
 pub enum Codec {
     /// Readable, works with every serde attribute, and still decodes when a deploy has added a field with
-    /// `#[serde(default)]`. Map keys must be text, numbers or unit variants; NaN and infinities do not come back.
+    /// `#[serde(default)]`. Map keys must be text, numbers or unit variants; NaN and infinities do not come
+    /// back. A `Some` of what is written as `null` is refused, because it would be read as `None`: `Some(())`, `Some(None)`.
     #[default]
     Json,
     /// Smaller and faster, but tied to the exact shape of the type: neither an added field nor
@@ -74,7 +76,8 @@ impl Payload {
     /// ```
     ///
     /// # Errors
-    /// [`PayloadError::TooLarge`], or [`PayloadError::Encode`] when the codec or the value's own `Serialize` refuses.
+    /// [`PayloadError::TooLarge`], or [`PayloadError::Encode`] when the codec or the value's own `Serialize` refuses, or when a
+    /// `Some` would be read as `None` (see [`Codec::Json`]).
     /// Source: R7, R14.
     pub fn encode<T: Serialize + ?Sized>(codec: Codec, value: &T, bytes_max: usize) -> Result<Self, PayloadError> {
         let mut writer = limited::Writer::new(bytes_max.min(PAYLOAD_BYTES_MAX));
@@ -89,6 +92,15 @@ impl Payload {
         let bytes = writer.into_bytes().map_err(|limited::Overflow { bytes_at_least, bytes_max }| {
             PayloadError::TooLarge { type_name, codec, bytes_at_least, bytes_max }
         })?;
+        let lost = match (&encoded, codec) {
+            // Only what has a null can have lost something to it.
+            (Ok(()), Codec::Json) if bytes.windows(4).any(|text| text == b"null") => nulls::lost_in_null(value),
+            _ => None,
+        };
+        let encoded = match lost {
+            Some(what) => Err(format!("{what} in a `Some` is written as null, and would be read as `None`")),
+            None => encoded,
+        };
         match encoded {
             Ok(()) => Ok(Self { codec, bytes }),
             Err(detail) => Err(PayloadError::Encode { type_name, codec, detail }),
@@ -218,7 +230,7 @@ fn decode_bincode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 }
 
 /// Why a value can't be recorded, or a recorded one not be read. Each code has a page in `docs/errors/`.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PayloadError {
     /// The codec can't express the value, or the value's `Serialize` refused.

@@ -175,6 +175,70 @@ fn what_can_not_be_encoded_says_why() {
     assert!(error.to_string().starts_with("[D0302] a value of type "));
 }
 
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Unit;
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Wrapped<T>(T);
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Shape<T> {
+    Newtype(T),
+    Pair(u8, T),
+    Fields { text: String, inner: T },
+}
+
+/// R7.
+#[test]
+fn a_some_that_would_be_read_as_none_is_refused() {
+    fn check<T: Serialize>(what: &str, value: &T) {
+        let error = Payload::encode(Codec::Json, value, 1_000).unwrap_err().to_string();
+        let expected = format!("{what} in a `Some` is written as null, and would be read as `None`. ");
+        assert!(error.contains(&expected), "{error}");
+        Payload::encode(Codec::Bincode, value, 1_000).expect("bincode tells them apart");
+    }
+    check("`()`, or another null", &Some(()));
+    check("`()`, or another null", &Some(serde_json::Value::Null));
+    check("`None`", &Some(None::<u8>));
+    check("`None`", &Some(Some(None::<u8>)));
+    check("`None`", &Some(Wrapped(Wrapped(None::<u8>))));
+    check("`None`", &Some(Box::new(None::<u8>)));
+    check("a struct without fields", &Some(Unit));
+    check("a number that is not finite", &Some(f32::NAN));
+    check("a number that is not finite", &Wrapped(Some(f64::NEG_INFINITY)));
+    // Wherever it is.
+    check("`()`, or another null", &vec![Some(1), None].into_iter().map(|_| Some(())).collect::<Vec<_>>());
+    check("`None`", &("null", None::<u8>, Some(None::<u8>)));
+    check("`None`", &BTreeMap::from([("a", Ok::<_, String>(Some(None::<u8>)))]));
+    check("`None`", &Shape::Newtype(Some(None::<u8>)));
+    check("`None`", &Shape::Pair(1, Some(None::<u8>)));
+    check("`None`", &Shape::Fields { text: "null".to_owned(), inner: Some(None::<u8>) });
+}
+
+/// R7.
+#[test]
+fn other_nulls_come_back() {
+    fn check<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: &T) {
+        let payload = Payload::encode(Codec::Json, value, 1_000).unwrap();
+        assert!(payload.to_json_text().unwrap().contains("null"), "{}", payload.text());
+        assert_eq!(payload.decode::<T>().unwrap(), *value);
+    }
+    check(&());
+    check(&Unit);
+    check(&None::<Option<u8>>);
+    check(&Ok::<(), String>(()));
+    check(&Some(vec![None::<u8>]));
+    check(&Some((None::<u8>, ())));
+    check(&Some(Ok::<(), String>(())));
+    check(&Some(Shape::Newtype(None::<u8>)));
+    check(&Some(Shape::Pair(1, None::<u8>)));
+    check(&Some(Shape::Fields { text: "null".to_owned(), inner: None::<u8> }));
+    check(&Some(BTreeMap::from([("null".to_owned(), None::<u8>)])));
+    check(&Wrapped(None::<u8>));
+    check(&Some("null".to_owned()));
+    check(&Some(serde_json::json!({ "a": null, "b": [null] })));
+}
+
 /// R7.
 #[test]
 fn what_can_not_be_decoded_says_why() {

@@ -54,7 +54,7 @@ const FAR: i64 = 2 * 86_400;
 /// assert_eq!(due, Some(Timestamp(1_774_746_000_000))); // 03:00 there: there is no 02:30
 /// # Ok::<(), durable_runtime::InvalidCron>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[must_use = "it does nothing by itself"]
 pub struct Cron {
     expression: Arc<str>,
@@ -63,7 +63,7 @@ pub struct Cron {
 }
 
 /// Why there can't be such a [`Cron`].
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InvalidCron {
     /// The text is not a cron expression.
@@ -97,6 +97,13 @@ pub enum InvalidCron {
         /// The name of a time zone that is much like it, if there is one.
         nearest: Option<String>,
     },
+}
+
+impl fmt::Debug for Cron {
+    /// Without the tables that it is read into.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Cron").field(&self.expression).field(&self.zone.name()).finish()
+    }
 }
 
 impl Cron {

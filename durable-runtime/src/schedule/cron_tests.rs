@@ -253,6 +253,7 @@ fn a_cron_is_shown_with_its_zone_as_the_database_writes_it() {
     assert_eq!(cron.to_string(), "0 3 * * mon-fri UTC");
     let cron = cron.time_zone("europe/berlin").unwrap();
     assert_eq!(cron.to_string(), "0 3 * * mon-fri Europe/Berlin");
+    assert_eq!(format!("{cron:?}"), r#"Cron("0 3 * * mon-fri", "Europe/Berlin")"#);
     assert_ne!(cron, utc("0 3 * * mon-fri"));
 }
 

@@ -39,7 +39,7 @@ pub enum StoreError {
         supported: u32,
     },
     /// The folder can't be read as a whole.
-    #[error("[D0204] the store in {} is damaged: {detail}. Keep a copy of the folder and restore a backup", folder.display())]
+    #[error("[D0204] the store in {} is damaged: {detail}. Check the disk, and restore a backup of the whole folder", folder.display())]
     Damaged {
         /// Which folder.
         folder: PathBuf,
@@ -47,7 +47,7 @@ pub enum StoreError {
         detail: String,
     },
     /// The store is older than what it once acknowledged: its newest part is gone.
-    #[error("[D0205] the store in {} has lost acknowledged commits: it ends at commit {found}, but commit {acknowledged} was acknowledged. Keep a copy of the folder and restore a backup", folder.display())]
+    #[error("[D0205] the store in {} has lost acknowledged commits: it ends at commit {found}, but commit {acknowledged} was acknowledged. Check the disk, and restore a backup of the whole folder", folder.display())]
     LostCommits {
         /// Which folder.
         folder: PathBuf,

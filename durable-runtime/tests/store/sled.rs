@@ -230,6 +230,21 @@ fn a_store_that_lost_its_past_is_refused() {
     assert!(matches!(sled.open(), Err(StoreError::Damaged { .. })), "sled's folder must not be taken for garbage");
 }
 
+/// What a process writes to files that are gone is lost with it, so nothing is acknowledged any more.
+#[test]
+#[cfg(unix)]
+fn a_store_that_is_deleted_while_it_is_open_acknowledges_nothing_more() {
+    let sled = Sled::new();
+    let store = sled.open().expect("open");
+    let next = |position| [append(&run("a"), position, &[b"x"], RunStatus::Running)];
+    assert_eq!(store.commit(&next(0)).expect("commit"), [Ok(())]);
+    std::fs::remove_dir_all(sled.path()).expect("remove");
+    let error = store.commit(&next(1)).expect_err("its files are gone");
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("was deleted while the store was open"), "{error}");
+    assert!(matches!(store.commit(&next(1)), Err(StoreError::Broken { .. })));
+}
+
 /// A commit record with a damaged directory condemns the store; one with a missing part, its runs.
 #[test]
 fn a_damaged_log_is_told() {

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::{RetryRule, Step};
+use crate::context::fallible::{Fallible, MadeFrom};
 use crate::failure::Failure;
 use crate::interrupted::Interrupted;
 use crate::retry::{Retry, RetryOn};
@@ -17,11 +18,7 @@ const UNDO_DELAY: Duration = Duration::from_secs(1);
 const UNDO_DELAY_MAX: Duration = Duration::from_mins(5);
 const UNDO_ATTEMPTS_MAX: u32 = 20;
 
-impl<T, E> Step<'_, Result<T, E>>
-where
-    T: 'static,
-    E: 'static,
-{
+impl<O> Step<'_, O> {
     /// Tries the step again when it returns `Err` or panics, as `policy` says.
     ///
     /// Attempts made and the time of the next one are recorded, so they survive restarts (R11). When the
@@ -44,14 +41,15 @@ where
     /// ```
     pub fn retry<P>(mut self, policy: Retry<P>) -> Self
     where
-        P: RetryOn<E> + Send + 'static,
+        O: Fallible,
+        P: RetryOn<O::Error> + Send + 'static,
     {
         let (attempts_max, is_timed) = (policy.attempts_max(), policy.is_timed());
-        let delay = Box::new(move |returned: Option<&Result<T, E>>, tried| match returned {
+        let delay = Box::new(move |returned: Option<&O>, tried| match returned.map(O::error) {
             None => policy.next_delay(None, tried),
-            Some(Ok(_)) => None,
-            Some(Err(error)) if is_permanent(error) => None,
-            Some(Err(error)) => policy.next_delay(Some(error), tried),
+            Some(None) => None,
+            Some(Some(error)) if is_permanent(error) => None,
+            Some(Some(error)) => policy.next_delay(Some(error), tried),
         });
         self.retry = Some(RetryRule { delay, attempts_max, is_timed });
         self
@@ -78,9 +76,10 @@ where
     /// ```
     pub fn timeout(mut self, limit: Duration) -> Self
     where
-        E: From<TimedOut>,
+        O: Fallible,
+        O::Error: MadeFrom<TimedOut>,
     {
-        self.timeout = Some((limit, |timed_out| Err(timed_out.into())));
+        self.timeout = Some((limit, |timed_out| O::failed(timed_out.into())));
         self
     }
 
@@ -119,9 +118,10 @@ where
     /// ```
     pub fn at_most_once(mut self) -> Self
     where
-        E: From<Interrupted>,
+        O: Fallible,
+        O::Error: MadeFrom<Interrupted>,
     {
-        self.interrupted = Some(|interrupted| Err(interrupted.into()));
+        self.interrupted = Some(|interrupted| O::failed(interrupted.into()));
         self
     }
 }

@@ -65,11 +65,26 @@ impl Disk {
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         guarded(&self.folder, "flushing", || self.db().flush())?;
         fail_point!("store.sled.flushed");
-        match self.durability {
+        if self.durability == Durability::Sync {
             // Sync the file ourselves: sled's flush only calls sync_file_range, which a power cut forgives nobody.
-            Durability::Sync => self.file.sync_data().map_err(|error| io("syncing", &self.folder.join("db"), error)),
-            Durability::Buffered => Ok(()),
+            self.file.sync_data().map_err(|error| io("syncing", &self.folder.join("db"), error))?;
         }
+        self.fail_if_deleted()
+    }
+
+    /// What is written to a file that has no name any more is lost when the process ends, and nothing else tells.
+    fn fail_if_deleted(&self) -> Result<(), StoreError> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            let path = self.folder.join("db");
+            let metadata = self.file.metadata().map_err(|error| io("looking at", &path, error))?;
+            if metadata.nlink() == 0 {
+                let detail = format!("{} was deleted while the store was open", path.display());
+                return Err(StoreError::Damaged { folder: self.folder.clone(), detail });
+            }
+        }
+        Ok(())
     }
 
     /// The items in a range of keys, in order.

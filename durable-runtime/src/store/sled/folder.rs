@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `lock` | empty; locked while the store is open |
-//! | `CURRENT` | the side file: two slots of [`SLOT_BYTES`], written in turn |
+//! | `CURRENT` | the side file: two slots of [`SLOT_BYTES`], written in turn and synced, and the mark, which is not |
 //! | `sled-<generation>` | sled's folder; compaction makes the next one |
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -21,6 +21,8 @@ const MAGIC: &[u8; 8] = b"durable\n";
 const SLOT_BYTES: usize = 4_096;
 /// Magic, version, store id, generation, sequence, acknowledged, checksum.
 const FIELDS_BYTES: usize = 8 + 4 + 4 + 16 + 8 + 8 + 8;
+/// Where the mark is: behind the slots, and like one of them.
+const MARK_AT: usize = 2 * SLOT_BYTES;
 
 const LOCK: &str = "lock";
 const SIDE: &str = "CURRENT";
@@ -43,6 +45,8 @@ pub(super) struct Folder {
     path: PathBuf,
     side: File,
     current: Current,
+    /// The commit up to which it is noted, durably or not, how far the store reaches.
+    noted: u64,
     durability: Durability,
     /// Locked as long as it is open.
     _lock: File,
@@ -63,7 +67,8 @@ impl Folder {
         let side_path = path.join(SIDE);
         let side = OpenOptions::new().read(true).write(true).open(&side_path);
         let side = side.map_err(|error| io("opening", &side_path, error))?;
-        Ok(Self { path: path.to_path_buf(), side, current, durability, _lock: lock })
+        let noted = current.acknowledged;
+        Ok(Self { path: path.to_path_buf(), side, current, noted, durability, _lock: lock })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -95,6 +100,22 @@ impl Folder {
         write(&self.side).map_err(|error| io("writing", &self.path.join(SIDE), error))?;
         fail_point!("store.side.synced");
         self.current = next;
+        self.noted = acknowledged;
+        Ok(())
+    }
+
+    /// Notes how far the current generation reaches if more than `unnoted_max` commits are not noted yet; not durably: it is there
+    /// for whoever comes after a process that was killed. With `Buffered` it isn't written, because after a power cut it could
+    /// tell of what that level may lose.
+    pub(super) fn mark(&mut self, acknowledged: u64, unnoted_max: u64) -> Result<(), StoreError> {
+        if self.durability == Durability::Buffered || acknowledged.saturating_sub(self.noted) <= unnoted_max {
+            return Ok(());
+        }
+        let mark = fields(Current { acknowledged, ..self.current });
+        let mut side = &self.side;
+        let written = side.seek(SeekFrom::Start(MARK_AT as u64)).and_then(|_| side.write_all(&mark));
+        written.map_err(|error| io("writing", &self.path.join(SIDE), error))?;
+        self.noted = acknowledged;
         Ok(())
     }
 
@@ -153,8 +174,9 @@ fn read_side(path: &Path) -> Result<Current, StoreError> {
     let side = path.join(SIDE);
     let mut bytes = Vec::new();
     let file = File::open(&side).map_err(|error| io("opening", &side, error))?;
-    let read = file.take(2 * SLOT_BYTES as u64).read_to_end(&mut bytes);
+    let read = file.take((MARK_AT + SLOT_BYTES) as u64).read_to_end(&mut bytes);
     read.map_err(|error| io("reading", &side, error))?;
+    let mark = bytes.split_off(bytes.len().min(MARK_AT));
     let slots = [bytes.get(..SLOT_BYTES).unwrap_or(&bytes), bytes.get(SLOT_BYTES..).unwrap_or_default()];
     let mut newest: Option<Current> = None;
     let mut ours = false;
@@ -175,11 +197,21 @@ fn read_side(path: &Path) -> Result<Current, StoreError> {
     }
     let folder = path.to_path_buf();
     match newest {
-        Some(newest) => Ok(newest),
+        Some(newest) => Ok(marked(newest, &mark)),
         None if ours || names(path)?.iter().any(|name| name.starts_with(SLED)) => {
             Err(StoreError::Damaged { folder, detail: format!("the file {SIDE} can't be read") })
         }
         None => Err(StoreError::NotAStore { folder, detail: format!("its file {SIDE} is not one of a store") }),
+    }
+}
+
+/// What is in force, reaching as far as the mark says. Older versions write none, and one that is damaged or of another store says nothing.
+fn marked(newest: Current, mark: &[u8]) -> Current {
+    match read_slot(mark) {
+        Slot::Valid(mark) if mark.store_id == newest.store_id => {
+            Current { acknowledged: newest.acknowledged.max(mark.acknowledged), ..newest }
+        }
+        _ => newest,
     }
 }
 
@@ -190,8 +222,14 @@ enum Slot {
     Valid(Current),
 }
 
-/// The fields of a slot; the checksum is over all of them but itself. Every format version keeps this layout.
 fn slot(current: Current) -> Vec<u8> {
+    let mut slot = fields(current);
+    slot.resize(SLOT_BYTES, 0);
+    slot
+}
+
+/// The fields of a slot; the checksum is over all of them but itself. Every format version keeps this layout.
+fn fields(current: Current) -> Vec<u8> {
     let mut fields = Vec::with_capacity(SLOT_BYTES);
     fields.extend(MAGIC);
     fields.extend(FORMAT_VERSION.to_le_bytes());
@@ -201,7 +239,6 @@ fn slot(current: Current) -> Vec<u8> {
     fields.extend(current.acknowledged.to_le_bytes());
     let crc = crc32fast::hash(&fields).to_le_bytes();
     fields.extend(crc);
-    fields.resize(SLOT_BYTES, 0);
     fields
 }
 
@@ -245,7 +282,7 @@ fn create(path: &Path, durability: Durability) -> Result<Current, StoreError> {
     let current = Current { store_id: new_store_id(), generation: 1, acknowledged: 0, sequence: 0 };
     let new = path.join(SIDE_NEW);
     let mut bytes = slot(current);
-    bytes.resize(2 * SLOT_BYTES, 0);
+    bytes.resize(MARK_AT + SLOT_BYTES, 0);
     let write = || {
         let mut file = File::create(&new)?;
         fail_point!("store.create.side_made");
@@ -335,6 +372,36 @@ mod tests {
         }
         let told = Folder::open(temporary.path(), Durability::Buffered).expect_err("it is damaged");
         assert!(matches!(told, StoreError::Damaged { .. }), "{told}");
+    }
+
+    /// Whoever comes after a process that was killed knows how far it came; what is wrong with the mark takes nothing away.
+    #[test]
+    fn the_mark_tells_more_than_the_slots_or_nothing() {
+        let marked = |durability| {
+            let temporary = tempfile::tempdir().expect("a temporary folder");
+            let mut folder = Folder::open(temporary.path(), durability).expect("the folder opens");
+            folder.write(1, 5).expect("written");
+            folder.mark(7, 1).expect("marked");
+            folder.mark(9, 2).expect("not worth it yet");
+            assert_eq!(folder.current().acknowledged, 5, "what is durable");
+            temporary
+        };
+        let reached = |folder: &tempfile::TempDir| opened(folder.path()).current().acknowledged;
+        assert_eq!(reached(&marked(Durability::Sync)), 7);
+        assert_eq!(reached(&marked(Durability::Buffered)), 5);
+        let behind = marked(Durability::Sync);
+        opened(behind.path()).write(1, 9).expect("written");
+        assert_eq!(reached(&behind), 9);
+        // Its magic, its store, its checksum.
+        for at in [0, 20, FIELDS_BYTES - 1] {
+            let spoilt = marked(Durability::Sync);
+            spoil(spoilt.path(), MARK_AT + at, &[0xff]);
+            assert_eq!(reached(&spoilt), 5, "spoilt at {at}");
+        }
+        let of_an_older_version = marked(Durability::Sync);
+        let side = OpenOptions::new().write(true).open(of_an_older_version.path().join(SIDE)).expect("the side file");
+        side.set_len(MARK_AT as u64).expect("cut");
+        assert_eq!(reached(&of_an_older_version), 5);
     }
 
     #[test]

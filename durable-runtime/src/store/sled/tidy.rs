@@ -84,6 +84,9 @@ impl SledStore {
             self.write_chores(&mut writer, chores)?;
             fail_point!("store.tidy.synced");
         }
+        let last = writer.last;
+        let marked = writer.folder.mark(last, 0);
+        writer.noted(marked)?;
         let state = self.state.read();
         let is_left = state.index.finished_count() > 0
             || limits.are_many_suspended(state.index.suspended(), 1)

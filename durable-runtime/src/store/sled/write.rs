@@ -20,6 +20,9 @@ use crate::store::{Append, Durability, Refused, StoreError};
 /// The buffer for commit records is given back when it grew beyond this.
 const RECORD_BYTES_KEPT_MAX: usize = 4 << 20;
 
+/// How many commits go unnoted as long as one follows the other: a mark takes as long as a tenth of a commit.
+pub(super) const UNNOTED_MAX: u64 = 15;
+
 /// What only one thread at a time may have: the end of the log.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -200,11 +203,13 @@ impl SledStore {
         if record.capacity() <= RECORD_BYTES_KEPT_MAX {
             writer.record = record;
         }
-        if writer.last - writer.folder.current().acknowledged >= self.limits.side_file_commits {
-            let written = writer.folder.write(writer.folder.current().generation, writer.last);
-            writer.noted(written)?;
-        }
-        Ok(())
+        let is_time = writer.last - writer.folder.current().acknowledged >= self.limits.side_file_commits;
+        let written = if is_time {
+            writer.folder.write(writer.folder.current().generation, writer.last)
+        } else {
+            writer.folder.mark(writer.last, UNNOTED_MAX)
+        };
+        writer.noted(written)
     }
 
     /// What removes the settled parts of the runs that are replaced, if there are any.

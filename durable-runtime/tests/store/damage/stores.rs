@@ -6,20 +6,19 @@ use durable_runtime::store::{MemoryStore, SledStore, Store, StoreError, StoredRu
 use durable_runtime::testing::Random;
 use durable_runtime::{Durability, RunStatus, Timestamp};
 
-use crate::support::{Sled, append, copy_folder, everything, run};
+use super::{CLOSED, KILLED};
+use crate::support::{append, copy_folder, everything, run};
 
 const COMMITS: usize = 150;
 
-/// The states that the store went through, by commit.
+/// What was in the store.
 pub(super) struct Known {
-    states: Vec<Vec<StoredRun>>,
-    oldest_state: usize,
+    runs: Vec<StoredRun>,
 }
 
 /// Settled, active, deleted, replaced and large runs, in any store; always the same.
-fn write(store: &dyn Store, mut written: impl FnMut(&dyn Store)) {
+fn write(store: &dyn Store) {
     let mut random = Random::new(31);
-    written(store);
     for commit in 0..COMMITS {
         let id = run(&format!("run {}", random.below(40)));
         if commit == COMMITS / 2 {
@@ -38,19 +37,22 @@ fn write(store: &dyn Store, mut written: impl FnMut(&dyn Store)) {
             next.replaces = length > 0 && random.one_in(4);
             store.commit(&[next]).expect("commit");
         }
-        written(store);
     }
 }
 
 /// Leaves the folder as a process did that closed the store, or was killed while it had it open.
 pub(super) fn make(folder: &Path, is_closed: bool) {
-    let sled = Sled::new();
-    let store = sled.open().expect("open");
-    write(&store, |_| {});
+    let temporary = tempfile::tempdir().expect("a folder");
+    let path = temporary.path().join("store");
+    let store = SledStore::open(&path, if is_closed { CLOSED } else { KILLED }).expect("open");
+    write(&store);
     if is_closed {
         drop(store);
+    } else {
+        // As a runtime does in the first moment in which nothing is to be committed.
+        while store.tidy().expect("tidy") {}
     }
-    copy_folder(&sled.path(), folder);
+    copy_folder(&path, folder);
 }
 
 /// Everything that can be read; damaged runs are left out, having given a typed error that names them.
@@ -67,11 +69,10 @@ fn readable(store: &SledStore) -> Result<Vec<StoredRun>, StoreError> {
 }
 
 impl Known {
-    pub(super) fn new(is_closed: bool) -> Self {
-        let mut states = Vec::new();
-        write(&MemoryStore::default(), |store| states.push(everything(store)));
-        // The side file of a closed store knows its last commit, so nothing may be missing.
-        Self { states, oldest_state: if is_closed { COMMITS } else { 0 } }
+    pub(super) fn new() -> Self {
+        let store = MemoryStore::default();
+        write(&store);
+        Self { runs: everything(&store) }
     }
 
     pub(super) fn look(&self, damaged: &Path) -> String {
@@ -96,12 +97,10 @@ impl Known {
             Err(error) => return error.to_string(),
             Ok(found) => found,
         };
-        let is_found = |state: &&Vec<StoredRun>| {
-            let missing = state.iter().filter(|run| !runs.contains(run)).count();
-            runs.iter().all(|run| state.contains(run)) && missing <= corrupt
-        };
-        let state = self.states[self.oldest_state..].iter().rposition(|state| is_found(&state));
-        let state = state.expect("opened with something that was never written") + self.oldest_state;
-        format!("opened at state {state} of {COMMITS}, {corrupt} runs corrupt")
+        // The side file knows the last commit, so nothing may be missing unnoticed.
+        assert!(runs.iter().all(|run| self.runs.contains(run)), "opened with something that is not what was written");
+        let missing = self.runs.iter().filter(|run| !runs.contains(run)).count();
+        assert!(missing <= corrupt, "{missing} runs are missing, and {corrupt} are told");
+        format!("opened, {missing} runs missing, {corrupt} corrupt")
     }
 }
